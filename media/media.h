@@ -1,0 +1,140 @@
+/* media.h - the media session of one call, as the B2BUA sees it.
+ *
+ * A media_call stands between two sides, A and B. Each side has its own session description, its own ports,
+ * payload types and direction; the B2BUA hands in what the far ends sent and asks for what to send, and never
+ * looks inside. Offer/answer (RFC 3264) is one exchange at a time:
+ *
+ *     media_remote_offer(mc, A, sdp)         A's INVITE (or B's 200 to an INVITE without offer: then side B)
+ *     media_local_offer(mc, B, &buf)         what to offer B
+ *     media_remote_answer(mc, B, sdp)        B's 183 or 200; again for another fork or a changed 200
+ *     media_local_answer(mc, A, &buf)        what to answer A: same bytes each time in one exchange (OFA-04)
+ *     media_commit(mc)                       the exchange is over
+ * or  media_rollback(mc)                     it failed: everything as before (DLG-09)
+ *
+ * Packets flow as soon as addresses are known: early media needs no commit. One thread (signalling); workers are
+ * behind it and share nothing but published programs and counters (relay.h).
+ */
+#ifndef MEDIA_MEDIA_H
+#define MEDIA_MEDIA_H
+
+#include "sbc/base/addr.h"
+#include "sbc/base/reason.h"
+#include "sbc/loop/env.h"
+
+struct media;
+struct media_call;
+
+enum media_side { MEDIA_A, MEDIA_B };
+static inline enum media_side media_other(enum media_side s)
+{
+	return s == MEDIA_A ? MEDIA_B : MEDIA_A;
+}
+
+/* Media addresses and port range of one realm; index = realm index. */
+struct media_realm_cfg {
+	struct str name;
+	struct addr ip4, ip6;               /* where to bind; addr_none(): realm has none of that family */
+	struct addr advertise4, advertise6; /* what SDP says; none: same as bound */
+	uint16_t port_min, port_max;        /* even .. odd */
+	uint8_t dscp;                       /* 46 = EF */
+};
+
+struct media_cfg {
+	const struct media_realm_cfg *realms; /* copied */
+	unsigned n_realms;
+	unsigned workers;        /* threads; 0: none, for simulation (no sockets are opened, ports are numbers) */
+	uint32_t quarantine_ms;  /* before a port is used again; 0: 5000 */
+	unsigned max_streams;    /* m= lines of one session; 0: 16 */
+};
+
+/* NULL with *ret_reason (ADDRESS_MISSING, NO_MEMORY …) and a log line. env lives longer. */
+struct media *media_new(const struct env *env, const struct media_cfg *cfg, enum reason *ret_reason);
+void media_free(struct media *m);
+
+enum media_latch { MEDIA_LATCH_OFF, MEDIA_LATCH_AUTO, MEDIA_LATCH_ON }; /* LAT-01, -02 */
+
+/* What a trunk wants of the media of its side. Strings are copied. */
+struct media_side_cfg {
+	uint8_t realm;
+	int family;              /* AF_INET, AF_INET6: that of the signalling address of the far end */
+	enum media_latch latch;
+	struct addr signalling;  /* far end's signalling address: only source a latch may take */
+	struct str codecs;       /* "PCMA PCMU telephone-event": order and allow-list; empty: all pass as offered */
+	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
+};
+
+struct media_call *media_call_new(struct media *m, struct str id);
+/* Gives back ports and memory. */
+void media_call_free(struct media_call *mc);
+
+/* Opens a side, or starts it afresh for another try of the route: its ports are new, what it had negotiated is
+ * forgotten, its o= line starts again. REASON_NONE, MEDIA_UNREACHABLE, NO_MEMORY. */
+enum reason media_side_open(struct media_call *mc, enum media_side side, const struct media_side_cfg *cfg);
+
+/* All return REASON_NONE or why not (SDP_MALFORMED, NO_COMMON_CODEC, PORTS_EXHAUSTED, ANSWER_BAD …); after a
+ * refusal the session is as it was before the call. */
+enum reason media_remote_offer(struct media_call *mc, enum media_side side, struct str sdp);
+enum reason media_local_offer(struct media_call *mc, enum media_side side, struct buf *out);
+enum reason media_remote_answer(struct media_call *mc, enum media_side side, struct str sdp);
+enum reason media_local_answer(struct media_call *mc, enum media_side side, struct buf *out);
+void media_commit(struct media_call *mc);
+void media_rollback(struct media_call *mc);
+
+enum media_state {
+	MEDIA_IDLE,         /* no exchange open */
+	MEDIA_OFFERED,      /* remote offer taken */
+	MEDIA_OFFER_SENT,   /* local offer made for the other side */
+	MEDIA_ANSWERED,     /* remote answer taken */
+	MEDIA_ANSWER_SENT,  /* local answer made */
+};
+enum media_state media_state(const struct media_call *mc);
+enum media_side media_offerer(const struct media_call *mc); /* meaningful unless idle */
+/* The last answer changed something (codec, direction, streams) that side, already answered, was not told: it
+ * needs a new offer (OFA-04, OFA-06). */
+bool media_needs_reoffer(const struct media_call *mc, enum media_side side);
+
+/* Writes the current session of that side as an offer again (unchanged: same o= version): for a refresh and for
+ * the re-offer above. Opens an exchange whose offerer is the other side. */
+enum reason media_reoffer(struct media_call *mc, enum media_side side, struct buf *out);
+
+struct media_stats {
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+	uint64_t rtcp_rx, rtcp_tx;
+	uint64_t drops[16];     /* by enum relay_drop */
+	int64_t lost;           /* RFC 3550 A.3: expected - received */
+	uint32_t jitter_us;
+	int64_t first_rx_us, last_rx_us; /* mono_us, 0: never */
+	struct addr remote;     /* where we send RTP of this stream */
+	struct addr source;     /* where RTP comes from; none: nothing came */
+	struct addr local;      /* our RTP port */
+	bool latched;
+};
+
+struct media_stream_info {
+	char kind[12];          /* "audio" */
+	char codec[24];         /* "PCMA/8000" of that side; "-" */
+	uint8_t pt;
+	char direction[9];      /* as the far end of that side sees it: sendrecv, sendonly, recvonly, inactive */
+	bool active;            /* port is not 0 */
+};
+unsigned media_stream_count(const struct media_call *mc);
+/* false when there is no such stream */
+bool media_stream(const struct media_call *mc, enum media_side side, unsigned stream,
+    struct media_stream_info *ret_info, struct media_stats *ret_stats);
+/* What a person should know of that side's incoming direction, in words, static text: "ok", "silent: nothing
+ * ever came", "packets come from an address that is not in the SDP (dropped)", "held" … */
+const char *media_verdict(const struct media_call *mc, enum media_side side, unsigned stream, bool *ret_bad);
+
+/* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
+ * off. The B2BUA compares with timeout_s (RTP-12). */
+int64_t media_silent_us(const struct media_call *mc, enum media_side side);
+
+struct media_port_use {
+	unsigned total, used, quarantined; /* pairs */
+};
+bool media_port_use(const struct media *m, unsigned realm, struct media_port_use *ret);
+/* live calls and pairs in use, for the leak checks of the simulation */
+unsigned media_call_count(const struct media *m);
+unsigned media_pairs_in_use(const struct media *m);
+
+#endif

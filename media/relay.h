@@ -1,0 +1,67 @@
+/* relay.h - ports, programs and workers: the packet path, seen from the signalling thread.
+ *
+ * A pair is an RTP and an RTCP socket of one realm and family, bound for good and kept open between calls, so
+ * that a call pays for no socket. A direction of a stream is one program: a plain record that says which
+ * packets may come in at one pair, what is changed, and where the other pair sends them. The signalling thread
+ * writes a new record and publishes its pointer; the worker reads it per packet; the old record is freed when
+ * the worker has passed a quiet point. No queue, no lock, no wake-up on the way of a call. Counters belong to
+ * the worker and are read relaxed.
+ */
+#ifndef MEDIA_RELAY_H
+#define MEDIA_RELAY_H
+
+#include "media/media.h"
+
+struct relay;
+struct relay_pair;
+
+enum relay_drop {
+	RELAY_DROP_NO_STREAM,  /* no program: port not in use, or not yet answered */
+	RELAY_DROP_SOURCE,     /* not from where it may come (RTP bleed) */
+	RELAY_DROP_SHORT,      /* truncated, CSRC or extension overrun */
+	RELAY_DROP_VERSION,
+	RELAY_DROP_PT,         /* payload type that was not negotiated */
+	RELAY_DROP_RTCP_BAD,
+	RELAY_DROP_HELD,       /* direction says no */
+	RELAY_DROP_NO_DEST,    /* far end's address is not known yet */
+	RELAY_DROP_SEND,       /* sendmmsg failed */
+	RELAY_DROP_NOT_RTP,    /* STUN, DTLS, junk */
+	RELAY_DROPS
+};
+extern const char *const relay_drop_names[RELAY_DROPS];
+
+#define RELAY_PT_DROP 0xff
+
+/* One direction. Plain values only (design 1.4): a kernel fast path can execute the same record. */
+struct relay_program {
+	struct addr source_rtp, source_rtcp; /* where packets come from, by SDP */
+	struct addr latch_ip;                /* only this IP may latch; none: no latching */
+	struct addr dest_rtp, dest_rtcp;     /* where the out pair sends; none: drop */
+	uint8_t pt_map[128];                 /* incoming PT -> outgoing PT, RELAY_PT_DROP: drop */
+	uint8_t clock_khz[128];              /* RTP clock of the incoming PT for jitter, in units of 1000 Hz; 0: 8 */
+	bool rtp_on;                         /* false: held, RTP is dropped (RTCP passes) */
+	bool raw;                            /* not RTP (UDPTL …): pass datagrams of the first socket as they are */
+};
+
+/* Reads realms and ranges; binds nothing yet. workers 0: simulation, no sockets, no threads. */
+struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum reason *ret_reason);
+void relay_free(struct relay *r);
+
+/* An idle pair out of quarantine, in random order, bound on first use; both ports or none (RTP-13).
+ * REASON_NONE, PORTS_EXHAUSTED, NO_DESCRIPTORS, MEDIA_UNREACHABLE. */
+enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct relay_pair **ret);
+/* Stops both directions that touch it, starts quarantine. NULL is fine. */
+void relay_pair_put(struct relay_pair *p);
+const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is port + 1; advertised address */
+/* Packets that arrive at in are handled by prog and leave by out. NULL prog: nothing passes (NO_STREAM).
+ * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change.
+ * REASON_NONE or NO_MEMORY (then the old program stays). */
+enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog);
+/* counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) */
+void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret);
+void relay_pair_stats_reset(struct relay_pair *p);
+
+bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret);
+unsigned relay_pairs_in_use(const struct relay *r);
+
+#endif

@@ -1,0 +1,170 @@
+/* arena.c - bump allocation in pooled chunks.
+ *
+ * The arena's own head lives at the start of its first chunk, so a small arena is one chunk and no malloc.
+ * A request that does not fit opens another pooled chunk, or, when larger than a chunk, one of its own size.
+ */
+#include "sbc/base/arena.h"
+
+#include <stdlib.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#endif
+#ifndef ARENA_ASAN
+#define ARENA_ASAN 0
+#endif
+
+#define ALIGN(n) (((n) + 15u) & ~(size_t)15u)
+
+struct chunk {
+	struct chunk *next;
+	size_t cap; /* payload bytes; == pool->chunk for pooled ones */
+	_Alignas(16) char data[];
+};
+
+struct arena {
+	struct arena_pool *pool; /* borrow: longer life */
+	struct chunk *chunks;    /* newest first; the arena itself lives in the oldest */
+	char *at, *end;          /* free part of the newest pooled chunk */
+	size_t bytes;
+};
+
+void arena_pool_init(struct arena_pool *pool, size_t chunk, unsigned max_free)
+{
+	*pool = (struct arena_pool){.chunk = ALIGN(chunk), .max_free = max_free};
+}
+
+void arena_pool_fini(struct arena_pool *pool)
+{
+	struct chunk *c = pool->free_list, *next;
+
+	for (; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	pool->free_list = NULL;
+	pool->n_free = 0;
+}
+
+static struct chunk *chunk_get(struct arena_pool *pool, size_t cap)
+{
+	struct chunk *c;
+
+	if (!ARENA_ASAN && cap == pool->chunk && pool->free_list) {
+		c = pool->free_list;
+		pool->free_list = c->next;
+		pool->n_free--;
+	} else {
+		c = malloc(sizeof(*c) + cap);
+		if (!c)
+			return NULL;
+		c->cap = cap;
+	}
+	pool->live_bytes += sizeof(*c) + cap;
+	return c;
+}
+
+static void chunk_put(struct arena_pool *pool, struct chunk *c)
+{
+	pool->live_bytes -= sizeof(*c) + c->cap;
+	if (!ARENA_ASAN && c->cap == pool->chunk && pool->n_free < pool->max_free) {
+		c->next = pool->free_list;
+		pool->free_list = c;
+		pool->n_free++;
+	} else {
+		free(c);
+	}
+}
+
+struct arena *arena_new(struct arena_pool *pool)
+{
+	size_t cap = ARENA_ASAN ? ALIGN(sizeof(struct arena)) : pool->chunk;
+	struct chunk *c = chunk_get(pool, cap);
+	struct arena *a;
+
+	if (!c)
+		return NULL;
+	c->next = NULL;
+	a = (struct arena *)(void *)c->data;
+	*a = (struct arena){.pool = pool, .chunks = c, .bytes = sizeof(*c) + cap};
+	a->at = c->data + ALIGN(sizeof(*a));
+	a->end = c->data + cap;
+	return a;
+}
+
+static void drop_newer(struct arena *a)
+{
+	struct chunk *c = a->chunks;
+
+	while (c->next) {
+		struct chunk *next = c->next;
+
+		a->bytes -= sizeof(*c) + c->cap;
+		chunk_put(a->pool, c);
+		c = next;
+	}
+	a->chunks = c;
+}
+
+void arena_reset(struct arena *a)
+{
+	drop_newer(a);
+	a->at = a->chunks->data + ALIGN(sizeof(*a));
+	a->end = a->chunks->data + a->chunks->cap;
+}
+
+void arena_free(struct arena *a)
+{
+	if (!a)
+		return;
+	drop_newer(a);
+	chunk_put(a->pool, a->chunks);
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	struct chunk *c;
+	size_t want = ALIGN(n ? n : 1), cap;
+	char *p;
+
+	if (n > ARENA_MAX)
+		return NULL;
+	if (!ARENA_ASAN && (size_t)(a->end - a->at) >= want) {
+		p = a->at;
+		a->at += want;
+		return p;
+	}
+	cap = ARENA_ASAN ? (n ? n : 1) : want > a->pool->chunk ? want : a->pool->chunk;
+	c = chunk_get(a->pool, cap);
+	if (!c)
+		return NULL;
+	a->bytes += sizeof(*c) + cap;
+	c->next = a->chunks;
+	a->chunks = c;
+	if (ARENA_ASAN)
+		return c->data;
+	/* keep bumping in whichever of the two has more room left */
+	if (cap - want > (size_t)(a->end - a->at)) {
+		a->at = c->data + want;
+		a->end = c->data + cap;
+	}
+	return c->data;
+}
+
+void *arena_zalloc(struct arena *a, size_t n)
+{
+	void *p = arena_alloc(a, n);
+
+	if (p)
+		memset(p, 0, n);
+	return p;
+}
+
+size_t arena_bytes(const struct arena *a)
+{
+	return a->bytes;
+}

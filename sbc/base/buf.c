@@ -1,0 +1,88 @@
+/* buf.c - the sticky-error writer. */
+#include "sbc/base/buf.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void buf_fail(struct buf *b)
+{
+	if (!b->err)
+		b->err = -ENOSPC;
+	b->cap = b->n; /* later writes fail at once */
+}
+
+void buf_u64(struct buf *b, uint64_t v)
+{
+	char t[20];
+	size_t i = sizeof(t);
+
+	do {
+		t[--i] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	buf_put(b, t + i, sizeof(t) - i);
+}
+
+void buf_hex(struct buf *b, const void *p, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *u = p;
+
+	for (size_t i = 0; i < n; i++) {
+		buf_chr(b, digits[u[i] >> 4]);
+		buf_chr(b, digits[u[i] & 15]);
+	}
+}
+
+void buf_vfmt(struct buf *b, const char *fmt, va_list ap)
+{
+	size_t room = b->cap - b->n;
+	int n = vsnprintf(room ? b->p + b->n : NULL, room, fmt, ap);
+
+	if (n < 0 || (size_t)n >= room) { /* vsnprintf wants a byte more for its NUL */
+		buf_fail(b);
+		return;
+	}
+	b->n += (size_t)n;
+}
+
+void buf_fmt(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vfmt(b, fmt, ap);
+	va_end(ap);
+}
+
+void buf_escaped(struct buf *b, struct str s, size_t max)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = s.n < max ? s.n : max;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+			buf_chr(b, (char)c);
+		} else {
+			char t[4] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+
+			buf_put(b, t, sizeof(t));
+		}
+	}
+	if (n < s.n)
+		buf_lit(b, "...");
+}
+
+const char *buf_z(struct buf *b)
+{
+	if (b->n == b->cap) {
+		if (b->cap == 0)
+			return "";
+		b->n--;
+		b->err = b->err ? b->err : -ENOSPC;
+	}
+	b->p[b->n] = '\0';
+	return b->p;
+}

@@ -1,0 +1,161 @@
+/* str.c - slices: comparing, cutting, reading numbers. Pure, no allocation but str_dup/str_strdup. */
+#include "sbc/base/str.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sbc/base/arena.h"
+
+bool str_ieq(struct str a, struct str b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (chr_lower(a.p[i]) != chr_lower(b.p[i]))
+			return false;
+	return true;
+}
+
+bool str_prefix(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
+bool str_iprefix(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && str_ieq(str_head(s, prefix.n), prefix);
+}
+
+int str_cmp(struct str a, struct str b)
+{
+	size_t n = a.n < b.n ? a.n : b.n;
+	int c = n ? memcmp(a.p, b.p, n) : 0;
+
+	return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+ptrdiff_t str_chr(struct str s, char c)
+{
+	const char *p = s.n ? memchr(s.p, c, s.n) : NULL;
+
+	return p ? p - s.p : -1;
+}
+
+ptrdiff_t str_find(struct str s, struct str needle)
+{
+	const char *p;
+
+	if (needle.n == 0)
+		return 0;
+	p = s.n >= needle.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
+	return p ? p - s.p : -1;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+	while (s.n && is_space(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+struct str str_cut(struct str s, char c, struct str *ret_head)
+{
+	ptrdiff_t i = str_chr(s, c);
+
+	if (i < 0) {
+		*ret_head = s;
+		return STR_NONE;
+	}
+	*ret_head = str_head(s, (size_t)i);
+	return str_from(s, (size_t)i + 1);
+}
+
+int str_u64(struct str s, uint64_t max, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (s.n == 0)
+		return -EINVAL;
+	for (size_t i = 0; i < s.n; i++)
+		if (!chr_digit(s.p[i]))
+			return -EINVAL;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned d = (unsigned)(s.p[i] - '0');
+
+		if (d > max || v > (max - d) / 10)
+			return -ERANGE;
+		v = v * 10 + d;
+	}
+	*ret = v;
+	return 0;
+}
+
+int str_u32(struct str s, uint32_t max, uint32_t *ret)
+{
+	uint64_t v;
+	int e = str_u64(s, max, &v);
+
+	if (e == 0)
+		*ret = (uint32_t)v;
+	return e;
+}
+
+struct str str_dup(struct arena *dst, struct str s)
+{
+	char *p = arena_alloc(dst, s.n + 1);
+
+	if (!p)
+		return STR_NONE;
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	p[s.n] = '\0';
+	return (struct str){p, s.n};
+}
+
+char *str_strdup(struct str s)
+{
+	char *p = malloc(s.n + 1);
+
+	if (!p)
+		return NULL;
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	p[s.n] = '\0';
+	return p;
+}
+
+unsigned str_distance(struct str a, struct str b, unsigned limit)
+{
+	unsigned row[64];
+
+	a = str_head(a, 63);
+	b = str_head(b, 63);
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 1; i <= a.n; i++) {
+		unsigned diag = row[0];
+
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= b.n; j++) {
+			unsigned up = row[j];
+			unsigned best = diag + (chr_lower(a.p[i - 1]) != chr_lower(b.p[j - 1]));
+
+			if (up + 1 < best)
+				best = up + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			diag = up;
+		}
+	}
+	return row[b.n] > limit ? limit + 1 : row[b.n];
+}

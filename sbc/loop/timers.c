@@ -1,0 +1,146 @@
+/* timers.c - the wheel.
+ *
+ * Level 0 has a slot per tick, level k a slot per 256^k ticks. A timer sits in the lowest level whose span
+ * reaches it and is put down a level ("cascade") when the ticks below its slot begin. Ticks are 1024 us, so
+ * that the division is a shift. Timers beyond the top level (about 50 days) wait in its last slot and are put
+ * in again when it comes round.
+ */
+#include "sbc/loop/timers.h"
+
+#include <time.h>
+
+#define SHIFT 10
+
+void clock_refresh(struct clock *c)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	c->mono_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	c->wall_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+void timers_init(struct timers *w, const struct clock *clock)
+{
+	memset(w, 0, sizeof(*w));
+	w->clock = clock;
+	w->tick = (uint64_t)clock->mono_us >> SHIFT;
+	for (int l = 0; l < TIMERS_LEVELS; l++)
+		for (int s = 0; s < TIMERS_SLOTS; s++)
+			list_init(&w->slot[l][s]);
+}
+
+static void place(struct timers *w, struct timer *t)
+{
+	uint64_t due = ((uint64_t)t->due_us + (1u << SHIFT) - 1) >> SHIFT, delta;
+	unsigned level = 0, s;
+
+	if (due < w->tick)
+		due = w->tick;
+	delta = due - w->tick;
+	while (level < TIMERS_LEVELS - 1 && delta >= (uint64_t)1 << (8 * (level + 1)))
+		level++;
+	if (delta >= (uint64_t)1 << (8 * TIMERS_LEVELS))
+		due = w->tick + ((uint64_t)1 << (8 * TIMERS_LEVELS)) - 1;
+	s = (unsigned)(due >> (8 * level)) & (TIMERS_SLOTS - 1);
+	list_push(&w->slot[level][s], &t->node);
+	w->used[level][s / 64] |= (uint64_t)1 << (s % 64);
+}
+
+void timer_start_us(struct timers *w, struct timer *t, int64_t delay_us, timer_fn *fn)
+{
+	timer_stop(w, t);
+	t->due_us = w->clock->mono_us + (delay_us > 0 ? delay_us : 0);
+	t->fn = fn;
+	w->n++;
+	place(w, t);
+}
+
+void timer_stop(struct timers *w, struct timer *t)
+{
+	if (!timer_running(t))
+		return;
+	list_del(&t->node);
+	w->n--;
+}
+
+static void cascade(struct timers *w, unsigned level)
+{
+	unsigned s = (unsigned)(w->tick >> (8 * level)) & (TIMERS_SLOTS - 1);
+	struct list all, *n;
+
+	if (s == 0 && level + 1 < TIMERS_LEVELS)
+		cascade(w, level + 1);
+	list_init(&all);
+	list_splice(&all, &w->slot[level][s]);
+	w->used[level][s / 64] &= ~((uint64_t)1 << (s % 64));
+	while ((n = list_pop(&all)))
+		place(w, container_of(n, struct timer, node));
+}
+
+/* first used slot of level 0 at or after s within this turn of the wheel, or TIMERS_SLOTS */
+static unsigned next_used(const struct timers *w, unsigned s)
+{
+	for (unsigned i = s / 64; i < TIMERS_SLOTS / 64; i++) {
+		uint64_t m = w->used[0][i];
+
+		if (i == s / 64)
+			m &= ~(uint64_t)0 << (s % 64);
+		if (m)
+			return i * 64 + (unsigned)__builtin_ctzll(m);
+	}
+	return TIMERS_SLOTS;
+}
+
+static void run_slot(struct timers *w, unsigned s)
+{
+	struct list *l = &w->slot[0][s], due, *n;
+
+	/* handlers may start timers for this very tick; those run on the next one */
+	list_init(&due);
+	list_splice(&due, l);
+	w->used[0][s / 64] &= ~((uint64_t)1 << (s % 64));
+	w->tick++;
+	if ((w->tick & (TIMERS_SLOTS - 1)) == 0)
+		cascade(w, 1);
+	while ((n = list_pop(&due))) {
+		struct timer *t = container_of(n, struct timer, node);
+
+		w->n--;
+		t->fn(t);
+	}
+}
+
+void timers_advance(struct timers *w)
+{
+	uint64_t now = (uint64_t)w->clock->mono_us >> SHIFT;
+
+	while (w->tick <= now) {
+		unsigned s = (unsigned)w->tick & (TIMERS_SLOTS - 1), next = next_used(w, s);
+		uint64_t skip = next - s;
+
+		if (w->tick + skip > now) {
+			w->tick = now + 1;
+			if ((w->tick & (TIMERS_SLOTS - 1)) == 0)
+				cascade(w, 1);
+			return;
+		}
+		if (next == TIMERS_SLOTS) { /* nothing left in this turn */
+			w->tick += skip;
+			cascade(w, 1);
+			continue;
+		}
+		w->tick += skip;
+		run_slot(w, next);
+	}
+}
+
+int64_t timers_next_us(const struct timers *w)
+{
+	unsigned s = (unsigned)w->tick & (TIMERS_SLOTS - 1);
+
+	if (w->n == 0)
+		return INT64_MAX;
+	return (int64_t)((w->tick + (next_used(w, s) - s)) << SHIFT);
+}

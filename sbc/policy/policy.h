@@ -1,0 +1,150 @@
+/* policy.h - the operator's will as one immutable snapshot.
+ *
+ * Compiled from the configuration file (realms) and the database rows (trunks, numbers, routes), reference
+ * counted, swapped in one pointer store. A call keeps the snapshot it began with. Everything the call path asks
+ * is answered from here: who is this source, whose number is that, where does the call go, may this header pass.
+ * Nothing here changes after policy_compile(); run-time state (calls in progress, health) lives elsewhere, keyed
+ * by trunk id.
+ */
+#ifndef SBC_POLICY_POLICY_H
+#define SBC_POLICY_POLICY_H
+
+#include "media/media.h"
+#include "sbc/base/addr.h"
+#include "sbc/base/reason.h"
+#include "sbc/net/net.h"
+#include "sbc/sip/msg.h"
+
+struct policy;
+
+enum pol_role { POL_PBX, POL_ITSP };
+enum pol_admin { POL_ENABLED, POL_DISABLED, POL_DRAINING };
+enum pol_numfmt { POL_NUM_E164 /* +49… */, POL_NUM_DIGITS /* 49… */, POL_NUM_NATIONAL /* 0… */, POL_NUM_PASS };
+enum pol_redirect { POL_REDIRECT_FOLLOW, POL_REDIRECT_RELAY };
+enum pol_stranger { POL_STRANGER_DROP, POL_STRANGER_REFUSE /* 403 */ };
+
+/* An address calls of a trunk are sent to. */
+struct pol_target {
+	struct str host;        /* name or IP as configured */
+	struct addr addr;       /* resolved; none: name not resolved (yet) */
+	uint16_t port;
+	uint8_t proto;          /* enum net_proto */
+	uint16_t priority;      /* lower first */
+	uint16_t weight;        /* share among equals */
+};
+
+struct pol_trunk {
+	uint32_t id;            /* database key, stable */
+	struct str name;
+	enum pol_role role;
+	enum pol_admin admin;
+	uint8_t realm;
+	const struct pol_target *targets; /* by priority */
+	unsigned n_targets;
+	struct str domain;      /* host of From, To, R-URI towards it; empty: the target's host (R-URI, To) and our
+	                           advertised address (From) */
+	uint32_t max_calls, max_cps; /* 0: no limit */
+	/* signalling */
+	struct {
+		uint16_t t1_ms, t2_ms, t4_ms; /* 0: default */
+		uint32_t no_response_ms; /* INVITE without any answer: next target; 0: timer B (32 s) */
+		uint32_t ring_timeout_s; /* 180 */
+		uint32_t max_duration_s; /* 0: none */
+		bool nat;                /* answer to the source port even without rport (LOOP-06) */
+		bool udp_only;           /* LOOP-09 */
+		uint16_t mtu_limit;      /* 0: 1300 */
+		bool trusted;            /* identity headers and our reason codes may go there */
+		bool user_agent;         /* send User-Agent / Server */
+		bool reset_max_forwards; /* LOOP-02, off */
+		bool contact_user;       /* our Contact carries the number, not only the host */
+		enum pol_redirect redirect;
+		const uint16_t *failover_codes; /* besides transport error, timeout and 503; 0-terminated */
+	} sip;
+	struct {
+		enum pol_numfmt format;  /* of R-URI, From, To towards it */
+		struct str country;      /* "49": for national and local numbers from it */
+		struct str national_prefix, international_prefix; /* "0", "00" */
+	} num;
+	struct {
+		struct str codecs;
+		enum media_latch latch;
+		uint32_t timeout_s;      /* 0: off; default 60 */
+	} media;
+	const struct pol_hdr_rule *hdr_rules; /* own rules before the table */
+	unsigned n_hdr_rules;
+};
+
+enum pol_hdr_action { POL_HDR_DROP, POL_HDR_PASS };
+struct pol_hdr_rule {
+	struct str name;
+	enum pol_hdr_action action;
+};
+
+/* A realm as policy needs it. */
+struct pol_realm {
+	struct str name;
+	enum pol_stranger strangers;
+	const struct str *domains; /* hosts of a request URI that are ours, besides the listeners' addresses */
+	unsigned n_domains;
+};
+
+struct pol_number {
+	struct str first, last; /* "+49301234500" .. "+49301234599", same length */
+	uint32_t trunk_id;      /* who the number belongs to (the PBX) */
+};
+
+/* One place to try. */
+struct pol_hop {
+	const struct pol_trunk *trunk;
+	const struct pol_target *target;
+};
+
+struct policy *policy_ref(struct policy *p);
+void policy_unref(struct policy *p); /* NULL is fine */
+uint64_t policy_revision(const struct policy *p);
+
+const struct pol_trunk *policy_trunk(const struct policy *p, uint32_t id);
+const struct pol_trunk *policy_trunk_named(const struct policy *p, struct str name);
+unsigned policy_trunk_count(const struct policy *p);
+const struct pol_trunk *policy_trunk_at(const struct policy *p, unsigned i); /* by name */
+const struct pol_realm *policy_realm(const struct policy *p, unsigned realm);
+unsigned policy_realm_count(const struct policy *p);
+
+/* Which trunk does this source belong to (ACC-01)? By realm, source address set (targets' addresses, configured
+ * nets and resolved names), then transport and source port where the trunk restricts them; the most specific
+ * entry wins, disabled trunks are found too (the caller refuses). O(1) for exact addresses. NULL: a stranger. */
+const struct pol_trunk *policy_identify(const struct policy *p, const struct net_path *from);
+/* Cheap form for net's admit(): false when a stranger in a realm that drops strangers. */
+bool policy_admit(const struct policy *p, const struct net_path *from);
+
+/* Brings a number as dialled by trunk t to canonical form: +country…; a short or unknown form stays as it is. */
+void policy_number_in(const struct pol_trunk *t, struct str number, struct buf *ret);
+/* and as the trunk wants to see it */
+void policy_number_out(const struct pol_trunk *t, struct str number, struct buf *ret);
+/* Longest match among the ranges; NULL: nobody's. */
+const struct pol_number *policy_number(const struct policy *p, struct str number);
+
+#define POL_HOPS_MAX 16
+struct pol_route_result {
+	struct pol_hop hops[POL_HOPS_MAX]; /* in the order to try */
+	unsigned n_hops;
+	struct str route;                  /* name of the rule; "number" when the called number's owner decided */
+	enum reason reason;                /* when n_hops is 0: NO_ROUTE, NUMBER_UNKNOWN, CLASS_DENIED, TRUNK_DISABLED,
+	                                      NAME_UNRESOLVED */
+	bool deny;
+};
+/* Where does a call from trunk `from` to `called` go? First the number table when a trunk other than `from` owns
+ * the called number, then the routes in order; a trunk is never routed back to itself unless a route says so.
+ * Targets of one priority are shuffled by weight with rng. wall_us for time-of-day rules. */
+void policy_route(const struct policy *p, const struct pol_trunk *from, struct str calling, struct str called,
+    int64_t wall_us, struct rng *rng, struct pol_route_result *ret);
+
+/* May this header of a message from `from` be copied to a message to `to` (B2B-03)? Hop and leg headers: never. */
+enum pol_hdr_action policy_header(
+    const struct pol_trunk *from, const struct pol_trunk *to, enum sip_hdr_id id, struct str name);
+
+/* Is this host of a request URI ours (RELAY_DENIED otherwise)? Domains of the realm and of its trunks. The
+ * caller compares with the listeners' addresses first. */
+bool policy_host_is_ours(const struct policy *p, unsigned realm, struct str host);
+
+#endif
