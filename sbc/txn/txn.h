@@ -66,6 +66,12 @@ int txn_srv_reply(struct txn_srv *t, const struct txn_reply *r);
 void txn_srv_resend(struct txn_srv *t);
 void txn_srv_bind(struct txn_srv *t, const struct txn_srv_ops *ops, void *owner);
 void txn_srv_detach(struct txn_srv *t);
+/* ends it without any answer (a stranger, by policy): no on_end */
+void txn_srv_drop(struct txn_srv *t);
+/* answers go to the source address and port even without rport (LOOP-06, trunk setting nat) */
+void txn_srv_set_symmetric(struct txn_srv *t);
+/* The 2xx was acknowledged: its bytes may go; the machine stays to absorb copies of the INVITE. */
+void txn_srv_acked(struct txn_srv *t);
 /* Short form: answer with the catalogue's status and nothing else. trusted adds "Reason:" and "Warning:" with the
  * code. */
 int txn_srv_refuse(struct txn_srv *t, enum reason why, bool trusted, struct str headers);
@@ -103,6 +109,7 @@ struct txn_req {
 	const struct txn_timers *timers; /* NULL: defaults; copied */
 	bool udp_only;           /* never move a big request to TCP (LOOP-09) */
 	uint16_t mtu_limit;      /* bytes over which UDP moves to TCP; 0: 1300 */
+	struct str branch_tail;  /* appended to the branch ("." and token): the B2BUA's loop marker (LOOP-04) */
 };
 
 /* Starts a client transaction: makes branch and Via (rport on UDP), sends, retransmits. A request over the limit
@@ -114,6 +121,8 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
  * headers: extra lines (Reason). on_response with the 487 (or the crossing 2xx) still follows. */
 void txn_cli_cancel(struct txn_cli *t, struct str headers);
 void txn_cli_detach(struct txn_cli *t);
+/* another owner from now on: a call that ends while its INVITE still waits for late 2xx copies */
+void txn_cli_bind(struct txn_cli *t, const struct txn_cli_ops *ops, void *owner);
 
 /* ACK to a 2xx: owned by the dialog, sent for each copy of the 2xx. Fresh branch, no transaction. */
 struct txn_ack;
