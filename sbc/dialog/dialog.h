@@ -1,0 +1,84 @@
+/* dialog.h - the state of one dialog (RFC 3261 12) and the 2xx/ACK handling that belongs to the core.
+ *
+ * A dialog is data inside its leg: identifiers, route set, remote target, sequence numbers, and the path its
+ * messages take. It sends nothing by itself but the repeated 2xx (struct dlg_2xx).
+ */
+#ifndef SBC_DIALOG_DIALOG_H
+#define SBC_DIALOG_DIALOG_H
+
+#include "sbc/sip/header.h"
+#include "sbc/txn/txn.h"
+
+struct dlg {
+	struct arena *arena; /* borrow: the call's; all text below lives there */
+	struct str call_id;
+	struct str local_tag, remote_tag; /* remote_tag empty: early client side without an answer */
+	struct str local, remote;         /* From and To as name-addr, without tag */
+	struct str target;                /* remote target: URI of their Contact */
+	struct str routes;                /* route set as complete "Route: …" lines, in the order to send */
+	struct str first_route;           /* URI of the first one, empty: none */
+	bool strict;                      /* first route has no lr: RFC 3261 12.2.1.1 */
+	bool nat;                         /* answer to where their packets come from, whatever Contact says */
+	bool has_remote_cseq;
+	bool confirmed;
+	bool update_ok;                   /* their Allow lists UPDATE */
+	uint32_t local_cseq, remote_cseq;
+	struct net_path path;             /* of the last message from them; connection included */
+};
+
+/* UAS: from an INVITE. local_tag is ours. 0 or -ENOMEM; -EBADMSG when the INVITE has no usable Contact. */
+MUST_USE int dlg_init_uas(struct dlg *d, struct arena *a, const struct sip_msg *invite,
+    const struct net_path *from, struct str local_tag);
+/* UAC: before the INVITE. Texts are kept as given (they live in a). */
+void dlg_init_uac(struct dlg *d, struct arena *a, struct str call_id, struct str local_tag, struct str local,
+    struct str remote, const struct net_path *path);
+/* UAC: takes tag, target and route set from a 1xx or 2xx with a To tag. A 2xx recomputes the route set
+ * (13.2.2.4) and confirms. 0, -ENOMEM, -EBADMSG (no usable Contact in a 2xx). */
+MUST_USE int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_path *from);
+/* A copy for another fork of the same INVITE. */
+void dlg_fork(struct dlg *to, const struct dlg *from);
+
+/* Does this request belong here: Call-ID and both tags. */
+bool dlg_match(const struct dlg *d, const struct sip_msg *request);
+/* Takes the CSeq of an incoming request in the dialog: 0, or -ESTALE when lower than the last (500; DLG-03). */
+MUST_USE int dlg_take_cseq(struct dlg *d, const struct sip_msg *request);
+/* A target refresh that succeeded: new Contact; also remembers Allow. A message without Contact changes nothing. */
+void dlg_refresh(struct dlg *d, const struct sip_msg *m);
+/* remembers whether UPDATE may be sent */
+void dlg_note_allow(struct dlg *d, const struct sip_msg *m);
+
+/* Where the next request goes: first route or remote target when numeric, else where the dialog's messages come
+ * from; the living connection of the dialog when it leads to that host. */
+void dlg_next_hop(const struct dlg *d, struct net_path *ret);
+/* Fills a request in the dialog: R-URI, path, and the lines From, To, Call-ID, CSeq, Max-Forwards, Route into
+ * headers (the caller adds more, then sets r->headers = buf_text(headers)). cseq 0 takes the next number; ACK
+ * gives that of its INVITE. */
+void dlg_request(struct dlg *d, enum sip_method method, struct str method_name, uint32_t cseq,
+    struct buf *headers, struct txn_req *r);
+
+/* -------- the 2xx of an INVITE server transaction, repeated until ACK on every transport (13.3.1.4, TXN-06) */
+
+struct dlg_2xx;
+typedef void dlg_no_ack_fn(struct dlg_2xx *x);
+struct dlg_2xx {
+	struct timer timer;
+	const struct env *env;   /* borrow: process */
+	struct txn_srv *srv;     /* borrow: NULL once the transaction is gone */
+	dlg_no_ack_fn *on_no_ack;
+	int64_t started_us;
+	uint32_t interval_ms, t1_ms, t2_ms, cseq;
+};
+/* after the 2xx was sent with txn_srv_reply() */
+void dlg_2xx_start(struct dlg_2xx *x, const struct env *env, struct txn_srv *srv, const struct txn_timers *t,
+    dlg_no_ack_fn *on_no_ack);
+/* ACK came or the leg ends; safe when not running */
+void dlg_2xx_stop(struct dlg_2xx *x);
+static inline bool dlg_2xx_waiting(const struct dlg_2xx *x)
+{
+	return timer_running(&x->timer);
+}
+
+/* 491: wait before the next try, ms, in steps of 10 (RFC 3261 14.1, DLG-07). */
+uint32_t dlg_glare_wait_ms(struct rng *rng, bool we_own_call_id);
+
+#endif
