@@ -1,0 +1,284 @@
+/* internal.h - shared inside this room only: the structs of root, call and leg.
+ *
+ *   core.c    root, dispatch of requests by dialog or as new, policy, what is known of ended calls
+ *   screen.c  may this INVITE become a call at all: hops, Require, bodies, host, number
+ *   setup.c   the way of an INVITE: route walk, failover, progress, answer
+ *   change.c  changes of the session in an established call: re-INVITE, UPDATE, glare, our own re-offers
+ *   indialog.c  BYE, INFO, OPTIONS and the rest inside a dialog
+ *   release.c ends of calls and legs, records
+ *   leg.c     one leg's mechanics: its requests and answers
+ *   rewrite.c what an outgoing INVITE says
+ *   trunks.c  run-time state of trunks: counts, rates, quarantine
+ *   view.c    snapshots, explain
+ */
+#ifndef SBC_B2B_INTERNAL_H
+#define SBC_B2B_INTERNAL_H
+
+#include "sbc/b2b/call.h"
+#include "sbc/base/arena.h"
+#include "sbc/dialog/dialog.h"
+#include "sbc/sip/print.h"
+
+#define B2B_HEADERS_MAX 16384 /* scratch for the header block of one message */
+#define B2B_SDP_MAX 16384     /* scratch for one session description */
+#define ENDED_KEPT 256
+
+struct leg;
+
+enum leg_state {
+	LEG_INVITED,    /* A: INVITE came, no final answer yet        */
+	LEG_CALLING,    /* B: INVITE sent, no answer                  */
+	LEG_EARLY,      /* B: provisional answer seen                 */
+	LEG_ANSWERED,   /* A: 2xx sent, ACK awaited. B: 2xx came, ACK held back for A's answer (late offer) */
+	LEG_UP,         /* ACK seen or sent                           */
+	LEG_ENDING,     /* BYE sent                                   */
+	LEG_GONE,
+};
+extern const char *const leg_state_names[];
+
+/* Another early dialog of a forked INVITE on leg B. */
+struct fork {
+	struct list node;
+	struct dlg dlg;
+};
+
+struct leg {
+	struct call *call; /* borrow: owns the leg */
+	struct list node;  /* in call->legs */
+	enum media_side side;
+	enum leg_state state;
+	const struct pol_trunk *trunk; /* borrow: call->policy */
+	struct pol_hop hop;            /* B */
+	struct hnode by_tag;           /* in b2b->dialogs under dlg.local_tag */
+	struct dlg dlg;
+	struct list forks;             /* B: struct fork, early dialogs besides dlg */
+	struct txn_timers timers;
+
+	struct txn_srv *srv;    /* borrow: their INVITE (first or re-INVITE) whose transaction lives */
+	struct txn_cli *cli;    /* borrow: our INVITE (first or re-INVITE) or UPDATE without final answer */
+	struct txn_cli *inv_cli; /* borrow: our last INVITE's transaction while it may bring copies of its 2xx */
+	struct txn_cli *bye;    /* borrow */
+	struct dlg_2xx twoxx;
+	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx */
+	uint32_t ack_cseq;
+	struct timer timer;     /* B: no answer at all (failover before timer B); INVITE's Expires is call->expires */
+	struct try *try;        /* B: its line in the record */
+	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
+	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
+	enum reason end_reason;
+};
+
+enum change_kind {
+	CHANGE_NONE,
+	CHANGE_SETUP, /* the first INVITE */
+	CHANGE_PEER,  /* one side's re-INVITE or UPDATE, carried to the other */
+	CHANGE_OWN,   /* our own re-offer to one side */
+};
+
+/* The one change of the session that may be open in a call (OFA-01). */
+struct change {
+	enum change_kind kind;
+	struct leg *from;       /* who asked; OWN: the side that does not get the offer */
+	struct leg *to;         /* who is asked */
+	struct txn_srv *srv;    /* their request, until answered */
+	enum sip_method method; /* INVITE or UPDATE, as asked */
+	bool late;              /* asked without an offer: it comes in the 2xx, the answer in ACK */
+	bool ack_held;          /* 2xx of `to` came, its ACK waits for from's answer */
+	uint8_t tries;          /* 491 */
+	struct timer retry;
+	struct str body;        /* what was offered to `to`, malloc'ed, for the retry */
+};
+
+/* One attempt, as a list in the call's arena; becomes struct call_try of the record. */
+struct try {
+	struct try *next;
+	struct str trunk, sip_call_id; /* in the arena; trunk: of the snapshot */
+	struct addr addr;
+	uint8_t proto;
+	uint16_t status;
+	enum reason reason;
+	uint32_t after_ms;
+};
+
+struct call {
+	struct b2b *b2b;
+	struct list node;      /* b2b->calls, or ->dead */
+	struct hnode by_id;
+	uint64_t id;
+	struct arena *arena;   /* own; the call itself lives in it */
+	struct policy *policy; /* ref: the snapshot this call began on */
+	struct media_call *media; /* own; NULL once released */
+	struct list legs;      /* all that are not gone, A first */
+	struct leg *a, *b;     /* b: the current one, or NULL; a: NULL once gone */
+	struct change change;
+	struct log log;
+
+	/* the way of the INVITE; own, malloc'ed, given back when it is over */
+	struct setup *setup;
+
+	/* facts for the record */
+	int64_t start_wall_us, start_us, ring_us, answer_us, end_us;
+	const struct pol_trunk *trunk_a, *trunk_b; /* borrow: policy */
+	struct str calling, called, route; /* canonical, in the arena; route: of the snapshot or the arena */
+	struct addr peer_a;
+	uint8_t proto_a;
+	struct str sip_call_id_a;
+	struct try *tries, *last_try;
+	struct str peer_reason;
+	enum reason reason;
+	uint16_t status, peer_status;
+	char released_by;
+
+	bool released;   /* record written; legs are being taken down */
+	bool answered;
+	bool reoffer_a;  /* leg A must be told of a changed answer once it is up */
+	bool counted_a, counted_b; /* in trunks.c */
+	struct timer timer; /* ring timeout, then supervision while up */
+};
+
+/* What is needed only until the call is answered. */
+struct setup {
+	struct pol_route_result route;
+	unsigned next_hop;
+	unsigned redirects;
+	char *invite;        /* own: A's INVITE, raw, for the next target */
+	size_t invite_len;
+	struct str called;   /* towards the current hop: changes by redirection; in the arena */
+	uint32_t max_forwards;
+	uint16_t best_status;
+	enum reason best_reason;
+	uint16_t last_18x;
+	bool sdp_sent;       /* an early answer went to A: no other target any more */
+	struct timer expires;     /* A's Expires */
+	struct timer provisional; /* repeats 18x each minute (TXN-18) */
+	struct call *call;
+};
+
+struct trunk_rt;
+
+struct b2b {
+	const struct env *env;
+	struct net *net;
+	struct txn_layer *txn; /* own */
+	struct media *media;   /* borrow */
+	struct b2b_cfg cfg;
+	const struct b2b_user *user;
+	void *ctx;
+	struct policy *policy; /* ref */
+	struct arena_pool pool;
+	struct list calls, dead;
+	unsigned n_calls, n_legs;
+	struct htab ids, dialogs, trunks;
+	uint64_t next_id;
+	struct timer reaper;
+	struct call_record *ended; /* own; ring of ENDED_KEPT */
+	uint64_t n_ended;
+	bool drain, shutdown;
+	struct hash_key loop_key; /* marks our branches (LOOP-04) */
+	struct log log;
+	uint64_t metrics[B2B_METRICS];
+	struct metric_set metric_set;
+};
+
+/* core.c */
+void b2b_count(struct b2b *b, enum b2b_metric m);
+struct leg *b2b_leg_by_tag(const struct b2b *b, const struct sip_msg *m, struct dlg **ret_dlg);
+void b2b_leg_index(struct leg *l);
+void b2b_leg_unindex(struct leg *l);
+extern const struct txn_cli_ops b2b_orphan_ops; /* late 2xx of legs given up: ACK and BYE */
+/* Allow, Supported, Accept … and Server for trunk t (NULL: a stranger) */
+void b2b_put_caps(const struct b2b *b, const struct pol_trunk *t, struct buf *h);
+void b2b_put_agent(const struct b2b *b, const struct pol_trunk *t, bool request, struct buf *h);
+void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why,
+    struct str headers);
+/* Reason (and Warning) lines with the catalogue's code, for a trusted trunk; nothing otherwise */
+void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h);
+
+/* screen.c: 0, or a reason; extra header lines (Unsupported, Accept …) are written to h */
+enum reason screen_request(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
+    const struct sip_msg *m, const struct net_path *from, struct buf *h);
+enum reason screen_invite(struct b2b *b, const struct sip_msg *m, struct str *ret_sdp, struct buf *h);
+/* the called party of a request: canonical number or user; REASON_NONE, SCHEME, RELAY_DENIED, NUMBER_INCOMPLETE */
+enum reason screen_called(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
+    const struct sip_msg *m, const struct net_path *from, struct buf *ret);
+void screen_calling(const struct pol_trunk *t, const struct sip_msg *m, struct buf *ret);
+
+/* setup.c */
+void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from);
+void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept text */);
+void setup_free(struct call *c);
+void setup_response(struct leg *b, struct txn_cli *t, const struct sip_msg *m);
+void setup_failed(struct leg *b, int err); /* no final came */
+void setup_ack(struct leg *a, const struct sip_msg *ack);
+extern const struct txn_srv_ops setup_srv_ops;
+
+/* change.c */
+void change_request(struct leg *l, struct txn_srv *srv, const struct sip_msg *m);
+void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m);
+void change_failed(struct leg *l, int err);
+void change_ack(struct leg *l, const struct sip_msg *ack);
+void change_own(struct call *c, struct leg *to);
+void change_abort(struct call *c); /* the call ends: answers what is open */
+void change_end(struct call *c);
+
+/* indialog.c */
+void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from);
+
+/* release.c */
+/* Ends the call: every leg gets its final answer, CANCEL or BYE, the record is written. by: who ended it, NULL:
+ * we did. status: for an unanswered leg A; 0: that of the reason. headers: lines for it (Reason …). */
+void call_release(struct call *c, struct leg *by, enum reason why, uint16_t status, struct str headers);
+void leg_gone(struct leg *l);
+void leg_give_up(struct leg *l, enum reason why, struct str headers); /* B before its answer: CANCEL */
+void leg_bye(struct leg *l, enum reason why, struct str headers);
+void call_try_end(struct leg *b, enum reason why, uint16_t status);
+
+/* leg.c */
+struct leg *leg_new(struct call *c, enum media_side side, const struct pol_trunk *t);
+struct leg *leg_peer(const struct leg *l); /* the leg on the other side, or NULL */
+void leg_set_state(struct leg *l, enum leg_state s, const char *because);
+/* an INVITE, UPDATE, INFO … in the dialog of l; extra: complete lines; NULL when it could not be started */
+struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
+    struct str type, struct str body, const struct txn_cli_ops *ops, void *owner);
+/* ACK for the 2xx m of our INVITE; body may be empty */
+void leg_ack(struct leg *l, uint32_t cseq, struct str body);
+/* our Contact line for this leg */
+void leg_put_contact(const struct leg *l, struct buf *h);
+/* answers srv with our Contact, Allow …, to_tag of the dialog; extra lines may be empty */
+int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str phrase, struct str extra,
+    struct str body);
+/* refuses srv on leg l for a reason of the catalogue */
+void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str extra);
+/* headers of m that may cross from leg `from` to leg `to`, as lines */
+void leg_pass_headers(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
+extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
+
+/* rewrite.c */
+/* request URI and the header lines (From … Contact) of the INVITE of leg B; fills l->dlg */
+MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, struct buf *ruri, struct buf *headers);
+/* "sip:+49301@host:port" for a number towards a hop */
+void rewrite_ruri(const struct pol_hop *hop, struct str called, struct buf *b);
+/* where a hop is reached */
+void rewrite_path(const struct pol_hop *hop, struct net_path *ret);
+/* loop marker for our branches: hash of what decides the route, as token text */
+void rewrite_loop_mark(const struct b2b *b, uint32_t trunk_a, struct str calling, struct str called, struct buf *t);
+void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, const struct net_local *us, struct str display,
+    struct str calling, struct str called, struct buf *from, struct buf *to);
+
+/* trunks.c */
+struct trunk_rt *trunk_rt(struct b2b *b, uint32_t id); /* made on first use; NULL: no memory */
+/* REASON_NONE and the call is counted, or the limit that forbids it */
+enum reason trunk_take(struct b2b *b, const struct pol_trunk *t, bool in);
+void trunk_put(struct b2b *b, uint32_t id);
+void trunk_note(struct b2b *b, uint32_t id, enum reason why); /* outcome of a call */
+/* 503 with Retry-After: the target is left alone for that time (UAS-07) */
+void trunk_quarantine(struct b2b *b, uint32_t id, const struct addr *a, uint32_t seconds);
+bool trunk_quarantined(const struct b2b *b, uint32_t id, const struct addr *a);
+void trunks_free(struct b2b *b);
+
+/* view.c */
+void call_fill_media(const struct call *c, struct call_record *r);
+
+#endif

@@ -1,0 +1,169 @@
+/* trunks.c - run-time state of trunks: calls in progress, starts per second, outcome, targets left alone.
+ *
+ * Keyed by the trunk's database id, so it outlives policy snapshots. A limit is checked and taken in one step
+ * before leg B exists (B2B-11); a trunk's own limit never answers 503 (OVL-02).
+ */
+#include "sbc/b2b/internal.h"
+
+#include <stdlib.h>
+
+#define SILENT_MAX 8
+
+struct silent {
+	struct addr addr;
+	int64_t until_us;
+};
+
+struct trunk_rt {
+	struct hnode node;
+	uint32_t id;
+	struct b2b_trunk_info info;
+	int64_t second; /* the one that starts_last_s counts */
+	struct silent silent[SILENT_MAX];
+};
+
+static uint64_t id_hash(const struct b2b *b, uint32_t id)
+{
+	return hash_bytes(&b->env->hash_key, &id, sizeof(id));
+}
+
+static struct trunk_rt *find(const struct b2b *b, uint32_t id)
+{
+	struct hnode *n = htab_first(&b->trunks, id_hash(b, id));
+
+	for (; n; n = htab_next(n)) {
+		struct trunk_rt *t = container_of(n, struct trunk_rt, node);
+
+		if (t->id == id)
+			return t;
+	}
+	return NULL;
+}
+
+struct trunk_rt *trunk_rt(struct b2b *b, uint32_t id)
+{
+	struct trunk_rt *t = find(b, id);
+
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->id = id;
+	htab_add(&b->trunks, &t->node, id_hash(b, id));
+	return t;
+}
+
+static void roll(const struct b2b *b, struct trunk_rt *t)
+{
+	int64_t second = b->env->clock->mono_us / 1000000;
+
+	if (second != t->second) {
+		t->second = second;
+		t->info.starts_last_s = 0;
+	}
+}
+
+enum reason trunk_take(struct b2b *b, const struct pol_trunk *pol, bool in)
+{
+	struct trunk_rt *t = trunk_rt(b, pol->id);
+
+	if (!t)
+		return REASON_NO_MEMORY;
+	roll(b, t);
+	if (pol->max_calls && t->info.calls >= pol->max_calls)
+		return REASON_LIMIT_CALLS;
+	if (pol->max_cps && t->info.starts_last_s >= pol->max_cps)
+		return REASON_LIMIT_CPS;
+	t->info.calls++;
+	t->info.starts_last_s++;
+	if (in)
+		t->info.calls_in++;
+	else
+		t->info.calls_out++;
+	return REASON_NONE;
+}
+
+void trunk_put(struct b2b *b, uint32_t id)
+{
+	struct trunk_rt *t = find(b, id);
+
+	if (t && t->info.calls)
+		t->info.calls--;
+}
+
+void trunk_note(struct b2b *b, uint32_t id, enum reason why)
+{
+	struct trunk_rt *t = find(b, id);
+
+	if (!t)
+		return;
+	if (why == REASON_NONE) {
+		t->info.answered++;
+		return;
+	}
+	t->info.failed++;
+	t->info.last_failure = why;
+	t->info.last_failure_us = b->env->clock->mono_us;
+}
+
+void trunk_quarantine(struct b2b *b, uint32_t id, const struct addr *a, uint32_t seconds)
+{
+	struct trunk_rt *t = trunk_rt(b, id);
+	int64_t now = b->env->clock->mono_us;
+	struct silent *slot;
+
+	if (!t)
+		return;
+	slot = &t->silent[0];
+	for (unsigned i = 0; i < SILENT_MAX; i++) {
+		struct silent *s = &t->silent[i];
+
+		if (addr_eq(&s->addr, a)) {
+			slot = s;
+			break;
+		}
+		if (s->until_us < slot->until_us)
+			slot = s;
+	}
+	slot->addr = *a;
+	slot->until_us = now + (int64_t)seconds * 1000000;
+}
+
+bool trunk_quarantined(const struct b2b *b, uint32_t id, const struct addr *a)
+{
+	const struct trunk_rt *t = find(b, id);
+
+	if (!t)
+		return false;
+	for (unsigned i = 0; i < SILENT_MAX; i++)
+		if (t->silent[i].until_us > b->env->clock->mono_us && addr_eq(&t->silent[i].addr, a))
+			return true;
+	return false;
+}
+
+void b2b_trunk_info(const struct b2b *b, uint32_t trunk_id, struct b2b_trunk_info *ret)
+{
+	struct trunk_rt *t = find(b, trunk_id);
+
+	memset(ret, 0, sizeof(*ret));
+	if (!t)
+		return;
+	roll(b, t);
+	*ret = t->info;
+	for (unsigned i = 0; i < SILENT_MAX; i++)
+		if (t->silent[i].until_us > b->env->clock->mono_us)
+			ret->targets_down++;
+}
+
+void trunks_free(struct b2b *b)
+{
+	struct hnode *n = htab_walk(&b->trunks, NULL), *next;
+
+	for (; n; n = next) {
+		next = htab_walk(&b->trunks, n);
+		htab_del(&b->trunks, n);
+		free(container_of(n, struct trunk_rt, node));
+	}
+	htab_fini(&b->trunks);
+}
