@@ -1,0 +1,91 @@
+/* chars.h - which byte may stand where (RFC 3261 25.1). Private to sbc/sip. */
+#ifndef SBC_SIP_CHARS_H
+#define SBC_SIP_CHARS_H
+
+#include "sbc/base/str.h"
+
+enum {
+	SIP_C_TOKEN = 1, /* token: names of headers, methods, parameters                      */
+	SIP_C_HOST = 2,  /* host names and IPv4; '_' is no letter of one but is met in the wild */
+	SIP_C_USER = 4,  /* user part of a URI, ':' and '@' not; '#', '[', ']' and the like are
+	                  * wrong there but cannot be mistaken for anything, so they pass       */
+	SIP_C_PARAM = 8, /* URI parameters and headers: visible and no bracket or quote        */
+	SIP_C_PLAIN = 16, /* user part that needs no %HH                                       */
+	SIP_C_SCHEME = 32,
+};
+
+extern const uint8_t sip_chars[256];
+
+static inline bool sip_is(char c, unsigned mask)
+{
+	return (sip_chars[(unsigned char)c] & mask) != 0;
+}
+
+static inline bool sip_is_ws(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static inline bool sip_all(struct str s, unsigned mask)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!sip_is(s.p[i], mask))
+			return false;
+	return true;
+}
+
+static inline struct str sip_trim(struct str s)
+{
+	while (s.n && sip_is_ws(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && sip_is_ws(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+/* p at a '"': one behind the closing one, or NULL when there is none before end */
+static inline const char *sip_skip_quoted(const char *p, const char *end)
+{
+	for (p++; p < end; p++) {
+		if (*p == '"')
+			return p + 1;
+		if (*p == '\\')
+			p++;
+	}
+	return NULL;
+}
+
+/* Value of one hex digit, -1 for another byte. */
+static inline int sip_hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = chr_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Next octet of a text with %HH, *ret_escaped when it was written so; s must not be empty. */
+static inline unsigned char sip_unescape_next(struct str *s, bool *ret_escaped)
+{
+	if (s->n >= 3 && s->p[0] == '%') {
+		int hi = sip_hex(s->p[1]), lo = sip_hex(s->p[2]);
+
+		if (hi >= 0 && lo >= 0) {
+			*s = str_from(*s, 3);
+			*ret_escaped = true;
+			return (unsigned char)(hi << 4 | lo);
+		}
+	}
+	*ret_escaped = false;
+	*s = str_from(*s, 1);
+	return (unsigned char)s->p[-1];
+}
+
+/* host [":" port] of a URI or a Via: white space around the colon only where lws is true. 0 or -EBADMSG. */
+MUST_USE int sip_hostport(struct str s, bool lws, struct str *ret_host, uint16_t *ret_port);
+/* "[...]" as 16 bytes; with the stray third colon that the grammar of RFC 3261 allows (RFC 5118 4.10). */
+bool sip_ipv6(struct str bracketed, uint8_t ret[16]);
+
+#endif
