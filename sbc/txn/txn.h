@@ -32,7 +32,8 @@ struct txn_srv_ops {
 	/* CANCEL for this INVITE came before its final answer and was answered 200. The user answers 487. */
 	void (*on_cancel)(void *owner, struct txn_srv *t, const struct sip_msg *cancel);
 	/* The end, exactly once: 0 (done: ACK came, or answered and absorbed), -ETIMEDOUT (no ACK to a non-2xx in
-	 * 64*T1; TXN-04), -ECANCELED (layer closing). A transport error while answering does not end it. */
+	 * 64*T1; TXN-04; or a non-INVITE not answered in 64*T1: the client has given up and nothing may be sent any
+	 * more; TXN-17), -ECANCELED (layer closing). A transport error while answering does not end it. */
 	void (*on_end)(void *owner, struct txn_srv *t, int err);
 };
 
@@ -58,13 +59,15 @@ struct txn_reply {
 	struct str body;
 };
 
-/* 0, or -EINVAL (a final answer was sent already), -ENOSPC (over 64 KiB), -ENOMEM. The answer is kept and sent
+/* 0, or -EINVAL (a final answer was sent already; 101..199 to a non-INVITE, TXN-16), -ENOSPC (over 64 KiB), -ENOMEM. The answer is kept and sent
  * again on retransmissions. A 2xx to INVITE enters Accepted: sending it again until ACK is the user's (dialog's)
- * business, by txn_srv_resend(). */
+ * business, by txn_srv_resend().
+ * A 408 to a non-INVITE ends the transaction without a packet (TXN-17). */
 int txn_srv_reply(struct txn_srv *t, const struct txn_reply *r);
 /* sends the last answer once more */
 void txn_srv_resend(struct txn_srv *t);
 void txn_srv_bind(struct txn_srv *t, const struct txn_srv_ops *ops, void *owner);
+/* Lets go. Without a final answer so far an INVITE gets 500; another request ends unanswered at 64*T1. */
 void txn_srv_detach(struct txn_srv *t);
 /* ends it without any answer (a stranger, by policy): no on_end */
 void txn_srv_drop(struct txn_srv *t);
@@ -126,7 +129,8 @@ void txn_cli_bind(struct txn_cli *t, const struct txn_cli_ops *ops, void *owner)
 
 /* ACK to a 2xx: owned by the dialog, sent for each copy of the 2xx. Fresh branch, no transaction. */
 struct txn_ack;
-struct txn_ack *txn_ack_new(struct txn_layer *l, const struct txn_req *r); /* also sends it once */
+/* also sends it once; NULL as txn_request(). Every one must be freed, before the layer. */
+struct txn_ack *txn_ack_new(struct txn_layer *l, const struct txn_req *r);
 void txn_ack_resend(struct txn_ack *k);
 void txn_ack_free(struct txn_ack *k);
 
@@ -159,6 +163,8 @@ enum txn_metric {
 	TXN_TIMEOUT,
 	TXN_TO_TCP,        /* moved to TCP for size */
 	TXN_BACK_TO_UDP,
+	TXN_UNEXPECTED,    /* events without an edge: late or out of order, dropped */
+	TXN_RX_DROPPED,    /* for want of memory */
 	TXN_METRICS
 };
 
