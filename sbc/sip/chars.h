@@ -10,7 +10,7 @@ enum {
 	SIP_C_USER = 4,  /* user part of a URI, ':' and '@' not; '#', '[', ']' and the like are
 	                  * wrong there but cannot be mistaken for anything, so they pass       */
 	SIP_C_PARAM = 8, /* URI parameters and headers: visible and no bracket or quote        */
-	SIP_C_PLAIN = 16, /* user part that needs no %HH                                       */
+	SIP_C_PLAIN = 16, /* user part that needs no %HH and is no parameter: not ';' and '?'  */
 	SIP_C_SCHEME = 32,
 };
 

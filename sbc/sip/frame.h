@@ -4,6 +4,8 @@
 
 #include "sbc/base/reason.h"
 
+#define SIP_HEAD_MAX 16384 /* bytes of start line and headers in a stream */
+
 enum sip_frame_kind {
 	SIP_FRAME_MORE, /* not complete yet                                                  */
 	SIP_FRAME_MSG,  /* *ret_len bytes are one message                                    */
@@ -13,7 +15,7 @@ enum sip_frame_kind {
 };
 
 /* Remembers how far the search for the empty line went, so that one byte a read stays linear. Zero it for
- * each new message. */
+ * each new message, and after SKIP and PING. */
 struct sip_framer {
 	size_t scanned;
 	size_t head_len; /* 0: end of head not seen yet */
@@ -21,7 +23,9 @@ struct sip_framer {
 };
 
 /* Looks at the n bytes received so far. *ret_reason is set for SIP_FRAME_BAD: REASON_BAD_LENGTH (negative,
- * not a number, two that differ, missing), REASON_TOO_LARGE (head over 16 KiB … message over 64 KiB). */
+ * not a number, two that differ, missing), REASON_TOO_LARGE (head over SIP_HEAD_MAX, message over SIP_MSG_MAX).
+ * The answer to a bad frame has the status of *ret_reason, whatever sip_parse() finds in the head. A lone CRLF
+ * (the answer to a ping of ours) stays MORE until the next byte shows that it is no ping. */
 enum sip_frame_kind sip_frame(struct sip_framer *f, const char *p, size_t n, size_t *ret_len,
     enum reason *ret_reason);
 

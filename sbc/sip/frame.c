@@ -1,0 +1,101 @@
+/* frame.c - finding the end of a message in a stream (RFC 3261 7.5, 18.3; RFC 5626 3.5.1).
+ *
+ * Happy path: the search for the empty line goes on where it stopped; once it is found the Content-Length of the
+ * head is read, and the message is complete when that many bytes have come. Line ends before a start line are
+ * keep-alives (two of them: a ping) or padding.
+ *
+ * What can go wrong: a length that cannot be trusted. Then nobody knows where the next message begins, and the
+ * connection is of no more use: SIP_FRAME_BAD, with the head so that it can be answered.
+ */
+#include "sbc/sip/frame.h"
+
+#include "sbc/sip/chars.h"
+#include "sbc/sip/msg.h"
+
+/* 0: found and fine (*ret_len); 1: none; -1: not usable */
+static int content_length(struct str head, size_t *ret_len)
+{
+	bool found = false;
+	uint32_t len = 0, n;
+
+	while (head.n) {
+		struct str line, name, value;
+		size_t end = 0, i = 0;
+
+		/* a line with its folds */
+		for (;;) {
+			ptrdiff_t at = str_find(str_from(head, end), S("\r\n"));
+
+			if (at < 0) {
+				end = head.n;
+				break;
+			}
+			end += (size_t)at + 2;
+			if (end == head.n || !sip_is_ws(head.p[end]))
+				break;
+		}
+		line = str_head(head, end);
+		head = str_from(head, end);
+		while (i < line.n && sip_is(line.p[i], SIP_C_TOKEN))
+			i++;
+		name = str_head(line, i);
+		while (i < line.n && sip_is_ws(line.p[i]))
+			i++;
+		if (i == line.n || line.p[i] != ':' || sip_hdr_parse(name) != SIP_H_CONTENT_LENGTH)
+			continue;
+		value = str_trim(str_from(line, i + 1));
+		if (str_u32(value, UINT32_MAX, &n) < 0 || (found && n != len))
+			return -1;
+		len = n;
+		found = true;
+	}
+	*ret_len = len;
+	return found ? 0 : 1;
+}
+
+enum sip_frame_kind sip_frame(struct sip_framer *f, const char *p, size_t n, size_t *ret_len,
+    enum reason *ret_reason)
+{
+	if (f->head_len == 0) {
+		static const char ping[] = "\r\n\r\n";
+		size_t from = f->scanned > 3 ? f->scanned - 3 : 0;
+		const char *end;
+
+		if (n == 0)
+			return SIP_FRAME_MORE;
+		if (p[0] == '\r' && (n < 2 || p[1] == '\n')) {
+			if (memcmp(p, ping, n < 4 ? n : 4) != 0) {
+				*ret_len = 2;
+				return SIP_FRAME_SKIP;
+			}
+			if (n < 4)
+				return SIP_FRAME_MORE; /* half a ping, or padding */
+			*ret_len = 4;
+			return SIP_FRAME_PING;
+		}
+		end = memmem(p + from, n - from, "\r\n\r\n", 4);
+		f->scanned = n;
+		if (!end && n <= SIP_HEAD_MAX)
+			return SIP_FRAME_MORE;
+		if (!end || end + 4 - p > SIP_HEAD_MAX) {
+			*ret_len = end ? (size_t)(end + 4 - p) : n;
+			*ret_reason = REASON_TOO_LARGE;
+			return SIP_FRAME_BAD;
+		}
+		f->head_len = (size_t)(end + 4 - p);
+		if (content_length(str_n(p, f->head_len), &f->body_len) != 0) {
+			*ret_len = f->head_len;
+			*ret_reason = REASON_BAD_LENGTH;
+			return SIP_FRAME_BAD;
+		}
+		if (f->body_len > SIP_MSG_MAX - f->head_len) {
+			*ret_len = f->head_len;
+			*ret_reason = REASON_TOO_LARGE;
+			return SIP_FRAME_BAD;
+		}
+	}
+	if (n - f->head_len < f->body_len)
+		return SIP_FRAME_MORE;
+	*ret_len = f->head_len + f->body_len;
+	return SIP_FRAME_MSG;
+}
