@@ -72,7 +72,15 @@ struct pol_trunk {
 	} media;
 	const struct pol_hdr_rule *hdr_rules; /* own rules before the table */
 	unsigned n_hdr_rules;
+	/* Restrictions on where it sends from, besides the address set. */
+	struct {
+		uint16_t port;       /* 0: any */
+		uint32_t transport;  /* enum pol_source_transport */
+	} source;
+	uint32_t transport;      /* enum net_proto: of targets that do not say */
 };
+
+enum pol_source_transport { POL_SOURCE_ANY, POL_SOURCE_UDP, POL_SOURCE_TCP };
 
 enum pol_hdr_action { POL_HDR_DROP, POL_HDR_PASS };
 struct pol_hdr_rule {
