@@ -63,6 +63,7 @@ struct leg {
 	uint32_t ack_cseq;
 	struct timer timer;     /* B: no answer at all (failover before timer B); INVITE's Expires is call->expires */
 	struct try *try;        /* B: its line in the record */
+	struct str called;      /* B: what this leg dials; in the arena */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
 	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
 	enum reason end_reason;
@@ -85,8 +86,19 @@ struct change {
 	bool late;              /* asked without an offer: it comes in the 2xx, the answer in ACK */
 	bool ack_held;          /* 2xx of `to` came, its ACK waits for from's answer */
 	uint8_t tries;          /* 491 */
+	uint32_t ack_cseq;      /* of the held ACK */
+	struct str target;      /* from's new Contact, taken with our 2xx (DLG-11); malloc'ed */
+	struct str body;        /* what was offered to `to`, for the retry; malloc'ed */
 	struct timer retry;
-	struct str body;        /* what was offered to `to`, malloc'ed, for the retry */
+	struct call *call;      /* borrow: the one it is part of */
+};
+
+/* A request in the dialog that is carried over and waits for its answer: INFO, MESSAGE. malloc'ed. */
+struct carried {
+	struct list node; /* call->carried */
+	struct leg *from, *to;
+	struct txn_srv *srv; /* NULL: its transaction ended */
+	struct txn_cli *cli;
 };
 
 /* One attempt, as a list in the call's arena; becomes struct call_try of the record. */
@@ -111,6 +123,7 @@ struct call {
 	struct list legs;      /* all that are not gone, A first */
 	struct leg *a, *b;     /* b: the current one, or NULL; a: NULL once gone */
 	struct change change;
+	struct list carried;   /* struct carried */
 	struct log log;
 
 	/* the way of the INVITE; own, malloc'ed, given back when it is over */
@@ -143,7 +156,7 @@ struct setup {
 	unsigned redirects;
 	char *invite;        /* own: A's INVITE, raw, for the next target */
 	size_t invite_len;
-	struct str called;   /* towards the current hop: changes by redirection; in the arena */
+	struct str hop_called[POL_HOPS_MAX]; /* empty: call->called; a redirection dials something else */
 	uint32_t max_forwards;
 	uint16_t best_status;
 	enum reason best_reason;
@@ -191,8 +204,9 @@ void b2b_put_caps(const struct b2b *b, const struct pol_trunk *t, struct buf *h)
 void b2b_put_agent(const struct b2b *b, const struct pol_trunk *t, bool request, struct buf *h);
 void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why,
     struct str headers);
-/* Reason (and Warning) lines with the catalogue's code, for a trusted trunk; nothing otherwise */
+/* Reason (RFC 3326) and Warning lines with the catalogue's code, for a trusted trunk; nothing otherwise */
 void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h);
+void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h);
 
 /* screen.c: 0, or a reason; extra header lines (Unsupported, Accept …) are written to h */
 enum reason screen_request(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
@@ -210,19 +224,23 @@ void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept t
 void setup_free(struct call *c);
 void setup_response(struct leg *b, struct txn_cli *t, const struct sip_msg *m);
 void setup_failed(struct leg *b, int err); /* no final came */
-void setup_ack(struct leg *a, const struct sip_msg *ack);
-extern const struct txn_srv_ops setup_srv_ops;
+void setup_no_ack(struct dlg_2xx *x); /* for first and later 2xx */
+uint16_t setup_status_towards(uint16_t status); /* what the other leg is told for a final of this one */
+void setup_keep_reason(struct call *c, const struct sip_msg *m); /* their Reason header, for the record */
+extern const struct txn_srv_ops leg_srv_ops; /* INVITE and UPDATE transactions of either leg */
 
 /* change.c */
 void change_request(struct leg *l, struct txn_srv *srv, const struct sip_msg *m);
 void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m);
 void change_failed(struct leg *l, int err);
+void change_cancel(struct call *c, struct str headers); /* CANCEL for their re-INVITE */
 void change_ack(struct leg *l, const struct sip_msg *ack);
 void change_own(struct call *c, struct leg *to);
 void change_abort(struct call *c); /* the call ends: answers what is open */
 void change_end(struct call *c);
 
 /* indialog.c */
+void indialog_abort(struct call *c); /* the call ends: carried requests get 487 */
 void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m,
     const struct net_path *from);
 

@@ -175,6 +175,12 @@ void dlg_refresh(struct dlg *d, const struct sip_msg *m)
 		(void)keep(d->arena, &d->target, contact.uri.raw); /* out of memory: the old one still works */
 }
 
+void dlg_set_target(struct dlg *d, struct str target)
+{
+	if (target.n)
+		(void)keep(d->arena, &d->target, target);
+}
+
 void dlg_next_hop(const struct dlg *d, struct net_path *ret)
 {
 	struct str raw = d->first_route.n ? d->first_route : d->target, transport;

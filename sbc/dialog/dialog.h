@@ -44,6 +44,8 @@ bool dlg_match(const struct dlg *d, const struct sip_msg *request);
 MUST_USE int dlg_take_cseq(struct dlg *d, const struct sip_msg *request);
 /* A target refresh that succeeded: new Contact; also remembers Allow. A message without Contact changes nothing. */
 void dlg_refresh(struct dlg *d, const struct sip_msg *m);
+/* the same with a target kept from an earlier message; empty changes nothing */
+void dlg_set_target(struct dlg *d, struct str target);
 /* remembers whether UPDATE may be sent */
 void dlg_note_allow(struct dlg *d, const struct sip_msg *m);
 

@@ -1,0 +1,501 @@
+/* core.c - the root of the B2BUA: which call, which leg, or what answer.
+ *
+ * A request with a To tag belongs to a leg, found by our own tag (random, so the table cannot be aimed at), and
+ * must match Call-ID and their tag as well, and come from the trunk of that leg (ACC-03). One without is new: its
+ * source must be a trunk, then its method decides. What the transaction layer could answer by itself never comes
+ * here.
+ */
+#include "sbc/b2b/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+const char *const b2b_metric_names[B2B_METRICS] = {"calls_in", "calls_answered", "calls_refused", "calls_failed",
+    "tries", "failovers", "strangers", "glare", "late_2xx", "no_dialog", "reinvites"};
+
+const char *const call_phase_names[4] = {"setup", "ringing", "up", "ending"};
+
+static const struct txn_user user;
+
+void b2b_count(struct b2b *b, enum b2b_metric m)
+{
+	b->metrics[m]++;
+}
+
+uint64_t b2b_metric(const struct b2b *b, enum b2b_metric m)
+{
+	return b->metrics[m];
+}
+
+struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media, const struct b2b_cfg *cfg,
+    const struct b2b_user *b2b_user, void *ctx)
+{
+	struct b2b *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->env = env;
+	b->net = net;
+	b->media = media;
+	b->cfg = *cfg;
+	b->user = b2b_user;
+	b->ctx = ctx;
+	b->log = (struct log){.to = env->logger, .area = LOG_CALL};
+	list_init(&b->calls);
+	list_init(&b->dead);
+	arena_pool_init(&b->pool, 4096 - 64, 4096);
+	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
+	/* ids go on where an earlier run cannot have been: seconds since 1970, then a count */
+	b->next_id = ((uint64_t)(env->clock->wall_us / 1000000) << 24) + 1;
+	b->ended = calloc(ENDED_KEPT, sizeof(*b->ended));
+	if (!b->ended || htab_init(&b->ids, 1024) < 0 || htab_init(&b->dialogs, 2048) < 0 ||
+	    htab_init(&b->trunks, 64) < 0)
+		goto fail;
+	b->txn = txn_new(env, net, &user, b);
+	if (!b->txn)
+		goto fail;
+	b->metric_set = (struct metric_set){
+	    .area = "b2b", .names = b2b_metric_names, .values = b->metrics, .n = B2B_METRICS};
+	if (env->metrics)
+		metrics_add(env->metrics, &b->metric_set);
+	return b;
+fail:
+	if (b->trunks.bucket)
+		htab_fini(&b->trunks);
+	if (b->dialogs.bucket)
+		htab_fini(&b->dialogs);
+	if (b->ids.bucket)
+		htab_fini(&b->ids);
+	free(b->ended);
+	free(b);
+	return NULL;
+}
+
+void b2b_free(struct b2b *b)
+{
+	if (!b)
+		return;
+	while (!list_empty(&b->calls)) {
+		struct call *c = container_of(b->calls.next, struct call, node);
+
+		call_clear(c, REASON_SHUTDOWN, true);
+	}
+	if (timer_running(&b->reaper)) {
+		timer_fn *reap = b->reaper.fn;
+
+		timer_stop(b->env->timers, &b->reaper);
+		reap(&b->reaper);
+	}
+	txn_free(b->txn);
+	metrics_del(&b->metric_set);
+	trunks_free(b);
+	htab_fini(&b->dialogs);
+	htab_fini(&b->ids);
+	policy_unref(b->policy);
+	arena_pool_fini(&b->pool);
+	free(b->ended);
+	free(b);
+}
+
+void b2b_set_policy(struct b2b *b, struct policy *p)
+{
+	struct policy *old = b->policy;
+
+	b->policy = policy_ref(p);
+	policy_unref(old);
+}
+
+struct policy *b2b_policy(const struct b2b *b)
+{
+	return b->policy;
+}
+
+void b2b_shutdown(struct b2b *b)
+{
+	b->shutdown = true;
+	list_each(n, &b->calls) {
+		struct call *c = container_of(n, struct call, node);
+
+		call_release(c, NULL, REASON_SHUTDOWN, 0, STR_NONE);
+	}
+}
+
+void b2b_set_drain(struct b2b *b, bool on)
+{
+	b->drain = on;
+}
+
+void b2b_on_message(struct b2b *b, const struct net_path *from, char *buf, size_t len, enum reason bad)
+{
+	txn_on_message(b->txn, from, buf, len, bad);
+}
+
+void b2b_on_failure(struct b2b *b, const struct net_path *to, uint64_t owner, int err, struct str sent)
+{
+	txn_on_failure(b->txn, to, owner, err, sent);
+}
+
+struct txn_layer *b2b_txn(const struct b2b *b)
+{
+	return b->txn;
+}
+
+unsigned b2b_leg_count(const struct b2b *b)
+{
+	return b->n_legs;
+}
+
+unsigned b2b_call_count(const struct b2b *b)
+{
+	return b->n_calls;
+}
+
+size_t b2b_call_bytes(const struct b2b *b)
+{
+	return b->pool.live_bytes;
+}
+
+/* ------------------------------------------------------------------ dialogs */
+
+void b2b_leg_index(struct leg *l)
+{
+	struct b2b *b = l->call->b2b;
+
+	htab_add(&b->dialogs, &l->by_tag, hash_str(&b->env->hash_key, l->dlg.local_tag));
+}
+
+void b2b_leg_unindex(struct leg *l)
+{
+	htab_del(&l->call->b2b->dialogs, &l->by_tag);
+}
+
+struct leg *b2b_leg_by_tag(const struct b2b *b, const struct sip_msg *m, struct dlg **ret_dlg)
+{
+	struct hnode *n = htab_first(&b->dialogs, hash_str(&b->env->hash_key, m->to.tag));
+
+	for (; n; n = htab_next(n)) {
+		struct leg *l = container_of(n, struct leg, by_tag);
+
+		if (dlg_match(&l->dlg, m)) {
+			*ret_dlg = &l->dlg;
+			return l;
+		}
+		list_each(f, &l->forks) {
+			struct fork *fork = container_of(f, struct fork, node);
+
+			if (dlg_match(&fork->dlg, m)) {
+				*ret_dlg = &fork->dlg;
+				return l;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ what we say of ourselves */
+
+void b2b_put_agent(const struct b2b *b, const struct pol_trunk *t, bool request, struct buf *h)
+{
+	if (!t || !t->sip.user_agent || b->cfg.user_agent.n == 0)
+		return;
+	if (request)
+		buf_lit(h, "User-Agent: ");
+	else
+		buf_lit(h, "Server: ");
+	buf_str(h, b->cfg.user_agent);
+	buf_lit(h, "\r\n");
+}
+
+void b2b_put_caps(const struct b2b *b, const struct pol_trunk *t, struct buf *h)
+{
+	(void)b;
+	(void)t;
+	buf_lit(h, "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\n");
+}
+
+static void put_reason_text(enum reason why, struct buf *h)
+{
+	char code[REASON_CODE_MAX];
+
+	buf_chr(h, '"');
+	buf_str(h, str_z(reason_code(why, code)));
+	buf_chr(h, ' ');
+	buf_str(h, str_z(reason_info(why)->text)); /* catalogue texts hold no quotes: tested */
+	buf_chr(h, '"');
+}
+
+void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h)
+{
+	const struct reason_info *i = reason_info(why);
+
+	if (!t || !t->sip.trusted || why == REASON_NONE || why == REASON_NORMAL)
+		return;
+	if (i->q850) {
+		buf_lit(h, "Reason: Q.850;cause=");
+		buf_u64(h, i->q850);
+	} else {
+		buf_lit(h, "Reason: SIP;cause=");
+		buf_u64(h, i->sip ? i->sip : 500);
+	}
+	buf_lit(h, ";text=");
+	put_reason_text(why, h);
+	buf_lit(h, "\r\n");
+}
+
+void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h)
+{
+	if (!t || !t->sip.trusted || why == REASON_NONE || why == REASON_NORMAL || why == REASON_CANCELLED)
+		return;
+	buf_lit(h, "Warning: ");
+	buf_u64(h, why == REASON_NO_COMMON_CODEC ? 305 : why == REASON_MEDIA_REFUSED ? 304 : 399);
+	buf_lit(h, " postern ");
+	put_reason_text(why, h);
+	buf_lit(h, "\r\n");
+}
+
+void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why,
+    struct str headers)
+{
+	uint16_t status = reason_info(why)->sip;
+	char text[2048];
+	struct buf h;
+
+	buf_init(&h, text, sizeof(text));
+	buf_str(&h, headers);
+	if (status == 405 || status == 501)
+		b2b_put_caps(b, trunk, &h);
+	b2b_put_agent(b, trunk, false, &h);
+	b2b_put_reason(trunk, why, &h);
+	b2b_put_warning(trunk, why, &h);
+	(void)txn_srv_reply(t, &(struct txn_reply){.status = status ? status : 500,
+	                           .headers = buf_err(&h) ? STR_NONE : buf_text(&h)});
+}
+
+/* ------------------------------------------------------------------ requests */
+
+static void answer_options(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv)
+{
+	char text[1024];
+	struct buf h;
+
+	buf_init(&h, text, sizeof(text));
+	if (b->drain || b->shutdown) {
+		b2b_refuse(b, srv, t, REASON_SHUTDOWN, S("Retry-After: 30\r\n"));
+		return;
+	}
+	if (t->admin == POL_DRAINING) {
+		b2b_refuse(b, srv, t, REASON_TRUNK_DRAINING, STR_NONE);
+		return;
+	}
+	b2b_put_caps(b, t, &h);
+	buf_lit(&h, "Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n"
+	            "Supported: \r\n");
+	b2b_put_agent(b, t, false, &h);
+	(void)txn_srv_reply(srv, &(struct txn_reply){.status = 200, .headers = buf_text(&h)});
+}
+
+static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from)
+{
+	const struct pol_trunk *t = policy_identify(b->policy, from);
+	enum reason why;
+	char text[2048];
+	struct buf h;
+
+	if (!t) {
+		const struct pol_realm *realm = policy_realm(b->policy, from->realm);
+
+		b2b_count(b, B2B_STRANGERS);
+		if (!realm || realm->strangers == POL_STRANGER_DROP)
+			txn_srv_drop(srv);
+		else
+			b2b_refuse(b, srv, NULL, REASON_NO_TRUNK, STR_NONE);
+		return;
+	}
+	if (t->sip.nat)
+		txn_srv_set_symmetric(srv);
+	if (t->admin == POL_DISABLED && m->method != SIP_INVITE) {
+		b2b_refuse(b, srv, t, REASON_TRUNK_DISABLED, STR_NONE);
+		return;
+	}
+	if (m->method == SIP_INVITE) {
+		setup_invite(b, t, srv, m, from);
+		return;
+	}
+	buf_init(&h, text, sizeof(text));
+	why = screen_request(b, b->policy, t, m, from, &h);
+	if (why != REASON_NONE) {
+		b2b_refuse(b, srv, t, why, buf_err(&h) ? STR_NONE : buf_text(&h));
+		return;
+	}
+	switch (m->method) {
+	case SIP_OPTIONS:
+		answer_options(b, t, srv);
+		break;
+	case SIP_BYE:
+	case SIP_PRACK:
+	case SIP_UPDATE:
+	case SIP_INFO:
+	case SIP_NOTIFY:
+		b2b_count(b, B2B_NO_DIALOG);
+		b2b_refuse(b, srv, t, REASON_NO_DIALOG, STR_NONE);
+		break;
+	case SIP_SUBSCRIBE:
+		b2b_refuse(b, srv, t, REASON_EVENT_PACKAGE, S("Allow-Events: \r\n"));
+		break;
+	case SIP_UNKNOWN:
+		b2b_refuse(b, srv, t, REASON_METHOD_UNKNOWN, STR_NONE);
+		break;
+	default:
+		b2b_refuse(b, srv, t, REASON_METHOD_NOT_ALLOWED, STR_NONE);
+		break;
+	}
+}
+
+/* The trunk of the leg, or the very address its dialog came from (a trunk changed meanwhile). */
+static bool source_fits(const struct b2b *b, const struct leg *l, const struct dlg *d, const struct net_path *from)
+{
+	const struct pol_trunk *t;
+
+	if (from->realm == d->path.realm && addr_eq_ip(&from->remote, &d->path.remote))
+		return true;
+	t = policy_identify(l->call->policy, from);
+	if (t == l->trunk)
+		return true;
+	t = policy_identify(b->policy, from);
+	return t && t->id == l->trunk->id;
+}
+
+static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from)
+{
+	struct b2b *b = ctx;
+	struct dlg *d;
+	struct leg *l;
+
+	if (m->to.tag.n == 0) {
+		if (srv)
+			new_request(b, srv, m, from);
+		return;
+	}
+	l = b2b_leg_by_tag(b, m, &d);
+	if (l && !source_fits(b, l, d, from)) {
+		b2b_count(b, B2B_STRANGERS);
+		log_warn(&l->call->log, "source_mismatch", "leg=%c method=%.*s", "ab"[l->side],
+		    STR(m->method_name));
+		if (srv && policy_identify(b->policy, from))
+			b2b_refuse(b, srv, NULL, REASON_SOURCE_MISMATCH, STR_NONE);
+		else if (srv)
+			txn_srv_drop(srv);
+		return;
+	}
+	if (!srv) { /* ACK to a 2xx */
+		if (l)
+			change_ack(l, m);
+		return;
+	}
+	if (l) {
+		if (l->trunk->sip.nat)
+			txn_srv_set_symmetric(srv);
+		indialog_request(l, d, srv, m, from);
+		return;
+	}
+	b2b_count(b, B2B_NO_DIALOG);
+	if (policy_identify(b->policy, from))
+		b2b_refuse(b, srv, policy_identify(b->policy, from), REASON_NO_DIALOG, STR_NONE);
+	else if (policy_realm(b->policy, from->realm) &&
+	         policy_realm(b->policy, from->realm)->strangers == POL_STRANGER_REFUSE)
+		b2b_refuse(b, srv, NULL, REASON_NO_DIALOG, STR_NONE);
+	else
+		txn_srv_drop(srv);
+}
+
+static bool may_answer(void *ctx, const struct net_path *from)
+{
+	const struct b2b *b = ctx;
+	const struct pol_realm *realm;
+
+	if (policy_identify(b->policy, from))
+		return true;
+	realm = policy_realm(b->policy, from->realm);
+	return realm && realm->strangers == POL_STRANGER_REFUSE;
+}
+
+static void on_wire(void *ctx, bool out, const struct net_path *path, struct str bytes, const struct sip_msg *m)
+{
+	struct b2b *b = ctx;
+	struct str call_id = STR_NONE, rest;
+	ptrdiff_t at;
+
+	if (!b->user->on_wire)
+		return;
+	if (m) {
+		call_id = m->call_id;
+	} else {
+		at = str_find(bytes, S("\r\nCall-ID: "));
+		if (at >= 0) {
+			rest = str_from(bytes, (size_t)at + 11);
+			str_cut(rest, '\r', &call_id);
+		}
+	}
+	b->user->on_wire(b->ctx, out, path, call_id, bytes);
+}
+
+static const struct txn_user user = {on_request, on_wire, may_answer};
+
+/* ------------------------------------------------------------------ late answers of legs that were given up */
+
+/* A 2xx that nobody waits for: acknowledged, then ended, from what it says itself (13.2.2.4; TXN-08, -15). */
+static void orphan_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
+{
+	struct b2b *b = owner;
+	struct txn_req r;
+	struct arena *a;
+	struct dlg d;
+	char text[B2B_HEADERS_MAX];
+	struct buf h;
+
+	if (t->method != SIP_INVITE || m->status < 200 || m->status >= 300)
+		return;
+	a = arena_new(&b->pool);
+	if (!a)
+		return;
+	b2b_count(b, B2B_LATE_2XX);
+	buf_init(&h, text, sizeof(text));
+	dlg_init_uac(&d, a, m->call_id, m->from.tag, STR_NONE, STR_NONE, &t->path);
+	sip_put_name_addr(&h, m->from.display, m->from.uri.raw);
+	d.local = str_dup(a, buf_text(&h));
+	buf_init(&h, text, sizeof(text));
+	sip_put_name_addr(&h, m->to.display, m->to.uri.raw);
+	d.remote = str_dup(a, buf_text(&h));
+	d.local_cseq = m->cseq;
+	d.target = m->to.uri.raw;
+	if (dlg_learn(&d, m, &t->path) != -ENOMEM) {
+		r = (struct txn_req){0};
+		buf_init(&h, text, sizeof(text));
+		dlg_request(&d, SIP_ACK, STR_NONE, m->cseq, &h, &r);
+		r.headers = buf_text(&h);
+		txn_ack_free(txn_ack_new(b->txn, &r));
+		r = (struct txn_req){0};
+		buf_init(&h, text, sizeof(text));
+		dlg_request(&d, SIP_BYE, STR_NONE, 0, &h, &r);
+		r.headers = buf_text(&h);
+		t = txn_request(b->txn, &r, &b2b_orphan_ops, b);
+		if (t)
+			txn_cli_detach(t);
+	}
+	arena_free(a);
+}
+
+static void orphan_failed(void *owner, struct txn_cli *t, int err)
+{
+	(void)owner;
+	(void)t;
+	(void)err;
+}
+
+static void orphan_gone(void *owner, struct txn_cli *t)
+{
+	(void)owner;
+	(void)t;
+}
+
+const struct txn_cli_ops b2b_orphan_ops = {orphan_response, orphan_failed, orphan_gone};

@@ -1,0 +1,209 @@
+/* indialog.c - requests inside a dialog: BYE, INFO and MESSAGE carried over, OPTIONS answered here, the rest
+ * refused by name. INVITE and UPDATE go on to change.c. (RFC 3261 12.2.2, 15.1.2; RFC 6086; rows B2B-06, -08,
+ * FOV-06, EVT-07.)
+ */
+#include "sbc/b2b/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void carried_free(struct carried *k)
+{
+	if (k->cli)
+		txn_cli_detach(k->cli);
+	if (k->srv)
+		txn_srv_detach(k->srv);
+	list_del(&k->node);
+	free(k);
+}
+
+static void carried_srv_end(void *owner, struct txn_srv *t, int err)
+{
+	struct carried *k = owner;
+
+	(void)t;
+	(void)err;
+	k->srv = NULL;
+}
+
+static const struct txn_srv_ops carried_srv_ops = {NULL, carried_srv_end};
+
+static void carried_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
+{
+	struct carried *k = owner;
+	char text[4096];
+	struct buf h;
+	struct call *c = k->from->call;
+
+	(void)t;
+	if (m->status < 200)
+		return;
+	buf_init(&h, text, sizeof(text));
+	leg_pass_headers(k->to, k->from, m, &h);
+	if (k->srv)
+		(void)leg_reply(k->from, k->srv, setup_status_towards(m->status), STR_NONE,
+		    buf_err(&h) ? STR_NONE : buf_text(&h), STR_NONE);
+	if (m->status == 481 && !c->released) { /* the far end has lost the call (TXN-19) */
+		carried_free(k);
+		call_release(c, NULL, REASON_PEER_LOST_DIALOG, 0, STR_NONE);
+		return;
+	}
+	carried_free(k);
+}
+
+static void carried_failed(void *owner, struct txn_cli *t, int err)
+{
+	struct carried *k = owner;
+
+	(void)t;
+	/* silence: who asked has timed out itself by now, and 408 is never sent to a non-INVITE (TXN-17) */
+	if (k->srv && err != -ETIMEDOUT)
+		leg_refuse(k->from, k->srv, REASON_TRANSPORT, STR_NONE);
+	carried_free(k);
+}
+
+static void carried_gone(void *owner, struct txn_cli *t)
+{
+	struct carried *k = owner;
+
+	(void)t;
+	k->cli = NULL;
+	carried_free(k);
+}
+
+static const struct txn_cli_ops carried_ops = {carried_response, carried_failed, carried_gone};
+
+void indialog_abort(struct call *c)
+{
+	list_each(n, &c->carried) {
+		struct carried *k = container_of(n, struct carried, node);
+
+		if (k->srv)
+			(void)leg_reply(k->from, k->srv, 487, STR_NONE, STR_NONE, STR_NONE);
+		carried_free(k);
+	}
+}
+
+static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+	struct leg *peer = leg_peer(l);
+	struct str type = sip_hdr_value(m, SIP_H_CONTENT_TYPE);
+	char text[8192];
+	struct carried *k;
+	struct buf h;
+
+	if (!peer || peer->state != LEG_UP || l->state != LEG_UP) {
+		leg_refuse(l, srv, REASON_PENDING, STR_NONE);
+		return;
+	}
+	k = calloc(1, sizeof(*k));
+	if (!k) {
+		leg_refuse(l, srv, REASON_NO_MEMORY, STR_NONE);
+		return;
+	}
+	k->from = l;
+	k->to = peer;
+	buf_init(&h, text, sizeof(text));
+	leg_pass_headers(l, peer, m, &h);
+	if (!buf_err(&h))
+		k->cli = leg_request(peer, m->method, m->method_name, buf_text(&h), type, m->body, &carried_ops, k);
+	if (!k->cli) {
+		free(k);
+		leg_refuse(l, srv, buf_err(&h) ? REASON_TOO_LARGE : REASON_NO_MEMORY, STR_NONE);
+		return;
+	}
+	k->srv = srv;
+	txn_srv_bind(srv, &carried_srv_ops, k);
+	list_push(&c->carried, &k->node);
+}
+
+static void take_bye(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+	char text[1024];
+	struct buf h;
+
+	(void)leg_reply(l, srv, 200, STR_NONE, STR_NONE, STR_NONE);
+	if (c->released || l->state == LEG_CALLING || l->state == LEG_EARLY)
+		return; /* crossing BYE (FOV-06); or a callee that may not do this: its final answer will come */
+	buf_init(&h, text, sizeof(text));
+	if (sip_hdr(m, SIP_H_REASON)) { /* CAL-06 */
+		setup_keep_reason(c, m);
+		buf_lit(&h, "Reason: ");
+		buf_str(&h, sip_hdr_value(m, SIP_H_REASON));
+		buf_lit(&h, "\r\n");
+	}
+	if (buf_err(&h))
+		h.n = 0;
+	if (l->state == LEG_INVITED)
+		call_release(c, l, REASON_CANCELLED, 487, buf_text(&h));
+	else
+		call_release(c, l, REASON_NORMAL, 0, buf_text(&h));
+}
+
+void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from)
+{
+	struct call *c = l->call;
+
+	if (dlg_take_cseq(d, m) < 0) {
+		leg_refuse(l, srv, REASON_CSEQ_ORDER, STR_NONE);
+		return;
+	}
+	if (from->proto == d->path.proto)
+		d->path.conn = from->conn;
+	if (d->nat)
+		d->path.remote = from->remote;
+	if (m->method == SIP_BYE) {
+		take_bye(l, srv, m);
+		return;
+	}
+	if (c->released) {
+		leg_refuse(l, srv, REASON_NO_DIALOG, STR_NONE);
+		return;
+	}
+	switch (m->method) {
+	case SIP_INVITE:
+	case SIP_UPDATE:
+		change_request(l, srv, m);
+		break;
+	case SIP_INFO:
+		if (sip_hdr(m, SIP_H_INFO_PACKAGE))
+			leg_refuse(l, srv, REASON_INFO_PACKAGE, S("Recv-Info: \r\n"));
+		else
+			carry(l, srv, m);
+		break;
+	case SIP_MESSAGE:
+		carry(l, srv, m);
+		break;
+	case SIP_OPTIONS: {
+		char text[512];
+		struct buf h;
+
+		buf_init(&h, text, sizeof(text));
+		b2b_put_caps(c->b2b, l->trunk, &h);
+		buf_lit(&h, "Accept: application/sdp\r\nAccept-Encoding: identity\r\nSupported: \r\n");
+		(void)leg_reply(l, srv, 200, STR_NONE, buf_text(&h), STR_NONE);
+		break;
+	}
+	case SIP_PRACK:
+	case SIP_NOTIFY:
+		leg_refuse(l, srv, REASON_NO_DIALOG, STR_NONE);
+		break;
+	case SIP_SUBSCRIBE:
+		leg_refuse(l, srv, REASON_EVENT_PACKAGE, S("Allow-Events: \r\n"));
+		break;
+	case SIP_UNKNOWN:
+	default: {
+		char text[512];
+		struct buf h;
+
+		buf_init(&h, text, sizeof(text));
+		b2b_put_caps(c->b2b, l->trunk, &h);
+		leg_refuse(l, srv, m->method == SIP_UNKNOWN ? REASON_METHOD_UNKNOWN : REASON_METHOD_NOT_ALLOWED,
+		    buf_text(&h));
+		break;
+	}
+	}
+}

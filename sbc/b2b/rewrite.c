@@ -1,0 +1,154 @@
+/* rewrite.c - what the INVITE of leg B says.
+ *
+ * It is written anew: nothing of leg A's identifiers, addresses or software reaches it (B2B-02, -07, -10). Numbers
+ * are put in the form the trunk wants; names of callers keep their display text; headers of A pass only where the
+ * policy's table says so.
+ */
+#include "sbc/b2b/internal.h"
+
+#include <errno.h>
+
+void rewrite_path(const struct pol_hop *hop, struct net_path *ret)
+{
+	*ret = (struct net_path){.proto = hop->target->proto, .realm = hop->trunk->realm, .remote = hop->target->addr};
+	if (addr_port(&ret->remote) == 0)
+		addr_set_port(&ret->remote, hop->target->port ? hop->target->port : 5060);
+}
+
+static struct str host_of(const struct pol_hop *hop, char text[ADDR_TEXT_MAX])
+{
+	struct buf b;
+
+	if (hop->trunk->domain.n)
+		return hop->trunk->domain;
+	buf_init(&b, text, ADDR_TEXT_MAX);
+	if (addr_none(&hop->target->addr))
+		return hop->target->host;
+	addr_put_host(&b, &hop->target->addr);
+	return buf_text(&b);
+}
+
+void rewrite_ruri(const struct pol_hop *hop, struct str called, struct buf *b)
+{
+	char host[ADDR_TEXT_MAX], number[256];
+	struct buf n;
+
+	buf_init(&n, number, sizeof(number));
+	policy_number_out(hop->trunk, called, &n);
+	/* a domain is looked up by its own rules at the far end; an address is written with its port */
+	sip_put_uri_number(b, SIP_SCHEME_SIP, buf_text(&n), host_of(hop, host),
+	    hop->trunk->domain.n || hop->target->port == 5060 ? 0 : hop->target->port,
+	    hop->target->proto == NET_TCP && hop->trunk->domain.n == 0 ? S("tcp") : STR_NONE, false);
+}
+
+void rewrite_loop_mark(const struct b2b *b, uint32_t trunk_a, struct str calling, struct str called, struct buf *t)
+{
+	char text[512];
+	struct buf in;
+	uint64_t h;
+
+	buf_init(&in, text, sizeof(text));
+	buf_put(&in, &trunk_a, sizeof(trunk_a));
+	buf_str(&in, str_head(calling, 200));
+	buf_chr(&in, 0);
+	buf_str(&in, str_head(called, 200));
+	h = hash_bytes(&b->loop_key, in.p, in.n);
+	buf_hex(t, &h, sizeof(h));
+}
+
+void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, const struct net_local *us, struct str display,
+    struct str calling, struct str called, struct buf *from, struct buf *to)
+{
+	char host[ADDR_TEXT_MAX], number[256];
+	struct buf n;
+
+	(void)b;
+	buf_init(&n, number, sizeof(number));
+	policy_number_out(hop->trunk, calling, &n);
+	sip_put_display(from, display);
+	buf_chr(from, '<');
+	if (str_ieq(calling, S("anonymous")))
+		buf_lit(from, "sip:anonymous@anonymous.invalid");
+	else
+		sip_put_uri_number(from, SIP_SCHEME_SIP, buf_text(&n),
+		    hop->trunk->domain.n ? hop->trunk->domain : us->host, 0, STR_NONE, false);
+	buf_chr(from, '>');
+	buf_init(&n, number, sizeof(number));
+	policy_number_out(hop->trunk, called, &n);
+	buf_chr(to, '<');
+	sip_put_uri_number(to, SIP_SCHEME_SIP, buf_text(&n), host_of(hop, host), 0, STR_NONE, false);
+	buf_chr(to, '>');
+}
+
+static struct str token(struct b2b *b, struct arena *a, size_t n)
+{
+	char *p = arena_alloc(a, n + 1);
+	struct buf t;
+
+	if (!p)
+		return STR_NONE;
+	buf_init(&t, p, n);
+	rng_put_token(b->env->rng, &t, n);
+	return buf_text(&t);
+}
+
+int rewrite_invite(struct leg *l, const struct sip_msg *m, struct buf *ruri, struct buf *headers)
+{
+	struct call *c = l->call;
+	struct b2b *b = c->b2b;
+	const struct pol_hop *hop = &l->hop;
+	const struct net_local *us;
+	struct net_path path;
+	char from_text[1024], to_text[1024];
+	struct str call_id, tag;
+	struct buf from, to;
+	uint32_t breadth, mf;
+
+	rewrite_path(hop, &path);
+	us = net_local(b->net, path.realm, (enum net_proto)path.proto, path.remote.sa.sa_family);
+	if (!us)
+		return -ENETUNREACH;
+	buf_init(&from, from_text, sizeof(from_text));
+	buf_init(&to, to_text, sizeof(to_text));
+	rewrite_from_to(b, hop, us, m ? m->from.display : STR_NONE, c->calling, l->called, &from, &to);
+	rewrite_ruri(hop, l->called, ruri);
+	call_id = token(b, c->arena, 26);
+	tag = token(b, c->arena, 12);
+	if (buf_err(&from) || buf_err(&to) || buf_err(ruri))
+		return -ENOSPC;
+	if (!call_id.p || !tag.p)
+		return -ENOMEM;
+	dlg_init_uac(&l->dlg, c->arena, call_id, tag, str_dup(c->arena, buf_text(&from)),
+	    str_dup(c->arena, buf_text(&to)), &path);
+	l->dlg.target = str_dup(c->arena, buf_text(ruri));
+	l->dlg.nat = l->trunk->sip.nat;
+	l->dlg.local_cseq = 1;
+	if (!l->dlg.local.p || !l->dlg.remote.p || !l->dlg.target.p)
+		return -ENOMEM;
+
+	/* LOOP-01, -02: one less, unless the trunk is told to start afresh */
+	mf = l->trunk->sip.reset_max_forwards || !m || !m->has_max_forwards ? 70 : m->max_forwards - 1;
+	buf_lit(headers, "Max-Forwards: ");
+	buf_u64(headers, mf);
+	if (m && sip_delta_seconds(m, SIP_H_MAX_BREADTH, &breadth) == 0) {
+		buf_lit(headers, "\r\nMax-Breadth: ");
+		buf_u64(headers, breadth > 60 ? 60 : breadth); /* LOOP-03 */
+	} else {
+		buf_lit(headers, "\r\nMax-Breadth: 60");
+	}
+	buf_lit(headers, "\r\nFrom: ");
+	buf_str(headers, l->dlg.local);
+	buf_lit(headers, ";tag=");
+	buf_str(headers, tag);
+	buf_lit(headers, "\r\nTo: ");
+	buf_str(headers, l->dlg.remote);
+	buf_lit(headers, "\r\nCall-ID: ");
+	buf_str(headers, call_id);
+	buf_lit(headers, "\r\nCSeq: 1 INVITE\r\n");
+	leg_put_contact(l, headers);
+	b2b_put_caps(b, l->trunk, headers);
+	b2b_put_agent(b, l->trunk, true, headers);
+	if (m)
+		leg_pass_headers(c->a, l, m, headers);
+	return buf_err(headers);
+}

@@ -1,0 +1,971 @@
+/* setup.c - the way of an INVITE through the box, until it is answered or refused.
+ *
+ * Happy path: setup_invite() makes the call and leg A, screens the request, asks the policy for the route and the
+ * media for an offer; setup_next() makes leg B for the next target and sends its INVITE; provisional answers cross
+ * with their early media; the 2xx crosses, leg B is acknowledged, leg A repeats its 2xx until ACK.
+ * Late offer: INVITE without SDP crosses without one, B's 2xx brings the offer, A's ACK the answer, and B's ACK
+ * waits for it (change.c).
+ * Failure: a target that fails by transport, silence, 503 or a configured code is left and the next one gets a
+ * fresh leg (FOV-01, -02), unless A already hears early media. When none is left A gets the best answer (FOV-04),
+ * never a 503 of somebody else (FOV-03).
+ * Redirection: 3xx is followed, as a new call of who redirected, to trunks and numbers we route (UAS-08, SUP-02).
+ */
+#include "sbc/b2b/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define REDIRECTS_MAX 5
+#define SUPERVISE_MS 5000
+#define PROVISIONAL_MS 60000
+
+static void on_expires(struct timer *t);
+static void on_provisional(struct timer *t);
+static void on_supervise(struct timer *t);
+static void on_ring_timeout(struct timer *t);
+
+void setup_free(struct call *c)
+{
+	struct setup *s = c->setup;
+
+	if (!s)
+		return;
+	timer_stop(c->b2b->env->timers, &s->expires);
+	timer_stop(c->b2b->env->timers, &s->provisional);
+	free(s->invite);
+	free(s);
+	c->setup = NULL;
+}
+
+/* ------------------------------------------------------------------ server transactions of both legs */
+
+static void srv_cancel(void *owner, struct txn_srv *t, const struct sip_msg *cancel)
+{
+	struct leg *l = owner;
+	struct call *c = l->call;
+	char text[1024];
+	struct buf h;
+
+	buf_init(&h, text, sizeof(text));
+	if (sip_hdr(cancel, SIP_H_REASON)) { /* HDR-01 */
+		buf_lit(&h, "Reason: ");
+		buf_str(&h, sip_hdr_value(cancel, SIP_H_REASON));
+		buf_lit(&h, "\r\n");
+	}
+	if (buf_err(&h))
+		h.n = 0;
+	if (c->change.kind == CHANGE_PEER && c->change.srv == t)
+		change_cancel(c, buf_text(&h));
+	else if (l->state == LEG_INVITED)
+		call_release(c, l, REASON_CANCELLED, 487, buf_text(&h));
+}
+
+static void srv_end(void *owner, struct txn_srv *t, int err)
+{
+	struct leg *l = owner;
+
+	(void)err;
+	if (l->srv == t)
+		l->srv = NULL;
+	if (l->twoxx.srv == t)
+		l->twoxx.srv = NULL;
+	if (l->call->change.srv == t)
+		l->call->change.srv = NULL;
+}
+
+const struct txn_srv_ops leg_srv_ops = {srv_cancel, srv_end};
+
+void setup_no_ack(struct dlg_2xx *x)
+{
+	struct leg *l = container_of(x, struct leg, twoxx);
+
+	dlg_2xx_stop(x);
+	if (l->call->released)
+		leg_bye(l, l->end_reason, STR_NONE);
+	else
+		call_release(l->call, NULL, REASON_NO_ACK, 0, STR_NONE);
+}
+
+/* ------------------------------------------------------------------ a new call */
+
+static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from)
+{
+	struct arena *a = arena_new(&b->pool);
+	struct call *c;
+	struct buf h;
+	char tag[12];
+
+	if (!a)
+		return NULL;
+	c = arena_new_obj(a, struct call);
+	if (!c)
+		goto fail;
+	c->setup = calloc(1, sizeof(*c->setup));
+	if (!c->setup)
+		goto fail;
+	c->setup->call = c;
+	c->setup->max_forwards = m->max_forwards;
+	c->b2b = b;
+	c->arena = a;
+	c->id = b->next_id;
+	c->start_us = b->env->clock->mono_us;
+	c->start_wall_us = b->env->clock->wall_us;
+	c->trunk_a = t;
+	c->peer_a = from->remote;
+	c->proto_a = from->proto;
+	list_init(&c->legs);
+	list_init(&c->carried);
+	c->log = (struct log){.to = b->env->logger, .area = LOG_CALL};
+	buf_init(&h, c->log.ctx, sizeof(c->log.ctx));
+	buf_fmt(&h, "call=%llx", (unsigned long long)c->id);
+
+	c->a = leg_new(c, MEDIA_A, t);
+	if (!c->a)
+		goto fail;
+	buf_init(&h, tag, sizeof(tag));
+	rng_put_token(b->env->rng, &h, sizeof(tag));
+	switch (dlg_init_uas(&c->a->dlg, a, m, from, buf_text(&h))) {
+	case -ENOMEM:
+		b->n_legs--;
+		goto fail;
+	case -EBADMSG: /* no Contact: the call lives just long enough to be refused on record */
+		c->a->dlg.path = *from;
+		c->a->dlg.local_tag = str_dup(a, buf_text(&h));
+		c->a->dlg.call_id = str_dup(a, m->call_id);
+		break;
+	default:
+		break;
+	}
+	c->a->dlg.nat = t->sip.nat;
+	c->sip_call_id_a = c->a->dlg.call_id;
+	c->policy = policy_ref(b->policy);
+	c->a->srv = srv;
+	txn_srv_bind(srv, &leg_srv_ops, c->a);
+	b2b_leg_index(c->a);
+	b->next_id++;
+	b->n_calls++;
+	htab_add(&b->ids, &c->by_id, hash_bytes(&b->env->hash_key, &c->id, sizeof(c->id)));
+	list_push(&b->calls, &c->node);
+	return c;
+fail:
+	if (c)
+		free(c->setup);
+	arena_free(a);
+	return NULL;
+}
+
+static bool looped(const struct call *c, const struct sip_msg *m)
+{
+	const struct sip_hdr *h = sip_hdr(m, SIP_H_VIA);
+	char text[20];
+	struct buf mark;
+
+	buf_init(&mark, text, sizeof(text));
+	buf_chr(&mark, '.');
+	rewrite_loop_mark(c->b2b, c->trunk_a->id, c->calling, c->called, &mark);
+	for (; h; h = sip_hdr_next(m, h))
+		if (str_find(h->value, buf_text(&mark)) >= 0)
+			return true;
+	return false;
+}
+
+static enum reason open_media(struct call *c, struct str sdp)
+{
+	struct b2b *b = c->b2b;
+	const struct pol_trunk *t = c->trunk_a;
+	char id[CALL_ID_TEXT];
+	enum reason why;
+
+	call_id_text(c->id, id);
+	c->media = media_call_new(b->media, str_z(id));
+	if (!c->media)
+		return REASON_NO_MEMORY;
+	why = media_side_open(c->media, MEDIA_A,
+	    &(struct media_side_cfg){.realm = t->realm,
+	        .family = c->peer_a.sa.sa_family,
+	        .latch = t->media.latch,
+	        .signalling = c->peer_a,
+	        .codecs = t->media.codecs,
+	        .timeout_s = t->media.timeout_s});
+	if (why == REASON_NONE && sdp.n)
+		why = media_remote_offer(c->media, MEDIA_A, sdp);
+	return why;
+}
+
+void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from)
+{
+	char headers[2048], called[256], calling[256];
+	struct buf h, to, who;
+	struct sip_addr contact;
+	enum reason why;
+	struct call *c;
+	struct str sdp = STR_NONE;
+	uint32_t expires;
+
+	b2b_count(b, B2B_CALLS_IN);
+	c = call_new(b, t, srv, m, from);
+	if (!c) {
+		b2b_refuse(b, srv, t, REASON_NO_MEMORY, S("Retry-After: 5\r\n"));
+		return;
+	}
+	buf_init(&h, headers, sizeof(headers));
+	buf_init(&to, called, sizeof(called));
+	buf_init(&who, calling, sizeof(calling));
+	why = screen_request(b, c->policy, t, m, from, &h);
+	if (why == REASON_NONE && sip_contact(m, &contact) < 0)
+		why = REASON_HEADER_MISSING;
+	if (why == REASON_NONE)
+		why = screen_invite(b, m, &sdp, &h);
+	screen_calling(t, m, &who);
+	c->calling = str_dup(c->arena, buf_err(&who) ? S("unknown") : buf_text(&who));
+	if (why == REASON_NONE)
+		why = screen_called(b, c->policy, t, m, from, &to);
+	c->called = str_dup(c->arena, to.n ? buf_text(&to) : str_head(m->ruri.user, 200));
+	if (why == REASON_NONE && t->admin == POL_DISABLED)
+		why = REASON_TRUNK_DISABLED;
+	if (why == REASON_NONE && t->admin == POL_DRAINING)
+		why = REASON_TRUNK_DRAINING;
+	if (why == REASON_NONE && (b->shutdown || b->drain))
+		why = REASON_SHUTDOWN;
+	if (why == REASON_NONE && b->cfg.max_calls && b->n_calls > b->cfg.max_calls)
+		why = REASON_LIMIT_BOX;
+	if (why == REASON_NONE && looped(c, m))
+		why = REASON_LOOP;
+	if (why == REASON_NONE) {
+		why = trunk_take(b, t, true);
+		c->counted_a = why == REASON_NONE;
+	}
+	if (why == REASON_NONE) {
+		policy_route(c->policy, t, c->calling, c->called, b->env->clock->wall_us, b->env->rng,
+		    &c->setup->route);
+		c->route = c->setup->route.route;
+		if (c->setup->route.n_hops == 0)
+			why = c->setup->route.reason ? c->setup->route.reason : REASON_NO_ROUTE;
+	}
+	if (why == REASON_NONE)
+		why = open_media(c, sdp);
+	if (why != REASON_NONE) {
+		call_release(c, NULL, why, 0, buf_err(&h) ? STR_NONE : buf_text(&h));
+		return;
+	}
+	c->setup->invite = malloc(m->head.n + m->body.n);
+	if (c->setup->invite) { /* without it there is no second target, but the first is tried */
+		memcpy(c->setup->invite, m->head.p, m->head.n);
+		if (m->body.n)
+			memcpy(c->setup->invite + m->head.n, m->body.p, m->body.n);
+		c->setup->invite_len = m->head.n + m->body.n;
+	}
+	c->change = (struct change){.kind = CHANGE_SETUP, .from = c->a, .srv = srv, .method = SIP_INVITE, .late = sdp.n == 0};
+	if (sip_delta_seconds(m, SIP_H_EXPIRES, &expires) == 0 && expires > 0)
+		timer_start_ms(b->env->timers, &c->setup->expires, (int64_t)expires * 1000, on_expires);
+	setup_next(c, m);
+}
+
+/* ------------------------------------------------------------------ the next target */
+
+static struct try *try_new(struct call *c, const struct pol_hop *hop)
+{
+	struct try *t = arena_new_obj(c->arena, struct try);
+	struct net_path path;
+
+	if (!t)
+		return NULL;
+	rewrite_path(hop, &path);
+	t->trunk = hop->trunk->name;
+	t->addr = path.remote;
+	t->proto = path.proto;
+	t->after_ms = (uint32_t)((c->b2b->env->clock->mono_us - c->start_us) / 1000);
+	if (c->last_try)
+		c->last_try->next = t;
+	else
+		c->tries = t;
+	c->last_try = t;
+	return t;
+}
+
+static void on_no_response(struct timer *t)
+{
+	struct leg *l = container_of(t, struct leg, timer);
+
+	setup_failed(l, -ETIMEDOUT);
+}
+
+/* Makes leg B for the hop and sends its INVITE. */
+static enum reason try_hop(struct call *c, const struct pol_hop *hop, struct str called, const struct sip_msg *m)
+{
+	struct b2b *b = c->b2b;
+	char headers[B2B_HEADERS_MAX], ruri[512], sdp[B2B_SDP_MAX], body[B2B_SDP_MAX * 2], mark[24];
+	struct txn_req r = {.method = SIP_INVITE};
+	struct buf h, u, s, o, k;
+	enum reason why;
+	struct leg *l;
+	int e;
+
+	l = leg_new(c, MEDIA_B, hop->trunk);
+	if (!l)
+		return REASON_NO_MEMORY;
+	l->hop = *hop;
+	l->called = called;
+	l->try = c->last_try;
+	if (hop->trunk->sip.no_response_ms)
+		l->timers.b_ms = 0; /* the leg's own timer is shorter and decides */
+	c->b = l;
+	c->trunk_b = hop->trunk;
+	buf_init(&h, headers, sizeof(headers));
+	buf_init(&u, ruri, sizeof(ruri));
+	buf_init(&s, sdp, sizeof(sdp));
+	e = rewrite_invite(l, m, &u, &h);
+	if (e < 0) {
+		why = e == -ENETUNREACH ? REASON_TRANSPORT : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
+		goto fail;
+	}
+	why = media_side_open(c->media, MEDIA_B,
+	    &(struct media_side_cfg){.realm = hop->trunk->realm,
+	        .family = l->dlg.path.remote.sa.sa_family,
+	        .latch = hop->trunk->media.latch,
+	        .signalling = l->dlg.path.remote,
+	        .codecs = hop->trunk->media.codecs,
+	        .timeout_s = hop->trunk->media.timeout_s});
+	if (why == REASON_NONE && !c->change.late)
+		why = media_local_offer(c->media, MEDIA_B, &s);
+	if (why == REASON_NONE && buf_err(&s))
+		why = REASON_TOO_LARGE;
+	if (why != REASON_NONE)
+		goto fail;
+	r.body = buf_text(&s);
+	if (m->body.n && !sip_body_is(m, S("application/sdp"))) {
+		buf_init(&o, body, sizeof(body));
+		sip_body_put_sdp(m, buf_text(&s), &o, &r.content_type);
+		if (buf_err(&o)) {
+			why = REASON_TOO_LARGE;
+			goto fail;
+		}
+		r.body = buf_text(&o);
+	}
+	buf_init(&k, mark, sizeof(mark));
+	rewrite_loop_mark(b, c->trunk_a->id, c->calling, c->called, &k);
+	r.branch_tail = buf_text(&k);
+	r.ruri = buf_text(&u);
+	r.path = l->dlg.path;
+	r.headers = buf_text(&h);
+	r.timers = &l->timers;
+	r.udp_only = hop->trunk->sip.udp_only;
+	r.mtu_limit = hop->trunk->sip.mtu_limit;
+	l->cli = l->inv_cli = txn_request(b->txn, &r, &leg_invite_ops, l);
+	if (!l->cli) {
+		why = REASON_NO_MEMORY;
+		goto fail;
+	}
+	l->try->sip_call_id = l->dlg.call_id;
+	b2b_leg_index(l);
+	c->change.to = l;
+	b2b_count(b, B2B_TRIES);
+	if (hop->trunk->sip.no_response_ms)
+		timer_start_ms(b->env->timers, &l->timer, hop->trunk->sip.no_response_ms, on_no_response);
+	timer_start_ms(b->env->timers, &c->timer,
+	    (hop->trunk->sip.ring_timeout_s ? (int64_t)hop->trunk->sip.ring_timeout_s : 180) * 1000, on_ring_timeout);
+	log_debug(&c->log, "try", "trunk=%.*s n=%u", STR(hop->trunk->name), c->setup->next_hop);
+	return REASON_NONE;
+fail:
+	c->b = NULL;
+	list_del(&l->node);
+	b->n_legs--;
+	l->state = LEG_GONE;
+	return why;
+}
+
+/* FOV-04: 6xx first, then the lowest class; within 4xx those that tell the caller what to change. */
+static unsigned rank(uint16_t status)
+{
+	if (status >= 600)
+		return 0;
+	if (status == 401 || status == 407 || status == 415 || status == 420 || status == 484)
+		return 400;
+	return status ? status + 1u : 9999;
+}
+
+static void note_failure(struct call *c, enum reason why, uint16_t status)
+{
+	struct setup *s = c->setup;
+	uint16_t shown = status ? status : reason_info(why)->sip;
+
+	if (s->best_reason == REASON_NONE || rank(shown) < rank(s->best_status)) {
+		s->best_status = shown;
+		s->best_reason = why;
+	}
+}
+
+void setup_next(struct call *c, const struct sip_msg *m)
+{
+	struct b2b *b = c->b2b;
+	struct setup *s = c->setup;
+	struct arena *a = NULL;
+	struct sip_perr perr;
+	struct sip_msg *again;
+	char *copy = NULL;
+
+	if (!m && s->next_hop < s->route.n_hops && s->invite) {
+		a = arena_new(&b->pool);
+		copy = malloc(s->invite_len);
+		if (a && copy) {
+			memcpy(copy, s->invite, s->invite_len);
+			if (sip_parse(a, copy, s->invite_len, &again, &perr) == 0)
+				m = again;
+		}
+	}
+	while (m && s->next_hop < s->route.n_hops) {
+		const struct pol_hop *hop = &s->route.hops[s->next_hop];
+		struct str called = s->hop_called[s->next_hop];
+		struct net_path path;
+		enum reason why = REASON_NONE;
+		struct try *t;
+
+		s->next_hop++;
+		t = try_new(c, hop);
+		rewrite_path(hop, &path);
+		if (!t)
+			why = REASON_NO_MEMORY;
+		else if (addr_none(&hop->target->addr))
+			why = REASON_NAME_UNRESOLVED;
+		else if (hop->trunk->admin == POL_DISABLED)
+			why = REASON_TRUNK_DISABLED;
+		else if (hop->trunk->admin == POL_DRAINING)
+			why = REASON_TRUNK_DRAINING;
+		else if (trunk_quarantined(b, hop->trunk->id, &path.remote))
+			why = REASON_PEER_ERROR;
+		else
+			why = trunk_take(b, hop->trunk, false);
+		if (why == REASON_NONE) {
+			c->counted_b = true;
+			why = try_hop(c, hop, called.n ? called : c->called, m);
+			if (why == REASON_NONE)
+				break;
+			c->counted_b = false;
+			trunk_put(b, hop->trunk->id);
+		}
+		if (t)
+			t->reason = why;
+		note_failure(c, why, 0);
+	}
+	free(copy);
+	arena_free(a);
+	if (!c->b)
+		call_release(c, NULL, s->best_reason ? s->best_reason : REASON_ALL_TARGETS_FAILED,
+		    s->best_status == 503 && c->peer_status ? 500 : s->best_status, STR_NONE);
+}
+
+/* ------------------------------------------------------------------ the far end answers */
+
+static enum reason reason_of(uint16_t status)
+{
+	switch (status) {
+	case 401:
+	case 407:
+		return REASON_DIGEST_AUTH;
+	case 404:
+	case 410:
+	case 604:
+		return REASON_PEER_NOT_FOUND;
+	case 408:
+		return REASON_PEER_SILENT;
+	case 480:
+		return REASON_PEER_UNAVAILABLE;
+	case 486:
+	case 600:
+		return REASON_PEER_BUSY;
+	case 487:
+		return REASON_CANCELLED;
+	case 488:
+	case 606:
+		return REASON_NO_COMMON_CODEC;
+	case 603:
+	case 607:
+	case 608:
+		return REASON_PEER_DECLINED;
+	default:
+		return status >= 500 && status < 600 ? REASON_PEER_ERROR : REASON_PEER_REFUSED;
+	}
+}
+
+/* What leg A is told for a final answer of leg B. */
+uint16_t setup_status_towards(uint16_t status)
+{
+	if (status == 503)
+		return 500; /* FOV-03 */
+	if (status == 401 || status == 407)
+		return 403; /* a challenge to us is not one to them */
+	if (status == 487)
+		return 480; /* nobody of ours cancelled */
+	return status;
+}
+
+static bool may_fail_over(const struct call *c, const struct leg *l, uint16_t status)
+{
+	const uint16_t *code = l->trunk->sip.failover_codes;
+
+	if (c->setup->sdp_sent || c->setup->next_hop >= c->setup->route.n_hops)
+		return false;
+	if (status >= 600 || status == 486)
+		return false;
+	if (status == 503 || status == 408 || status == 0)
+		return true;
+	for (; code && *code; code++)
+		if (*code == status)
+			return true;
+	return false;
+}
+
+/* Leg B is over without an answer: keeps the figures, lets the leg go. */
+static void drop_try(struct leg *l, enum reason why, uint16_t status)
+{
+	struct call *c = l->call;
+
+	call_try_end(l, why, status);
+	note_failure(c, why, status ? setup_status_towards(status) : 0);
+	c->change.to = NULL;
+	leg_give_up(l, why, STR_NONE);
+}
+
+static bool hop_known(const struct setup *s, const struct pol_hop *hop, struct str called, struct str first)
+{
+	for (unsigned i = 0; i < s->route.n_hops; i++) {
+		struct str other = s->hop_called[i].n ? s->hop_called[i] : first;
+
+		if (s->route.hops[i].trunk->id == hop->trunk->id && s->route.hops[i].target == hop->target &&
+		    str_eq(other, called))
+			return true;
+	}
+	return false;
+}
+
+static void insert_hop(struct call *c, unsigned *at, const struct pol_hop *hop, struct str called)
+{
+	struct setup *s = c->setup;
+
+	if (s->route.n_hops >= POL_HOPS_MAX || hop_known(s, hop, called, c->called))
+		return;
+	for (unsigned i = s->route.n_hops; i > *at; i--) {
+		s->route.hops[i] = s->route.hops[i - 1];
+		s->hop_called[i] = s->hop_called[i - 1];
+	}
+	s->route.hops[*at] = *hop;
+	s->hop_called[*at] = called;
+	s->route.n_hops++;
+	(*at)++;
+}
+
+struct redirect {
+	struct sip_addr addr;
+	unsigned q; /* thousandths */
+};
+
+static unsigned q_of(struct str params)
+{
+	struct str v, whole, part;
+	uint32_t w = 1, f = 0;
+
+	if (!sip_param_get(params, S("q"), &v))
+		return 1000;
+	part = str_cut(v, '.', &whole);
+	if (str_u32(whole, 1, &w) < 0)
+		return 0;
+	part = str_head(part, 3);
+	if (part.n && str_u32(part, 999, &f) < 0)
+		f = 0;
+	for (size_t i = part.n; i < 3; i++)
+		f *= 10;
+	return w ? 1000 : f;
+}
+
+/* Adds the contacts of a 3xx as next hops, best q first. true when there is at least one new. */
+static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
+{
+	struct sip_values w = sip_values(m, SIP_H_CONTACT);
+	struct redirect list[8];
+	unsigned n = 0, at = c->setup->next_hop, before = c->setup->route.n_hops;
+	struct str v;
+
+	if (++c->setup->redirects > REDIRECTS_MAX)
+		return false;
+	while (n < ARRAY_LEN(list) && sip_values_next(&w, &v)) {
+		struct redirect r;
+		unsigned i = n;
+
+		if (sip_addr_parse(v, &r.addr) < 0)
+			continue;
+		r.q = q_of(r.addr.params);
+		for (; i > 0 && list[i - 1].q < r.q; i--)
+			list[i] = list[i - 1];
+		list[i] = r;
+		n++;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct net_path path = {.realm = l->trunk->realm, .proto = l->dlg.path.proto};
+		const struct pol_trunk *t = NULL;
+		struct pol_route_result res;
+		char number[128], canon[128];
+		struct buf b, k;
+		struct str called;
+
+		buf_init(&b, number, sizeof(number));
+		buf_init(&k, canon, sizeof(canon));
+		if (sip_uri_number(&list[i].addr.uri, &b) == 0)
+			policy_number_in(l->trunk, buf_text(&b), &k);
+		else
+			sip_unescape(&k, list[i].addr.uri.user);
+		if (buf_err(&k) || k.n == 0)
+			continue;
+		called = str_dup(c->arena, buf_text(&k));
+		if (!called.p)
+			return false;
+		if (sip_uri_addr(&list[i].addr.uri, &path.remote)) {
+			if (addr_port(&path.remote) == 0)
+				addr_set_port(&path.remote, 5060);
+			t = policy_identify(c->policy, &path);
+		}
+		if (t && t->admin == POL_ENABLED) {
+			for (unsigned k2 = 0; k2 < t->n_targets; k2++) {
+				struct pol_hop hop = {t, &t->targets[k2]};
+				struct net_path p2;
+
+				rewrite_path(&hop, &p2);
+				if (addr_eq(&p2.remote, &path.remote))
+					insert_hop(c, &at, &hop, called);
+			}
+			continue;
+		}
+		policy_route(c->policy, l->trunk, c->calling, called, c->b2b->env->clock->wall_us,
+		    c->b2b->env->rng, &res);
+		for (unsigned k2 = 0; k2 < res.n_hops; k2++)
+			insert_hop(c, &at, &res.hops[k2], called);
+	}
+	return c->setup->route.n_hops > before;
+}
+
+/* 3xx to leg A, contacts made ours (pol_redirect relay). */
+static void relay_redirect(const struct call *c, const struct sip_msg *m, struct buf *h)
+{
+	const struct leg *a = c->a;
+	const struct net_local *us = net_local(c->b2b->net, a->dlg.path.realm, (enum net_proto)a->dlg.path.proto,
+	    a->dlg.path.remote.sa.sa_family);
+	struct sip_values w = sip_values(m, SIP_H_CONTACT);
+	struct str v;
+
+	while (us && sip_values_next(&w, &v)) {
+		struct sip_addr addr;
+		char number[128], canon[128];
+		struct buf b, k;
+
+		buf_init(&b, number, sizeof(number));
+		buf_init(&k, canon, sizeof(canon));
+		if (sip_addr_parse(v, &addr) < 0)
+			continue;
+		if (sip_uri_number(&addr.uri, &b) == 0)
+			policy_number_in(c->trunk_b, buf_text(&b), &k);
+		else
+			sip_unescape(&k, addr.uri.user);
+		if (buf_err(&k))
+			continue;
+		buf_init(&b, number, sizeof(number));
+		policy_number_out(c->trunk_a, buf_text(&k), &b);
+		buf_lit(h, "Contact: <");
+		sip_put_uri_number(h, SIP_SCHEME_SIP, buf_text(&b), us->host, us->port, STR_NONE, false);
+		buf_fmt(h, ">;q=%u.%03u\r\n", q_of(addr.params) / 1000, q_of(addr.params) % 1000);
+	}
+}
+
+void setup_keep_reason(struct call *c, const struct sip_msg *m)
+{
+	char text[96];
+	struct buf b;
+
+	if (!sip_hdr(m, SIP_H_REASON))
+		return;
+	buf_init(&b, text, sizeof(text));
+	buf_escaped(&b, str_head(sip_hdr_value(m, SIP_H_REASON), 80), 80);
+	if (!buf_err(&b))
+		c->peer_reason = str_dup(c->arena, buf_text(&b));
+}
+
+static void final_failure(struct leg *l, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+	uint16_t status = m->status, towards;
+	enum reason why = reason_of(status);
+	char text[4096];
+	struct buf h;
+	uint32_t wait_s;
+
+	c->peer_status = status;
+	setup_keep_reason(c, m);
+	if (status == 503 && sip_retry_after(m, &wait_s) == 0 && wait_s)
+		trunk_quarantine(c->b2b, l->trunk->id, &l->dlg.path.remote, wait_s > 3600 ? 3600 : wait_s);
+	if (status < 400) {
+		why = REASON_REDIRECTED;
+		if (l->trunk->sip.redirect == POL_REDIRECT_FOLLOW && !c->setup->sdp_sent && follow(c, l, m)) {
+			drop_try(l, why, status);
+			b2b_count(c->b2b, B2B_FAILOVERS);
+			setup_next(c, NULL);
+			return;
+		}
+	} else if (may_fail_over(c, l, status)) {
+		drop_try(l, why, status);
+		b2b_count(c->b2b, B2B_FAILOVERS);
+		setup_next(c, NULL);
+		return;
+	}
+	towards = setup_status_towards(status);
+	buf_init(&h, text, sizeof(text));
+	if (status < 400) {
+		if (l->trunk->sip.redirect == POL_REDIRECT_RELAY)
+			relay_redirect(c, m, &h);
+		if (h.n == 0)
+			towards = 480;
+	}
+	/* a better failure of an earlier target decides, when there was one */
+	note_failure(c, why, towards);
+	if (c->setup->best_reason != why) {
+		towards = c->setup->best_status;
+		why = c->setup->best_reason;
+	} else if (c->a) {
+		leg_pass_headers(l, c->a, m, &h);
+	}
+	call_try_end(l, why, status);
+	call_release(c, l, why, towards, buf_err(&h) ? STR_NONE : buf_text(&h));
+}
+
+void setup_failed(struct leg *l, int err)
+{
+	struct call *c = l->call;
+	enum reason why = err == -ETIMEDOUT  ? REASON_PEER_SILENT
+	                  : err == -EMFILE   ? REASON_NO_DESCRIPTORS
+	                                     : REASON_TRANSPORT;
+
+	timer_stop(c->b2b->env->timers, &l->timer);
+	if (l->state != LEG_CALLING && l->state != LEG_EARLY)
+		return;
+	if (may_fail_over(c, l, 0)) {
+		drop_try(l, why, 0);
+		b2b_count(c->b2b, B2B_FAILOVERS);
+		setup_next(c, NULL);
+		return;
+	}
+	note_failure(c, why, 0);
+	call_try_end(l, why, 0);
+	why = c->setup->best_reason;
+	call_release(c, l, why, c->setup->best_status, STR_NONE);
+}
+
+/* The early dialog that this answer belongs to becomes leg B's dialog (DLG-04). */
+static int choose_dialog(struct leg *l, const struct sip_msg *m, const struct net_path *path)
+{
+	struct fork *f;
+	struct dlg other;
+
+	if (m->to.tag.n == 0)
+		return m->status < 200 ? 0 : dlg_learn(&l->dlg, m, path);
+	if (l->dlg.remote_tag.n == 0 || str_eq(l->dlg.remote_tag, m->to.tag))
+		return dlg_learn(&l->dlg, m, path);
+	list_each(n, &l->forks) {
+		f = container_of(n, struct fork, node);
+		if (!str_eq(f->dlg.remote_tag, m->to.tag))
+			continue;
+		other = l->dlg;
+		l->dlg = f->dlg;
+		f->dlg = other;
+		return dlg_learn(&l->dlg, m, path);
+	}
+	f = arena_new_obj(l->call->arena, struct fork);
+	if (!f)
+		return -ENOMEM;
+	f->dlg = l->dlg;
+	dlg_fork(&l->dlg, &f->dlg);
+	l->dlg.target = f->dlg.target;
+	list_push(&l->forks, &f->node);
+	return dlg_learn(&l->dlg, m, path);
+}
+
+static void progress(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+	struct b2b *b = c->b2b;
+	uint16_t status = m->status;
+	char text[B2B_SDP_MAX], headers[4096];
+	struct str sdp = STR_NONE;
+	struct buf s, h;
+
+	timer_stop(b->env->timers, &l->timer);
+	if (status == 100)
+		return;
+	if (choose_dialog(l, m, &t->path) < 0)
+		return;
+	leg_set_state(l, LEG_EARLY, "rx_1xx");
+	if (!c->ring_us)
+		c->ring_us = b->env->clock->mono_us;
+	if (status == 199)
+		return;
+	if (status != 180 && status != 181 && status != 182)
+		status = 183; /* UAS-11 */
+	buf_init(&s, text, sizeof(text));
+	if (!c->change.late && sip_body_sdp(m, &sdp) == 0 && sdp.n &&
+	    media_remote_answer(c->media, MEDIA_B, sdp) == REASON_NONE &&
+	    media_local_answer(c->media, MEDIA_A, &s) == REASON_NONE && !buf_err(&s)) {
+		l->early_sdp = true;
+		c->setup->sdp_sent = true;
+	} else {
+		buf_init(&s, text, sizeof(text));
+	}
+	if (!c->a || !c->a->srv)
+		return;
+	buf_init(&h, headers, sizeof(headers));
+	leg_pass_headers(l, c->a, m, &h);
+	(void)leg_reply(c->a, c->a->srv, status, STR_NONE, buf_err(&h) ? STR_NONE : buf_text(&h), buf_text(&s));
+	c->setup->last_18x = status;
+	timer_start_ms(b->env->timers, &c->setup->provisional, PROVISIONAL_MS, on_provisional);
+}
+
+static void supervise_from_answer(struct call *c)
+{
+	timer_start_ms(c->b2b->env->timers, &c->timer, SUPERVISE_MS, on_supervise);
+}
+
+static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+	struct b2b *b = c->b2b;
+	char text[B2B_SDP_MAX], headers[4096];
+	enum reason why = REASON_NONE;
+	struct call_record rec;
+	struct str sdp;
+	struct buf s, h;
+	int e;
+
+	timer_stop(b->env->timers, &l->timer);
+	timer_stop(b->env->timers, &c->timer);
+	e = choose_dialog(l, m, &t->path);
+	l->forks.next = l->forks.prev = &l->forks; /* the others get ACK and BYE as they answer */
+	l->cli = NULL;
+	leg_set_state(l, LEG_ANSWERED, "rx_2xx");
+	call_try_end(l, REASON_NONE, m->status);
+	buf_init(&s, text, sizeof(text));
+	if (e == -ENOMEM)
+		why = REASON_NO_MEMORY;
+	else if (e < 0)
+		why = REASON_HEADER_MISSING;
+	else if (sip_body_sdp(m, &sdp) < 0)
+		why = REASON_ANSWER_BAD;
+	else if (c->change.late)
+		why = sdp.n == 0 ? REASON_ANSWER_MISSING : media_remote_offer(c->media, MEDIA_B, sdp);
+	else if (sdp.n)
+		why = media_remote_answer(c->media, MEDIA_B, sdp);
+	else if (!l->early_sdp)
+		why = REASON_ANSWER_MISSING;
+	if (why == REASON_NONE)
+		why = c->change.late ? media_local_offer(c->media, MEDIA_A, &s)
+		                     : media_local_answer(c->media, MEDIA_A, &s);
+	if (why == REASON_NONE && buf_err(&s))
+		why = REASON_TOO_LARGE;
+	if (why != REASON_NONE || !c->a || !c->a->srv) {
+		leg_ack(l, m->cseq, STR_NONE);
+		leg_set_state(l, LEG_UP, "answer_unusable");
+		call_try_end(l, why, m->status);
+		call_release(c, NULL, why ? why : REASON_INTERNAL,
+		    why == REASON_NO_MEMORY || why == REASON_PORTS_EXHAUSTED ? 503 : 488, STR_NONE);
+		return;
+	}
+	buf_init(&h, headers, sizeof(headers));
+	leg_pass_headers(l, c->a, m, &h);
+	(void)leg_reply(c->a, c->a->srv, 200, STR_NONE, buf_err(&h) ? STR_NONE : buf_text(&h), buf_text(&s));
+	leg_set_state(c->a, LEG_ANSWERED, "tx_2xx");
+	dlg_2xx_start(&c->a->twoxx, b->env, c->a->srv, &c->a->timers, setup_no_ack);
+	c->answered = true;
+	c->status = 200;
+	c->answer_us = b->env->clock->mono_us;
+	if (!c->ring_us)
+		c->ring_us = c->answer_us;
+	b2b_count(b, B2B_CALLS_ANSWERED);
+	log_info(&c->log, "call_answered", "trunk=%.*s after_ms=%lld", STR(l->trunk->name),
+	    (long long)(c->answer_us - c->start_us) / 1000);
+	if (c->change.late) {
+		c->change.ack_held = true;
+	} else {
+		leg_ack(l, m->cseq, STR_NONE);
+		leg_set_state(l, LEG_UP, "tx_ack");
+		c->reoffer_a = media_needs_reoffer(c->media, MEDIA_A);
+		media_commit(c->media);
+		c->change = (struct change){0};
+	}
+	c->change.srv = NULL;
+	setup_free(c);
+	supervise_from_answer(c);
+	if (b->user->on_answered) {
+		call_snapshot(c, &rec);
+		b->user->on_answered(b->ctx, &rec);
+	}
+}
+
+void setup_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
+{
+	if (l->state != LEG_CALLING && l->state != LEG_EARLY) {
+		/* late offer: the 2xx again while its ACK waits for A's answer, or another fork's */
+		if (m->status >= 200 && m->status < 300 && !str_eq(m->to.tag, l->dlg.remote_tag))
+			b2b_orphan_ops.on_response(l->call->b2b, t, m);
+		return;
+	}
+	if (m->status < 200)
+		progress(l, t, m);
+	else if (m->status < 300)
+		answered(l, t, m);
+	else
+		final_failure(l, m);
+}
+
+/* ------------------------------------------------------------------ time passes */
+
+static void on_expires(struct timer *t)
+{
+	struct setup *s = container_of(t, struct setup, expires);
+
+	call_release(s->call, NULL, REASON_EXPIRED, 487, STR_NONE); /* UAS-10 */
+}
+
+static void on_provisional(struct timer *t)
+{
+	struct setup *s = container_of(t, struct setup, provisional);
+	struct call *c = s->call;
+
+	if (c->a && c->a->srv)
+		txn_srv_resend(c->a->srv);
+	timer_start_ms(c->b2b->env->timers, &s->provisional, PROVISIONAL_MS, on_provisional);
+}
+
+static void on_ring_timeout(struct timer *t)
+{
+	struct call *c = container_of(t, struct call, timer);
+
+	call_release(c, NULL, REASON_NO_ANSWER, 480, STR_NONE);
+}
+
+/* Every few seconds while the call is up: media alive, not too long. */
+static void on_supervise(struct timer *t)
+{
+	struct call *c = container_of(t, struct call, timer);
+	int64_t now = c->b2b->env->clock->mono_us;
+	const struct pol_trunk *trunk[2] = {c->trunk_a, c->trunk_b};
+
+	for (int side = 0; side < 2; side++) {
+		uint32_t max_s = trunk[side]->sip.max_duration_s, silent_s = trunk[side]->media.timeout_s;
+
+		if (max_s && now - c->answer_us >= (int64_t)max_s * 1000000) {
+			call_release(c, NULL, REASON_CALL_TOO_LONG, 0, STR_NONE);
+			return;
+		}
+		if (silent_s && media_silent_us(c->media, (enum media_side)side) >= (int64_t)silent_s * 1000000) {
+			call_release(c, NULL, REASON_MEDIA_TIMEOUT, 0, STR_NONE); /* RTP-12 */
+			return;
+		}
+	}
+	timer_start_ms(c->b2b->env->timers, &c->timer, SUPERVISE_MS, on_supervise);
+}
