@@ -34,10 +34,13 @@ bool sip_body_is(const struct sip_msg *m, struct str type);
 /* Finds the session description: the body itself, or that part of multipart/mixed, /alternative or /related
  * (nested up to depth 2). *ret_sdp is empty when the message has no body of that kind.
  * 0; -EBADMSG (multipart without a usable boundary or part); -ENOTSUP (a body that must be understood and is
- * not: 415, unless handling=optional). PAR-25, -26. */
+ * not: 415, unless handling=optional; with Content-Encoding set, Accept-Encoding goes into the answer instead of
+ * Accept). A body without Content-Type is -EBADMSG. Parts beside a session description are not judged: they are
+ * relayed or dropped. PAR-25, -26. */
 MUST_USE int sip_body_sdp(const struct sip_msg *m, struct str *ret_sdp);
 /* Writes the body again with its session description replaced by sdp (may be empty: part dropped); other parts
- * are kept byte for byte and *ret_type gets the Content-Type value to send (in b2 when a boundary is needed).
+ * are kept byte for byte and *ret_type gets the Content-Type value to send: the message's own, "application/sdp",
+ * or empty when nothing is left. A multipart body without a session description gets it as its first part.
  * Without a multipart body it writes sdp alone. */
 void sip_body_put_sdp(const struct sip_msg *m, struct str sdp, struct buf *b, struct str *ret_type);
 

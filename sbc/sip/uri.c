@@ -217,10 +217,10 @@ bool sip_param_next(struct str *rest, struct str *ret_name, struct str *ret_valu
 				eq = p;
 			p++;
 		}
-		name = sip_trim(str_n(start, (size_t)((eq ? eq : p) - start)));
+		name = str_trim(str_n(start, (size_t)((eq ? eq : p) - start)));
 		if (name.n || eq) {
 			*ret_name = name;
-			*ret_value = eq ? sip_trim(str_n(eq + 1, (size_t)(p - eq - 1))) : STR_NONE;
+			*ret_value = eq ? str_trim(str_n(eq + 1, (size_t)(p - eq - 1))) : STR_NONE;
 			if (p < end)
 				p++;
 			*rest = str_n(p, (size_t)(end - p));

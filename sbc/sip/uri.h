@@ -30,7 +30,8 @@ bool sip_param_next(struct str *rest, struct str *ret_name, struct str *ret_valu
 /* Names compare case-blind. true when present; ret_value may be NULL. */
 bool sip_param_get(struct str params, struct str name, struct str *ret_value);
 
-/* RFC 3261 19.1.4 with RFC 5954 (IPv6 as binary). */
+/* RFC 3261 19.1.4 with RFC 5954 (IPv6 as binary); tel: RFC 3966 4. With more than 32 parameters or headers the
+ * URIs are compared byte by byte. */
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
 
 /* The host as an address, when it is one. false for a name. port 0 is kept as 0. */
@@ -38,7 +39,8 @@ bool sip_uri_addr(const struct sip_uri *u, struct addr *ret);
 
 /* The number that a URI dials, canonical: optional '+', then digits (also *, #, a-d lower case); separators
  * - . ( ) gone, escapes decoded, ;parameters of the user cut off, a tel: or user phone-context of the form
- * "+digits" put in front of a local number. RFC 3966 4, PAR-05/-06/-22/-23.
+ * "+digits" put in front of a local number. Letters are digits in tel: and with user=phone only: elsewhere they
+ * make a name. RFC 3966 4, PAR-05/-06/-22/-23.
  * 0, -ENOENT (no number: a name, empty, or local without a global context and tel: scheme), -ENOSPC. */
 MUST_USE int sip_uri_number(const struct sip_uri *u, struct buf *ret);
 
