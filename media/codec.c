@@ -1,0 +1,141 @@
+/* codec.c - static payload types (RFC 3551 6) and what makes two formats the same codec.
+ *
+ * A codec is its name, clock and channel count; the number is only how one side calls it. Names that differ by
+ * habit (G729A for G729, G7231 for G723) are one. What a=fmtp says is not part of it: the relay passes packets as they
+ * are, so fmtp only helps to choose among several formats of one codec.
+ */
+#include "media/codec.h"
+
+static const struct {
+	const char *name;
+	uint32_t clock_hz;
+	uint8_t pt, channels;
+} statics[] = {
+	{"PCMU", 8000, 0, 1},   {"GSM", 8000, 3, 1},    {"G723", 8000, 4, 1},   {"DVI4", 8000, 5, 1},
+	{"DVI4", 16000, 6, 1},  {"LPC", 8000, 7, 1},    {"PCMA", 8000, 8, 1},   {"G722", 8000, 9, 1},
+	{"L16", 44100, 10, 2},  {"L16", 44100, 11, 1},  {"QCELP", 8000, 12, 1}, {"CN", 8000, 13, 1},
+	{"MPA", 90000, 14, 1},  {"G728", 8000, 15, 1},  {"DVI4", 11025, 16, 1}, {"DVI4", 22050, 17, 1},
+	{"G729", 8000, 18, 1},  {"CN", 8000, 19, 1},    {"CelB", 90000, 25, 1}, {"JPEG", 90000, 26, 1},
+	{"nv", 90000, 28, 1},   {"H261", 90000, 31, 1}, {"MPV", 90000, 32, 1},  {"MP2T", 90000, 33, 1},
+	{"H263", 90000, 34, 1},
+};
+
+bool codec_static(uint8_t pt, struct sdp_format *ret)
+{
+	if (pt > 34)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(statics); i++) {
+		if (statics[i].pt != pt)
+			continue;
+		ret->name = str_z(statics[i].name);
+		ret->clock_hz = statics[i].clock_hz;
+		ret->channels = statics[i].channels;
+		return true;
+	}
+	return false;
+}
+
+bool codec_is_static(const struct sdp_format *f)
+{
+	struct sdp_format s;
+
+	return codec_static(f->pt, &s) && str_eq(s.name, f->name) && s.clock_hz == f->clock_hz &&
+	       s.channels == f->channels;
+}
+
+/* the name all its spellings share */
+static struct str plain_name(struct str n)
+{
+	if (str_ieq(n, S("G729A")) || str_ieq(n, S("G.729")) || str_ieq(n, S("G.729A")))
+		return S("G729");
+	if (str_ieq(n, S("G7231")) || str_ieq(n, S("G723.1")))
+		return S("G723");
+	return n;
+}
+
+bool codec_same(const struct sdp_format *f, const struct sdp_format *g)
+{
+	if (f->clock_hz != g->clock_hz || f->channels != g->channels || f->name.n == 0)
+		return false;
+	return str_ieq(f->name, g->name) || str_ieq(plain_name(f->name), plain_name(g->name));
+}
+
+uint32_t codec_key(const struct sdp_format *f)
+{
+	struct str n = plain_name(f->name);
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < n.n; i++)
+		h = (h ^ (uint8_t)chr_lower(n.p[i])) * 16777619u;
+	h = (h ^ f->clock_hz) * 16777619u;
+	return (h ^ f->channels) * 16777619u;
+}
+
+bool codec_is_aux(const struct sdp_format *f)
+{
+	static const char *const names[] = {
+		"telephone-event", "CN", "tone", "red", "rtx", "ulpfec", "flexfec", "flexfec-03", "parityfec",
+		"X-NSE",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_ieq(f->name, str_z(names[i])))
+			return true;
+	return false;
+}
+
+/* "opus", "opus/48000" or "opus/48000/2" against f */
+static bool entry_fits(struct str entry, const struct sdp_format *f)
+{
+	struct str name, clock, channels = str_cut(str_cut(entry, '/', &name), '/', &clock);
+	uint32_t n;
+
+	if (f->name.n == 0 || !str_ieq(plain_name(name), plain_name(f->name)))
+		return false;
+	if (clock.n && (str_u32(clock, UINT32_MAX, &n) < 0 || n != f->clock_hz))
+		return false;
+	return channels.n == 0 || (str_u32(channels, 255, &n) == 0 && n == f->channels);
+}
+
+int codec_rank(struct str list, const struct sdp_format *f)
+{
+	size_t i = 0;
+	int rank = 0;
+
+	if (str_empty(str_trim(list)))
+		return 0;
+	while (i < list.n) {
+		size_t from;
+
+		while (i < list.n && (list.p[i] == ' ' || list.p[i] == ',' || list.p[i] == '\t'))
+			i++;
+		for (from = i; i < list.n && list.p[i] != ' ' && list.p[i] != ',' && list.p[i] != '\t';)
+			i++;
+		if (i == from)
+			break;
+		if (entry_fits(str_n(list.p + from, i - from), f))
+			return rank;
+		rank++;
+	}
+	return -1;
+}
+
+int codec_match(const struct sdp_media *in, const struct sdp_format *f, bool same_side, const uint64_t *used)
+{
+	int best = -1, best_score = -1;
+
+	for (unsigned i = 0; i < in->n_formats; i++) {
+		const struct sdp_format *g = &in->formats[i];
+		int score;
+
+		if ((used && (*used >> i & 1)) || !codec_same(f, g))
+			continue;
+		score = str_eq(f->fmtp, g->fmtp) ? (same_side ? 1 : 2) : 0;
+		score += f->pt == g->pt ? (same_side ? 2 : 1) : 0;
+		if (score > best_score) {
+			best = (int)i;
+			best_score = score;
+		}
+	}
+	return best;
+}

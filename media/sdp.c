@@ -1,0 +1,588 @@
+/* sdp.c - reading and writing session descriptions (RFC 8866).
+ *
+ * Reading is one pass over the lines. A line belongs to the session until the first m= line and to the last m= line
+ * afterwards. Formats stand in an array per stream, and a table number -> index lives as long as the stream is the
+ * current one, so that rtpmap and fmtp lines cost no search. After the pass each stream inherits what it did not say
+ * itself: c= and the direction.
+ *
+ * What is refused: what cannot be understood without guessing (an m= line without port, a NUL, a bare CR, a line
+ * that is not x=...), and what is larger than the limits. What is bent: see sdp.h. An odd format, rtpmap or rtcp line
+ * costs that format, not the call.
+ *
+ * Nothing recurses, nothing is copied: slices point into the text.
+ */
+#include "media/sdp.h"
+
+#include "media/codec.h"
+
+const char *const sdp_dir_names[4] = {"inactive", "sendonly", "recvonly", "sendrecv"};
+
+#define NO_FORMAT 0xff
+#define DIR_UNSAID 0xff
+
+struct reader {
+	struct arena *a;
+	struct sdp *sdp;
+	struct sdp_error *err;
+	struct sdp_media *m;          /* current stream; NULL: session level */
+	struct sdp_attr **tail;       /* where the current level's next attribute goes */
+	struct str rtcp;              /* value of a=rtcp of the current stream */
+	struct addr conn;             /* of the session */
+	uint8_t conn_kind;
+	uint8_t dir;                  /* of the session */
+	bool version;
+	uint8_t index[SDP_PT_MAX + 1]; /* number -> format of the current stream */
+};
+
+static enum reason fail(struct reader *r, enum reason reason, const char *why)
+{
+	r->err->reason = reason;
+	r->err->why = why;
+	return reason;
+}
+
+/* next run of non-blanks, cut off the front of *s */
+static struct str word(struct str *s)
+{
+	size_t i = 0, from;
+
+	while (i < s->n && (s->p[i] == ' ' || s->p[i] == '\t'))
+		i++;
+	for (from = i; i < s->n && s->p[i] != ' ' && s->p[i] != '\t';)
+		i++;
+	struct str w = str_n(s->p + from, i - from);
+	*s = str_from(*s, i);
+	return w;
+}
+
+/* visible ASCII only: fit to be printed to the other side */
+static bool visible(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 33 || s.p[i] > 126)
+			return false;
+	return s.n > 0;
+}
+
+static enum sdp_profile profile_of(struct str proto)
+{
+	static const struct {
+		const char *name;
+		enum sdp_profile profile;
+	} known[] = {
+		{"RTP/AVP", SDP_PROFILE_AVP},
+		{"RTP/AVPF", SDP_PROFILE_AVPF},
+		{"RTP/SAVP", SDP_PROFILE_SECURE},
+		{"RTP/SAVPF", SDP_PROFILE_SECURE},
+		{"UDP/TLS/RTP/SAVP", SDP_PROFILE_SECURE},
+		{"UDP/TLS/RTP/SAVPF", SDP_PROFILE_SECURE},
+		{"udptl", SDP_PROFILE_UDPTL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (str_ieq(proto, str_z(known[i].name)))
+			return known[i].profile;
+	return SDP_PROFILE_OTHER;
+}
+
+static bool is_group_address(const struct addr *a)
+{
+	struct str b = addr_ip_bytes(a);
+	uint8_t first = (uint8_t)b.p[0];
+
+	/* 224/4 and 240/4 with the broadcast address; ff00::/8 */
+	return b.n == 4 ? first >= 224 : first == 0xff;
+}
+
+/* "IN IP4 192.0.2.1[/ttl[/n]]": the address part */
+static enum sdp_conn conn_of(struct str net, struct str text, struct addr *ret)
+{
+	struct str host, dot = S(".invalid");
+	struct addr a;
+
+	str_cut(text, '/', &host);
+	if (host.n && host.p[host.n - 1] == '.')
+		host.n--;
+	if (str_ieq(host, S("invalid")) ||
+	    (host.n > dot.n && str_ieq(str_from(host, host.n - dot.n), dot)))
+		return SDP_CONN_HOLD;
+	if (!str_ieq(net, S("IN")) || addr_parse_ip(host, 0, &a) < 0 || is_group_address(&a))
+		return SDP_CONN_BAD;
+	if (addr_is_any(&a))
+		return SDP_CONN_HOLD;
+	*ret = a;
+	return SDP_CONN_IP;
+}
+
+static enum reason read_connection(struct reader *r, struct str v)
+{
+	struct str net = word(&v), type = word(&v), host = word(&v);
+	struct addr a = {0};
+	uint8_t kind;
+
+	if (host.n == 0)
+		return fail(r, REASON_SDP_MALFORMED, "c= line without an address");
+	(void)type; /* the address itself says its family */
+	kind = (uint8_t)conn_of(net, host, &a);
+	if (!r->m) {
+		r->conn = a;
+		r->conn_kind = kind;
+	} else if (r->m->conn == SDP_CONN_NONE) { /* several: a layered group, the first counts */
+		r->m->rtp = a;
+		r->m->conn = kind;
+	}
+	return REASON_NONE;
+}
+
+/* a=rtcp:53020 [IN IP4 192.0.2.1] (RFC 3605); without it: RTP's port + 1 */
+static void set_rtcp(struct sdp_media *m, struct str v)
+{
+	struct str port = word(&v), net = word(&v), type = word(&v), host = word(&v);
+	struct addr a = m->rtp;
+	uint32_t n;
+
+	(void)type;
+	memset(&m->rtcp, 0, sizeof(m->rtcp));
+	if (port.n && str_u32(port, 65535, &n) == 0 && n > 0) {
+		if (host.n && conn_of(net, host, &a) != SDP_CONN_IP)
+			return;
+	} else if (m->port < 65535) {
+		n = m->port + 1u;
+	} else {
+		return;
+	}
+	m->rtcp = a;
+	addr_set_port(&m->rtcp, (uint16_t)n);
+}
+
+/* the current stream has all its lines: inherit */
+static enum reason end_stream(struct reader *r)
+{
+	struct sdp_media *m = r->m;
+
+	if (!m)
+		return REASON_NONE;
+	if (m->conn == SDP_CONN_NONE) {
+		m->conn = r->conn_kind;
+		m->rtp = r->conn;
+	}
+	if (m->dir == DIR_UNSAID)
+		m->dir = r->dir == DIR_UNSAID ? SDP_SENDRECV : r->dir;
+	if (m->port && m->conn == SDP_CONN_NONE)
+		return fail(r, REASON_SDP_MALFORMED, "stream without a c= line");
+	if (m->conn == SDP_CONN_IP) {
+		addr_set_port(&m->rtp, m->port);
+		if (m->port)
+			set_rtcp(m, r->rtcp);
+	}
+	r->rtcp = STR_NONE;
+	return REASON_NONE;
+}
+
+static enum reason read_formats(struct reader *r, struct sdp_media *m)
+{
+	struct str v = m->fmts, w;
+	unsigned n = 0, words = 0;
+
+	for (w = word(&v); w.n; w = word(&v))
+		words++;
+	if (words > SDP_FORMATS_MAX)
+		return fail(r, REASON_SDP_TOO_LARGE, "more than 64 formats in one m= line");
+	memset(r->index, NO_FORMAT, sizeof(r->index));
+	if (!sdp_is_rtp(m) || words == 0)
+		return REASON_NONE;
+	m->formats = arena_alloc(r->a, words * sizeof(*m->formats));
+	if (!m->formats)
+		return fail(r, REASON_NO_MEMORY, "out of memory");
+	v = m->fmts;
+	for (w = word(&v); w.n; w = word(&v)) {
+		uint32_t pt;
+
+		if (str_u32(w, SDP_PT_MAX, &pt) < 0 || r->index[pt] != NO_FORMAT)
+			continue;
+		m->formats[n] = (struct sdp_format){.pt = (uint8_t)pt, .channels = 1};
+		codec_static((uint8_t)pt, &m->formats[n]);
+		r->index[pt] = (uint8_t)n++;
+	}
+	m->n_formats = n;
+	return REASON_NONE;
+}
+
+static enum reason read_media(struct reader *r, struct str v)
+{
+	struct str kind = word(&v), port_text = word(&v), proto = word(&v), port;
+	enum reason reason = end_stream(r);
+	struct sdp_media *m;
+	uint32_t n;
+
+	if (reason)
+		return reason;
+	str_cut(port_text, '/', &port); /* "49170/2": ports of layers */
+	if (!visible(kind))
+		return fail(r, REASON_SDP_MALFORMED, "m= line without a kind");
+	if (str_u32(port, 65535, &n) < 0)
+		return fail(r, REASON_SDP_MALFORMED, "m= line without a usable port");
+	if (!visible(proto))
+		return fail(r, REASON_SDP_MALFORMED, "m= line without a protocol");
+	m = &r->sdp->media[r->sdp->n_media++];
+	*m = (struct sdp_media){
+		.kind = kind,
+		.proto = proto,
+		.fmts = str_trim(v),
+		.port = (uint16_t)n,
+		.dir = DIR_UNSAID,
+		.profile = (uint8_t)profile_of(proto),
+	};
+	r->m = m;
+	r->tail = &m->attrs;
+	return read_formats(r, m);
+}
+
+/* the format a "101 ..." value speaks of; NULL: none of this stream */
+static struct sdp_format *format_of(struct reader *r, struct str *v)
+{
+	struct str w = word(v);
+	uint32_t pt;
+
+	if (!r->m || str_u32(w, SDP_PT_MAX, &pt) < 0 || r->index[pt] == NO_FORMAT)
+		return NULL;
+	return &r->m->formats[r->index[pt]];
+}
+
+/* "101 telephone-event/8000[/1]"; an odd one makes the format unknown, unless its number is static */
+static void read_rtpmap(struct reader *r, struct str v)
+{
+	struct sdp_format *f = format_of(r, &v);
+	struct str enc = word(&v), name, clock, channels;
+	uint32_t hz, ch = 1;
+
+	channels = str_cut(str_cut(enc, '/', &name), '/', &clock);
+	if (!f || !visible(name) || str_u32(clock, UINT32_MAX, &hz) < 0 || hz == 0)
+		return;
+	if (channels.n && (str_u32(channels, 255, &ch) < 0 || ch == 0))
+		return;
+	if (f->name.n && !codec_is_static(f))
+		return; /* a second rtpmap of one number */
+	f->name = name;
+	f->clock_hz = hz;
+	f->channels = (uint8_t)ch;
+}
+
+static void read_fmtp(struct reader *r, struct str v)
+{
+	struct sdp_format *f = format_of(r, &v);
+
+	while (v.n && (*v.p == ' ' || *v.p == '\t'))
+		v = str_from(v, 1);
+	if (f && f->fmtp.n == 0)
+		f->fmtp = v;
+}
+
+static enum reason keep(struct reader *r, char type, struct str name, struct str value)
+{
+	struct sdp_attr *a = arena_alloc(r->a, sizeof(*a));
+
+	if (!a)
+		return fail(r, REASON_NO_MEMORY, "out of memory");
+	*a = (struct sdp_attr){.name = name, .value = value, .type = type};
+	*r->tail = a;
+	r->tail = &a->next;
+	return REASON_NONE;
+}
+
+static enum reason read_attribute(struct reader *r, struct str v)
+{
+	struct str name, value = str_cut(v, ':', &name);
+
+	if (name.n == v.n)
+		value = STR_NONE;
+	switch (name.n) {
+	case 4:
+		if (r->m && str_eq(name, S("fmtp")) && sdp_is_rtp(r->m)) {
+			read_fmtp(r, value);
+			return REASON_NONE;
+		}
+		if (str_eq(name, S("rtcp"))) {
+			if (r->m)
+				r->rtcp = value;
+			return REASON_NONE;
+		}
+		break;
+	case 6:
+		if (r->m && str_eq(name, S("rtpmap"))) {
+			read_rtpmap(r, value);
+			return REASON_NONE;
+		}
+		break;
+	case 8:
+		for (uint8_t d = 0; d < 4; d++) {
+			if (!str_ieq(name, str_z(sdp_dir_names[d])))
+				continue;
+			if (r->m)
+				r->m->dir = d;
+			else
+				r->dir = d;
+			return REASON_NONE;
+		}
+		break;
+	default:
+		break;
+	}
+	return keep(r, 'a', name, value);
+}
+
+static enum reason read_line(struct reader *r, char type, struct str v)
+{
+	struct str name, value;
+
+	switch (type) {
+	case 'v':
+		if (!str_eq(str_trim(v), S("0")))
+			return fail(r, REASON_SDP_MALFORMED, "version is not 0");
+		r->version = true;
+		return REASON_NONE;
+	case 'm':
+		return read_media(r, v);
+	case 'c':
+		return read_connection(r, v);
+	case 'a':
+		return read_attribute(r, v);
+	case 'b':
+		value = str_cut(v, ':', &name);
+		return keep(r, 'b', name, value);
+	default: /* o s i u e p t r z k and whatever comes: nothing of it is ours or passes */
+		return REASON_NONE;
+	}
+}
+
+/* how many m= lines: the size of the array */
+static unsigned count_media(struct str t)
+{
+	unsigned n = 0;
+	size_t i = 0;
+
+	while (i + 1 < t.n) {
+		const char *lf;
+
+		if (t.p[i] == 'm' && t.p[i + 1] == '=')
+			n++;
+		lf = memchr(t.p + i, '\n', t.n - i);
+		if (!lf)
+			break;
+		i = (size_t)(lf - t.p) + 1;
+	}
+	return n;
+}
+
+enum reason sdp_parse(struct arena *a, struct str text, unsigned max_media, struct sdp **ret_sdp,
+    struct sdp_error *err)
+{
+	struct reader r = {.a = a, .err = err, .dir = DIR_UNSAID};
+	enum reason reason;
+	unsigned n_media;
+	size_t i = 0;
+
+	*err = (struct sdp_error){.reason = REASON_NONE, .why = "ok"};
+	if (text.n > SDP_TEXT_MAX)
+		return fail(&r, REASON_SDP_TOO_LARGE, "larger than 64 KiB");
+	if (text.n == 0)
+		return fail(&r, REASON_SDP_MALFORMED, "empty");
+	if (memchr(text.p, '\0', text.n))
+		return fail(&r, REASON_SDP_MALFORMED, "a NUL in the text");
+	n_media = count_media(text);
+	if (n_media > max_media)
+		return fail(&r, REASON_TOO_MANY_STREAMS, "more m= lines than the limit");
+	r.sdp = arena_zalloc(a, sizeof(*r.sdp));
+	if (!r.sdp)
+		return fail(&r, REASON_NO_MEMORY, "out of memory");
+	if (n_media) {
+		r.sdp->media = arena_alloc(a, n_media * sizeof(*r.sdp->media));
+		if (!r.sdp->media)
+			return fail(&r, REASON_NO_MEMORY, "out of memory");
+	}
+	r.tail = &r.sdp->attrs;
+	while (i < text.n) {
+		const char *lf = memchr(text.p + i, '\n', text.n - i);
+		size_t end = lf ? (size_t)(lf - text.p) : text.n;
+		struct str line = str_n(text.p + i, end - i);
+
+		i = end + 1;
+		if (++err->line > SDP_LINES_MAX)
+			return fail(&r, REASON_SDP_TOO_LARGE, "more than 2000 lines");
+		if (line.n && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (memchr(line.p, '\r', line.n))
+			return fail(&r, REASON_SDP_MALFORMED, "a bare CR in a line");
+		if (line.n == 0)
+			continue;
+		if (line.n < 2 || line.p[1] != '=')
+			return fail(&r, REASON_SDP_MALFORMED, "a line that is not x=...");
+		reason = read_line(&r, line.p[0], str_from(line, 2));
+		if (reason)
+			return reason;
+	}
+	reason = end_stream(&r);
+	if (reason)
+		return reason;
+	err->line = 0;
+	if (!r.version)
+		return fail(&r, REASON_SDP_MALFORMED, "no v= line");
+	r.sdp->conn = r.conn;
+	*ret_sdp = r.sdp;
+	return REASON_NONE;
+}
+
+const struct sdp_attr *sdp_attr(const struct sdp_attr *list, struct str name)
+{
+	for (; list; list = list->next)
+		if (list->type == 'a' && str_ieq(list->name, name))
+			return list;
+	return NULL;
+}
+
+/* What differs between the wire and the memo. */
+struct style {
+	const char *eol;
+	bool memo;
+};
+
+static void put_conn(struct buf *b, const struct addr *a, const struct style *st)
+{
+	buf_str(b, addr_is6(a) ? S("c=IN IP6 ") : S("c=IN IP4 "));
+	addr_put_ip(b, a);
+	buf_str(b, str_z(st->eol));
+}
+
+static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, const struct style *st)
+{
+	for (; list; list = list->next) {
+		if (list->type != type)
+			continue;
+		buf_chr(b, type);
+		buf_chr(b, '=');
+		buf_str(b, list->name);
+		if (list->value.p) {
+			buf_chr(b, ':');
+			buf_str(b, list->value);
+		}
+		buf_str(b, str_z(st->eol));
+	}
+}
+
+/* a stream that is there and can be reached; anything else is written as refused */
+static bool is_live(const struct sdp_media *m)
+{
+	return m->port != 0 && m->conn != SDP_CONN_BAD;
+}
+
+static void put_m(struct buf *b, const struct sdp_media *m, const struct style *st)
+{
+	struct str fmts = m->fmts, w;
+	unsigned n = 0;
+
+	buf_lit(b, "m=");
+	buf_str(b, m->kind);
+	buf_chr(b, ' ');
+	buf_u64(b, is_live(m) ? m->port : 0);
+	buf_chr(b, ' ');
+	buf_str(b, m->proto);
+	if (is_live(m))
+		for (; n < m->n_formats; n++) {
+			buf_chr(b, ' ');
+			buf_u64(b, m->formats[n].pt);
+		}
+	for (w = word(&fmts); w.n && (n == 0 || (is_live(m) && !sdp_is_rtp(m))); w = word(&fmts)) {
+		if (!visible(w))
+			continue;
+		buf_chr(b, ' ');
+		buf_str(b, w);
+		n++;
+	}
+	if (n == 0) /* the grammar asks for one, also of a stream that is refused */
+		buf_lit(b, " 0");
+	buf_str(b, str_z(st->eol));
+}
+
+static void put_format(struct buf *b, const struct sdp_format *f, const struct style *st)
+{
+	if (f->name.n && !(st->memo && codec_is_static(f))) {
+		buf_lit(b, "a=rtpmap:");
+		buf_u64(b, f->pt);
+		buf_chr(b, ' ');
+		buf_str(b, f->name);
+		buf_chr(b, '/');
+		buf_u64(b, f->clock_hz);
+		if (f->channels > 1) {
+			buf_chr(b, '/');
+			buf_u64(b, f->channels);
+		}
+		buf_str(b, str_z(st->eol));
+	}
+	if (f->fmtp.n) {
+		buf_lit(b, "a=fmtp:");
+		buf_u64(b, f->pt);
+		buf_chr(b, ' ');
+		buf_str(b, f->fmtp);
+		buf_str(b, str_z(st->eol));
+	}
+}
+
+/* RTCP is where nobody would look for it without being told */
+static bool rtcp_is_odd(const struct sdp_media *m)
+{
+	return !addr_none(&m->rtcp) && (!addr_eq_ip(&m->rtcp, &m->rtp) || addr_port(&m->rtcp) != m->port + 1u);
+}
+
+static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media *m, const struct style *st)
+{
+	put_m(b, m, st);
+	if (!is_live(m))
+		return;
+	if (m->conn == SDP_CONN_IP && !addr_eq_ip(&m->rtp, &s->conn))
+		put_conn(b, &m->rtp, st);
+	else if (m->conn == SDP_CONN_HOLD)
+		buf_fmt(b, "c=IN IP4 0.0.0.0%s", st->eol);
+	put_attrs(b, m->attrs, 'b', st);
+	for (unsigned i = 0; i < m->n_formats; i++)
+		put_format(b, &m->formats[i], st);
+	put_attrs(b, m->attrs, 'a', st);
+	if (m->conn == SDP_CONN_IP && rtcp_is_odd(m)) {
+		buf_fmt(b, "a=rtcp:%u IN IP%c ", addr_port(&m->rtcp), addr_is6(&m->rtcp) ? '6' : '4');
+		addr_put_ip(b, &m->rtcp);
+		buf_str(b, str_z(st->eol));
+	}
+	if (!st->memo || m->dir != SDP_SENDRECV)
+		buf_fmt(b, "a=%s%s", sdp_dir_names[m->dir], st->eol);
+}
+
+void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o)
+{
+	static const struct style wire = {.eol = "\r\n"};
+
+	buf_lit(b, "v=0\r\no=- ");
+	buf_u64(b, o->session);
+	buf_chr(b, ' ');
+	buf_u64(b, o->version);
+	buf_str(b, addr_is6(&o->addr) ? S(" IN IP6 ") : S(" IN IP4 "));
+	addr_put_ip(b, &o->addr);
+	buf_lit(b, "\r\ns=-\r\n");
+	put_conn(b, addr_none(&s->conn) ? &o->addr : &s->conn, &wire);
+	put_attrs(b, s->attrs, 'b', &wire);
+	buf_lit(b, "t=0 0\r\n");
+	put_attrs(b, s->attrs, 'a', &wire);
+	for (unsigned i = 0; i < s->n_media; i++)
+		put_media(b, s, &s->media[i], &wire);
+}
+
+void sdp_memo(struct buf *b, const struct sdp *s)
+{
+	static const struct style memo = {.eol = "\n", .memo = true};
+
+	buf_lit(b, "v=0\n");
+	if (!addr_none(&s->conn))
+		put_conn(b, &s->conn, &memo);
+	put_attrs(b, s->attrs, 'b', &memo);
+	put_attrs(b, s->attrs, 'a', &memo);
+	for (unsigned i = 0; i < s->n_media; i++)
+		put_media(b, s, &s->media[i], &memo);
+}

@@ -1,0 +1,110 @@
+/* session.h - inside of a media_call, for session.c, verdict.c and their tests. Nobody else includes it.
+ *
+ * The four descriptions. For each side: remote (what the far end said), local (what it should be told now) and told
+ * (what it was told last; the same as local nearly always). A view is all six, the streams between them and the numbers
+ * used; a call has one view that was agreed (base) and, while an exchange runs, one that may become it.
+ *
+ * Memory. During an exchange descriptions are parsed structs in the exchange's arenas; what stays afterwards are memo
+ * texts in one small arena (sdp_memo()), read again when the next exchange comes.
+ */
+#ifndef MEDIA_SESSION_H
+#define MEDIA_SESSION_H
+
+#include "media/media.h"
+#include "media/negotiate.h"
+#include "media/relay.h"
+
+#define SLOT_NONE 0xff
+
+/* One description: parsed, as a memo, or neither (there is none). */
+struct desc {
+	const struct sdp *sdp;
+	struct str memo;
+};
+
+struct side_view {
+	struct desc remote, local, told;
+	struct neg_hist hist;
+	uint32_t version; /* o= version of told */
+	uint8_t n_slots;  /* m= lines this side's session ever had (RFC 3264 8: never fewer) */
+	bool stale;       /* told has to be replaced by local: media_needs_reoffer() */
+};
+
+/* A stream joins one m= line of each side. */
+struct stream {
+	struct relay_pair *pair[2]; /* own: given back by the call, see session.c */
+	struct addr remote[2];      /* last real RTP address of the far end */
+	int64_t on_us[2];           /* mono_us since which packets from that side pass, 0: they do not */
+	char kind[12], codec[24];
+	uint8_t pt[2];
+	uint8_t slot[2];            /* index of its m= line, SLOT_NONE */
+	uint8_t dir;                /* agreed, as A's far end sees it; B's is the reverse */
+	bool live;
+};
+
+struct view {
+	struct side_view side[2];
+	struct stream *streams;
+	uint8_t n_streams;
+	bool agreed; /* an answer was seen */
+};
+
+struct exchange {
+	struct arena *a;      /* own: this, the offer and what was made of it */
+	struct arena *answer; /* own: the last answer and what was made of it */
+	struct arena *told;   /* own: the answer that the offerer was told, when a later one replaced it */
+	struct arena *final;  /* own: memory of final */
+	struct view offer;    /* as of the offer, before any answer */
+	struct view now;      /* with the last answer, parsed */
+	struct view final;    /* the same with memos: what a commit makes the base */
+	struct str answer_text;
+};
+
+struct side {
+	struct addr signalling;
+	char *codecs;        /* own */
+	uint64_t session;    /* of o= */
+	uint32_t version;    /* highest o= version ever used */
+	uint32_t timeout_s;
+	uint8_t realm, family /* AF_ */, latch;
+	bool open;
+};
+
+struct media_call {
+	struct media *m; /* borrow: longer life */
+	struct log log;
+	struct side side[2];
+	struct arena *arena;  /* own: memory of base */
+	struct view base;
+	struct exchange *x;   /* own: NULL when idle */
+	uint8_t state, offerer;
+	bool reoffer;  /* the offerer is not waiting for an answer */
+	bool answered; /* the offerer was told an answer in this exchange */
+};
+
+struct realm_addr {
+	struct addr v4, v6; /* as SDP says it; none: the realm has none */
+};
+
+struct media {
+	const struct env *env; /* borrow: process */
+	struct log log;
+	struct relay *relay;       /* own */
+	struct realm_addr *realms; /* own */
+	unsigned n_realms;
+	unsigned max_streams;
+	unsigned n_calls;
+	struct arena_pool exchanges, views;
+	char *text; /* own: where memos are written, MEDIA_TEXT bytes */
+};
+#define MEDIA_TEXT (2 * SDP_TEXT_MAX)
+
+/* The view that packets follow now. */
+const struct view *media_view(const struct media_call *mc);
+/* bytes of an idle call in our structs and arenas, without relay and malloc overhead */
+size_t media_call_bytes(const struct media_call *mc);
+
+/* verdict.c: the words for one incoming direction, from its counters alone. */
+const char *media_verdict_of(const struct media_stats *st, bool active, int64_t on_us, int64_t now_us, bool *ret_bad);
+
+#endif
