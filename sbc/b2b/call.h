@@ -28,7 +28,8 @@ struct call_try {
 	uint16_t status;       /* last final answer of the target; 0: none */
 	enum reason reason;    /* why it was left; REASON_NONE: it took the call (or is being tried) */
 	uint32_t after_ms;     /* started that long after the call */
-	char sip_call_id[64];  /* of that leg, for the ladder */
+	char sip_call_id[64];  /* of that leg */
+	uint64_t wire_key;     /* b2b_wire_key() of it, for the ladder; 0: no INVITE was sent */
 };
 
 /* One direction of one stream at the end (or now). */
@@ -52,7 +53,8 @@ struct call_record {
 	char route[32];
 	struct addr peer_a;
 	uint8_t proto_a;
-	char sip_call_id_a[128];      /* clipped */
+	char sip_call_id_a[128];      /* escaped, clipped */
+	uint64_t wire_key_a;          /* b2b_wire_key() of it */
 	struct call_try tries[CALL_TRIES_MAX];
 	unsigned n_tries;
 	uint16_t status;              /* final status leg A got; 200 for an answered call; 0: in progress */
@@ -115,6 +117,8 @@ const struct call_record *b2b_ended_find(const struct b2b *b, uint64_t id);
 /* Ends a call from outside: final answer or BYE on every leg, with that reason. force: frees it at once, whatever
  * the far ends do. */
 void call_clear(struct call *c, enum reason why, bool force);
+/* The key under which on_wire() messages of that SIP Call-ID are to be kept (tap.h). */
+uint64_t b2b_wire_key(const struct env *env, struct str sip_call_id);
 void call_id_text(uint64_t id, char text[CALL_ID_TEXT]);
 /* hex text to id; false when it is none */
 bool call_id_parse(struct str s, uint64_t *ret);

@@ -12,6 +12,11 @@ static void put(char *dst, size_t cap, struct str s)
 	dst[b.n < cap ? b.n : cap - 1] = '\0';
 }
 
+uint64_t b2b_wire_key(const struct env *env, struct str sip_call_id)
+{
+	return hash_str(&env->hash_key, sip_call_id);
+}
+
 void call_id_text(uint64_t id, char text[CALL_ID_TEXT])
 {
 	struct buf b;
@@ -110,11 +115,13 @@ void call_snapshot(const struct call *c, struct call_record *r)
 	r->peer_a = c->peer_a;
 	r->proto_a = c->proto_a;
 	put(r->sip_call_id_a, sizeof(r->sip_call_id_a), c->sip_call_id_a);
+	r->wire_key_a = b2b_wire_key(c->b2b->env, c->sip_call_id_a);
 	for (const struct try *t = c->tries; t && r->n_tries < CALL_TRIES_MAX; t = t->next) {
 		struct call_try *o = &r->tries[r->n_tries++];
 
 		put(o->trunk, sizeof(o->trunk), t->trunk);
 		put(o->sip_call_id, sizeof(o->sip_call_id), t->sip_call_id);
+		o->wire_key = t->sip_call_id.n ? b2b_wire_key(c->b2b->env, t->sip_call_id) : 0;
 		o->addr = t->addr;
 		o->proto = t->proto;
 		o->status = t->status;

@@ -1,0 +1,84 @@
+/* app.h - the whole system put together: the only room that knows all others.
+ *
+ *   app.c      start, stop, signals, what net and b2b ask of the application
+ *   apply.c    from configuration and rows to the running snapshot: start, CLI changes, names, reload
+ *   records.c  call records to the database and to those who follow them
+ */
+#ifndef SBC_APP_APP_H
+#define SBC_APP_APP_H
+
+#include "conf/conf.h"
+#include "db/db.h"
+#include "sbc/b2b/call.h"
+#include "sbc/ctl/ctl.h"
+#include "sbc/loop/loop.h"
+#include "sbc/net/guard.h"
+#include "sbc/net/netio.h"
+#include "sbc/net/resolve.h"
+#include "sbc/net/tap.h"
+#include "sbc/policy/compile.h"
+
+struct app_name {
+	struct list node;      /* app->names */
+	struct app *app;
+	struct str host;       /* own */
+	struct resolve_name *watch;
+	bool wanted;
+};
+
+struct app {
+	struct loop loop;
+	struct env env;
+	struct rng rng;
+	struct logger logger;
+	struct metrics metrics;
+	struct log log;
+	const char *conf_file;
+	struct conf *conf;         /* ref: the running one */
+	struct pol_realm *realms;  /* own: conf's realms as policy reads them */
+	struct netio *net;
+	struct guard *guard;
+	struct tap *tap;
+	struct resolver *resolver;
+	struct list names;         /* struct app_name: names in the rows that are watched */
+	struct media *media;
+	struct db *db;
+	struct db_rows *rows;      /* own: what the running policy was compiled from */
+	struct b2b *b2b;
+	struct ctl_server *ctl;
+	struct timer stop_timer;
+	struct timer names_timer;  /* collects resolver news before a compile */
+	uv_signal_t sig[3];
+	bool stopping;
+	int64_t stop_until_us;     /* calls that wait for their BYE's answer are cut then */
+	int closing;               /* handles on their way out */
+};
+
+struct app_cfg {
+	const char *conf_file;
+};
+
+/* Starts everything or says why not on stderr: 0, or the exit code (2). The loop does not run yet. */
+int app_start(struct app *a, const struct app_cfg *cfg);
+/* Runs until stopped. */
+void app_run(struct app *a);
+/* Gives everything back. */
+void app_stop(struct app *a);
+
+/* apply.c */
+/* Compiles rows against the running configuration and swaps; rows become the app's. On failure the old snapshot
+ * stays, rows are freed, text says why. */
+enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text);
+void app_policy_changed(void *ctx, ctl_done_fn *done, void *arg);
+void app_reload(void *ctx, ctl_done_fn *done, void *arg);
+MUST_USE int app_make_realms(const struct conf *c, struct pol_realm **ret);
+void app_names_free(struct app *a);
+/* Fills cfg with the listeners of c; an advertised host is malloc'ed: app_net_cfg_fini(). */
+void app_net_cfg(const struct conf *c, struct netio_cfg *cfg, struct net_listener_cfg *listeners, unsigned max);
+void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);
+
+/* records.c */
+void app_on_record(void *ctx, const struct call_record *rec);
+void app_on_answered(void *ctx, const struct call_record *rec);
+
+#endif

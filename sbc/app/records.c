@@ -1,0 +1,161 @@
+/* records.c - call records on their way to the database.
+ *
+ * The B2BUA gives plain values; here they become a row. Texts in them are escaped already (b2b), so a quote or a
+ * control byte of a peer cannot break the JSON below; the backslash of those escapes is doubled.
+ */
+#include "sbc/app/app.h"
+
+static void put_json_text(struct buf *b, const char *z)
+{
+	buf_chr(b, '"');
+	for (; *z; z++) {
+		if (*z == '\\' || *z == '"')
+			buf_chr(b, '\\');
+		buf_chr(b, *z);
+	}
+	buf_chr(b, '"');
+}
+
+static void put_tries(struct buf *b, const struct call_record *r)
+{
+	char code[REASON_CODE_MAX];
+
+	buf_chr(b, '[');
+	for (unsigned i = 0; i < r->n_tries; i++) {
+		const struct call_try *t = &r->tries[i];
+
+		buf_str(b, i ? S(",{\"trunk\":") : S("{\"trunk\":"));
+		put_json_text(b, t->trunk);
+		buf_lit(b, ",\"target\":\"");
+		buf_str(b, net_proto_name((enum net_proto)t->proto));
+		buf_chr(b, ' ');
+		addr_put(b, &t->addr);
+		buf_fmt(b, "\",\"status\":%u,\"reason\":\"%s\",\"after_ms\":%u}", t->status,
+		    reason_code(t->reason, code), t->after_ms);
+	}
+	buf_chr(b, ']');
+}
+
+static void put_media(struct buf *b, const struct call_record *r)
+{
+	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
+	bool first = true;
+
+	buf_chr(b, '[');
+	for (int side = 0; side < 2; side++) {
+		for (unsigned i = 0; i < n; i++) {
+			const struct call_media *m = &r->media[side][i];
+
+			if (!first)
+				buf_chr(b, ',');
+			first = false;
+			buf_fmt(b, "{\"leg\":\"%c\",\"stream\":%u,\"kind\":", "ab"[side], i);
+			put_json_text(b, m->info.kind);
+			buf_lit(b, ",\"codec\":");
+			put_json_text(b, m->info.codec);
+			buf_fmt(b,
+			    ",\"rx\":%llu,\"tx\":%llu,\"lost\":%lld,\"jitter_us\":%u,\"from\":\"",
+			    (unsigned long long)m->stats.rx_packets, (unsigned long long)m->stats.tx_packets,
+			    (long long)m->stats.lost, m->stats.jitter_us);
+			addr_put(b, &m->stats.source);
+			buf_lit(b, "\",\"verdict\":");
+			put_json_text(b, m->verdict ? m->verdict : "");
+			buf_chr(b, '}');
+		}
+	}
+	buf_chr(b, ']');
+}
+
+static uint32_t ms(int64_t from_us, int64_t to_us)
+{
+	int64_t d = from_us && to_us > from_us ? (to_us - from_us) / 1000 : 0;
+
+	return d > UINT32_MAX ? UINT32_MAX : (uint32_t)d;
+}
+
+struct row_texts {
+	char peer[80], tries[2048], media[4096];
+};
+
+static void row_of(const struct call_record *r, struct db_cdr *c, struct row_texts *t)
+{
+	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
+	struct buf b;
+
+	*c = (struct db_cdr){.id = r->id,
+	    .start_us = r->start_wall_us,
+	    .answer_us = r->answer_wall_us,
+	    .end_us = r->end_wall_us,
+	    .ring_ms = ms(r->start_us, r->ring_us),
+	    .setup_ms = ms(r->start_us, r->answer_us ? r->answer_us : r->end_us),
+	    .talk_ms = ms(r->answer_us, r->end_us),
+	    .trunk_a = r->trunk_a_id,
+	    .trunk_b = r->trunk_b_id,
+	    .trunk_a_name = str_z(r->trunk_a),
+	    .trunk_b_name = str_z(r->trunk_b),
+	    .calling = str_z(r->calling),
+	    .called = str_z(r->called),
+	    .route = str_z(r->route),
+	    .sip_call_id_a = str_z(r->sip_call_id_a),
+	    .status = r->status,
+	    .peer_status = r->peer_status,
+	    .reason = r->reason,
+	    .released_by = r->released_by,
+	    .peer_reason = str_z(r->peer_reason)};
+	if (r->n_tries)
+		c->sip_call_id_b = str_z(r->tries[r->n_tries - 1].sip_call_id);
+	buf_init(&b, t->peer, sizeof(t->peer));
+	buf_str(&b, net_proto_name((enum net_proto)r->proto_a));
+	buf_chr(&b, ' ');
+	addr_put(&b, &r->peer_a);
+	c->peer_a = buf_text(&b);
+	/* one try that took the call says nothing that the other columns do not */
+	if (r->n_tries > 1 || (r->n_tries == 1 && r->tries[0].reason != REASON_NONE)) {
+		buf_init(&b, t->tries, sizeof(t->tries));
+		put_tries(&b, r);
+		c->tries = buf_err(&b) ? STR_NONE : buf_text(&b);
+	}
+	for (int side = 0; side < 2; side++) {
+		struct db_cdr_side *s = &c->side[side];
+
+		for (unsigned i = 0; i < n; i++) {
+			const struct call_media *m = &r->media[side][i];
+
+			if (i == 0)
+				s->codec = str_z(m->info.codec);
+			s->rx_packets += m->stats.rx_packets;
+			s->tx_packets += m->stats.tx_packets;
+			s->lost += m->stats.lost;
+			if (m->stats.jitter_us > s->jitter_us)
+				s->jitter_us = m->stats.jitter_us;
+			c->media_bad = c->media_bad || m->bad;
+		}
+	}
+	if (n) {
+		buf_init(&b, t->media, sizeof(t->media));
+		put_media(&b, r);
+		c->media = buf_err(&b) ? STR_NONE : buf_text(&b);
+	}
+}
+
+void app_on_record(void *ctx, const struct call_record *rec)
+{
+	struct app *a = ctx;
+	struct row_texts t;
+	struct db_cdr c;
+
+	row_of(rec, &c, &t);
+	(void)db_cdr_write(a->db, &c); /* a loss is counted and logged by the store */
+	if (a->ctl)
+		ctl_server_cdr(a->ctl, rec);
+}
+
+void app_on_answered(void *ctx, const struct call_record *rec)
+{
+	struct app *a = ctx;
+	struct row_texts t;
+	struct db_cdr c;
+
+	row_of(rec, &c, &t);
+	(void)db_call_open(a->db, &c);
+}
