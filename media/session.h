@@ -46,17 +46,16 @@ struct view {
 	struct side_view side[2];
 	struct stream *streams;
 	uint8_t n_streams;
-	bool agreed; /* an answer was seen */
 };
 
 struct exchange {
 	struct arena *a;      /* own: this, the offer and what was made of it */
 	struct arena *answer; /* own: the last answer and what was made of it */
 	struct arena *told;   /* own: the answer that the offerer was told, when a later one replaced it */
-	struct arena *final;  /* own: memory of final */
+	struct arena *keep;   /* own: memory of kept; NULL: no answer yet */
 	struct view offer;    /* as of the offer, before any answer */
 	struct view now;      /* with the last answer, parsed */
-	struct view final;    /* the same with memos: what a commit makes the base */
+	struct view kept;     /* the same with memos: what a commit makes the base */
 	struct str answer_text;
 };
 
