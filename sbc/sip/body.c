@@ -70,7 +70,9 @@ static struct str params_of(struct str value)
 
 bool sip_body_is(const struct sip_msg *m, struct str type)
 {
-	return m->body.n && str_ieq(media_type(sip_hdr_value(m, SIP_H_CONTENT_TYPE)), type);
+	struct str have = media_type(sip_hdr_value(m, SIP_H_CONTENT_TYPE));
+
+	return m->body.n && (str_eq(have, type) || str_ieq(have, type));
 }
 
 static bool is_optional(const struct entity *e)

@@ -45,6 +45,11 @@ static inline struct str sip_trim(struct str s)
 	return s;
 }
 
+/* Case-blind, quick where the case is the usual one; lit is a literal, so that its length is known. */
+#define sip_name_is(name, lit)                                                                     \
+	((name).n == sizeof(lit) - 1 &&                                                            \
+	    (memcmp((name).p, "" lit, sizeof(lit) - 1) == 0 || str_ieq((name), S(lit))))
+
 /* p at a '"': one behind the closing one, or NULL when there is none before end */
 static inline const char *sip_skip_quoted(const char *p, const char *end)
 {
@@ -83,8 +88,9 @@ static inline unsigned char sip_unescape_next(struct str *s, bool *ret_escaped)
 	return (unsigned char)s->p[-1];
 }
 
-/* host [":" port] of a URI or a Via: white space around the colon only where lws is true. 0 or -EBADMSG. */
-MUST_USE int sip_hostport(struct str s, bool lws, struct str *ret_host, uint16_t *ret_port);
+/* host [":" port] of a URI or a Via at p. Returns where it stops, NULL when there is none; *ret_port is left alone
+ * without a port. lws: white space around the colon and behind is skipped. */
+const char *sip_hostport(const char *p, const char *end, bool lws, struct str *ret_host, uint16_t *ret_port);
 /* "[...]" as 16 bytes; with the stray third colon that the grammar of RFC 3261 allows (RFC 5118 4.10). */
 bool sip_ipv6(struct str bracketed, uint8_t ret[16]);
 

@@ -13,8 +13,11 @@
 
 bool sip_value_next(struct str *rest, struct str *ret_value)
 {
-	const char *p = rest->p, *end = p + rest->n;
+	const char *p = rest->p, *end;
 
+	if (rest->n == 0)
+		return false;
+	end = p + rest->n;
 	while (p < end) {
 		const char *start = p;
 		struct str v;
@@ -147,7 +150,7 @@ static int parse_params(const char *p, const char *end, struct sip_addr *a)
 		p = param_step(p + 1, end, &name, &value);
 		if (!p)
 			return -EBADMSG;
-		if (name.n == 3 && a->tag.n == 0 && str_ieq(name, S("tag"))) {
+		if (a->tag.n == 0 && sip_name_is(name, "tag")) {
 			/* '=' and the like are met in the wild and cannot be mistaken for anything */
 			if (value.n == 0 || value.p[0] == '"')
 				return -EBADMSG;
@@ -263,14 +266,14 @@ static const char *via_protocol(const char *p, const char *end, struct str *ret_
 int sip_via_parse(struct str value, struct sip_via *ret)
 {
 	struct sip_via v = {.raw = value};
-	const char *p = value.p, *end = p + value.n, *q;
+	const char *p, *end, *q;
 
-	p = via_protocol(p, end, &v.transport);
-	if (!p)
+	if (value.n == 0)
 		return -EBADMSG;
-	for (q = p; q < end && *q != ';'; q++)
-		;
-	if (sip_hostport(sip_trim(str_n(p, (size_t)(q - p))), true, &v.host, &v.port) < 0)
+	end = value.p + value.n;
+	p = via_protocol(value.p, end, &v.transport);
+	q = p ? sip_hostport(p, end, true, &v.host, &v.port) : NULL;
+	if (!q || (q < end && *q != ';'))
 		return -EBADMSG;
 	if (q < end)
 		v.params = str_n(q + 1, (size_t)(end - q - 1));
@@ -281,16 +284,16 @@ int sip_via_parse(struct str value, struct sip_via *ret)
 		q = param_step(q + 1, end, &name, &val);
 		if (!q || name.n == 0)
 			return -EBADMSG;
-		if (name.n == 6 && str_ieq(name, S("branch"))) {
+		if (sip_name_is(name, "branch")) {
 			v.branch = val;
-		} else if (name.n == 5 && str_ieq(name, S("rport"))) {
+		} else if (sip_name_is(name, "rport")) {
 			v.has_rport = true;
 			if (val.n && (str_u32(val, 65535, &n) < 0 || n == 0))
 				return -EBADMSG;
 			v.rport = val.n ? (uint16_t)n : 0;
-		} else if (name.n == 8 && str_ieq(name, S("received"))) {
+		} else if (sip_name_is(name, "received")) {
 			v.received = val;
-		} else if (name.n == 5 && str_ieq(name, S("maddr"))) {
+		} else if (sip_name_is(name, "maddr")) {
 			v.maddr = val;
 		}
 	}

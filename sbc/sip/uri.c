@@ -51,49 +51,45 @@ bool sip_ipv6(struct str bracketed, uint8_t ret[16])
 	return true;
 }
 
-int sip_hostport(struct str s, bool lws, struct str *ret_host, uint16_t *ret_port)
+static const char *skip_ws(const char *p, const char *end)
 {
-	const char *p = s.p, *end = s.p + s.n, *host_end;
+	while (p < end && sip_is_ws(*p))
+		p++;
+	return p;
+}
+
+const char *sip_hostport(const char *p, const char *end, bool lws, struct str *ret_host, uint16_t *ret_port)
+{
+	const char *start = p, *colon, *digits;
 	uint8_t in6[16];
 	uint32_t port = 0;
 
-	if (s.n == 0)
-		return -EBADMSG;
-	if (*p == '[') {
-		host_end = memchr(p, ']', s.n);
-		if (!host_end)
-			return -EBADMSG;
-		host_end++;
-		if (!sip_ipv6(str_n(p, (size_t)(host_end - p)), in6))
-			return -EBADMSG;
-	} else {
-		host_end = span(p, end, SIP_C_HOST);
-		if (host_end == p)
-			return -EBADMSG;
-	}
-	p = host_end;
-	while (lws && p < end && sip_is_ws(*p))
+	if (p < end && *p == '[') {
+		p = memchr(p, ']', (size_t)(end - p));
+		if (!p)
+			return NULL;
 		p++;
-	if (p < end) {
-		const char *digits;
-
-		if (*p++ != ':')
-			return -EBADMSG;
-		while (lws && p < end && sip_is_ws(*p))
-			p++;
-		for (digits = p; p < end && chr_digit(*p); p++) {
-			port = port * 10 + (uint32_t)(*p - '0');
-			if (port > 65535)
-				return -EBADMSG;
-		}
-		while (lws && p > digits && p < end && sip_is_ws(*p))
-			p++;
-		if (p == digits || p < end || port == 0)
-			return -EBADMSG;
+		if (!sip_ipv6(str_n(start, (size_t)(p - start)), in6))
+			return NULL;
+	} else {
+		p = span(p, end, SIP_C_HOST);
+		if (p == start)
+			return NULL;
 	}
-	*ret_host = str_n(s.p, (size_t)(host_end - s.p));
+	*ret_host = str_n(start, (size_t)(p - start));
+	colon = lws ? skip_ws(p, end) : p;
+	if (colon == end || *colon != ':')
+		return colon;
+	digits = p = lws ? skip_ws(colon + 1, end) : colon + 1;
+	for (; p < end && chr_digit(*p); p++) {
+		port = port * 10 + (uint32_t)(*p - '0');
+		if (port > 65535)
+			return NULL;
+	}
+	if (p == digits || port == 0)
+		return NULL;
 	*ret_port = (uint16_t)port;
-	return 0;
+	return lws ? skip_ws(p, end) : p;
 }
 
 static int parse_sip(const char *p, const char *end, struct sip_uri *u)
@@ -118,9 +114,8 @@ static int parse_sip(const char *p, const char *end, struct sip_uri *u)
 		}
 		p = at + 1;
 	}
-	for (q = p; q < end && *q != ';' && *q != '?'; q++)
-		;
-	if (sip_hostport(str_n(p, (size_t)(q - p)), false, &u->host, &u->port) < 0)
+	q = sip_hostport(p, end, false, &u->host, &u->port);
+	if (!q)
 		return -EBADMSG;
 	if (q < end && *q == ';') {
 		p = ++q;
@@ -196,9 +191,11 @@ int sip_uri_parse(struct str s, struct sip_uri *ret)
 
 bool sip_param_next(struct str *rest, struct str *ret_name, struct str *ret_value)
 {
-	const char *p = rest->p, *end = rest->p + rest->n;
+	const char *p = rest->p, *end;
 
-	for (;;) {
+	if (rest->n == 0)
+		return false;
+	for (end = p + rest->n;;) {
 		const char *start = p, *eq = NULL;
 		struct str name;
 
@@ -373,10 +370,12 @@ bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
 	if (a->scheme != b->scheme)
 		return false;
+	if (str_eq(a->raw, b->raw))
+		return true;
 	if (a->scheme == SIP_SCHEME_OTHER)
-		return str_eq(a->raw, b->raw);
+		return false;
 	if (count_params(a->params) > EQ_PARAMS_MAX || count_params(b->params) > EQ_PARAMS_MAX)
-		return str_eq(a->raw, b->raw);
+		return false;
 	if (!params_cover(a->scheme, a->params, b->params) ||
 	    !params_cover(a->scheme, b->params, a->params))
 		return false;
