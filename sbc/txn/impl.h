@@ -84,8 +84,7 @@ struct srv {
 	struct str to;   /* value of To */
 	struct str tail; /* Call-ID and CSeq lines */
 	struct str timestamp;
-	struct str last_tag; /* in sent.a: To tag of the last answer */
-	char made_tag[12];
+	struct str last_tag; /* To tag of the last answer, and of the CANCEL's */
 	struct kept sent;
 };
 

@@ -618,18 +618,23 @@ void srv_forget(struct srv *t)
 	kept_drop(&t->sent);
 }
 
+/* To tag of the answers: what the user wishes, else the one that stood in the last answer, else a new one. Kept in
+ * the transaction's arena; empty when that is full. */
 static struct str srv_tag(struct srv *t, struct str wish)
 {
+	char text[12];
 	struct buf b;
 
-	if (!str_empty(wish))
-		return wish;
-	buf_init(&b, t->made_tag, sizeof(t->made_tag));
-	if (t->made_tag[0])
-		b.n = sizeof(t->made_tag);
-	else
-		rng_put_token(t->n.l->env->rng, &b, sizeof(t->made_tag));
-	return buf_text(&b);
+	if (str_empty(wish)) {
+		if (!str_empty(t->last_tag))
+			return t->last_tag;
+		buf_init(&b, text, sizeof(text));
+		rng_put_token(t->n.l->env->rng, &b, sizeof(text));
+		wish = buf_text(&b);
+	}
+	if (!str_eq(wish, t->last_tag))
+		t->last_tag = str_dup(t->n.a, wish);
+	return t->last_tag;
 }
 
 /* Timestamp of a 100: as it came, with the time we held the request (8.2.6.1) unless a delay stands there. */
@@ -649,7 +654,7 @@ static void put_timestamp(struct buf *b, const struct srv *t)
 int srv_answer(struct srv *t, const struct txn_reply *r)
 {
 	struct txn_layer *l = t->n.l;
-	struct str tag = STR_NONE;
+	struct str tag;
 	struct buf b;
 	int err;
 
@@ -664,6 +669,8 @@ int srv_answer(struct srv *t, const struct txn_reply *r)
 	buf_str(&b, t->to);
 	if (!t->to_tagged && r->status > 100) {
 		tag = srv_tag(t, r->to_tag);
+		if (str_empty(tag))
+			return -ENOMEM;
 		buf_lit(&b, ";tag=");
 		buf_str(&b, tag);
 	}
@@ -677,15 +684,8 @@ int srv_answer(struct srv *t, const struct txn_reply *r)
 	if (err)
 		return err;
 	err = kept_set(l, &t->sent, buf_text(&b));
-	if (err) {
-		t->last_tag = STR_NONE;
+	if (err)
 		return err;
-	}
-	/* the tag is where it stands in the kept bytes: behind head and "To: ..;tag=" */
-	t->last_tag = STR_NONE;
-	if (tag.n)
-		t->last_tag = str_n(t->sent.bytes.p + ((size_t)str_find(t->sent.bytes, S("\r\n")) + 2 + t->head.n +
-		    sizeof("To: ") - 1 + t->to.n + sizeof(";tag=") - 1), tag.n);
 	t->pub.status = r->status;
 	(void)send_bytes(l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RESPONSE);
 	return 0;
@@ -1015,7 +1015,7 @@ static void on_cancel(struct txn_layer *l, const struct sip_msg *m, const struct
 			answer_stateless(l, m, from, 481, STR_NONE, STR_NONE);
 		return;
 	}
-	answer_stateless(l, m, from, 200, STR_NONE, t->last_tag.n ? t->last_tag : srv_tag(t, STR_NONE));
+	answer_stateless(l, m, from, 200, STR_NONE, t->to_tagged ? STR_NONE : srv_tag(t, STR_NONE));
 	if (t->cancelled || t->pub.status >= 200) {
 		txn_metric_inc(l, t->cancelled ? TXN_RX_RETRANS : TXN_UNEXPECTED);
 		return;
