@@ -324,29 +324,17 @@ static bool params_cover(enum sip_scheme scheme, struct str a, struct str b)
 	return true;
 }
 
-/* Headers never differ: the same names with the same values, in any order. */
-static bool headers_eq(struct str a, struct str b)
+/* true when each header of a is in b, with the same value */
+static bool headers_cover(struct str a, struct str b)
 {
-	unsigned na = 0, nb = 0;
-	struct str one, other, rest;
+	struct str one, other, name, value, name2, value2, rest;
 
-	for (rest = a; rest.n; na++)
-		rest = str_cut(rest, '&', &one);
-	for (rest = b; rest.n; nb++)
-		rest = str_cut(rest, '&', &one);
-	if (na != nb)
-		return false;
-	if (na > EQ_PARAMS_MAX)
-		return str_eq(a, b);
 	while (a.n) {
 		bool found = false;
-		struct str name, value;
 
 		a = str_cut(a, '&', &one);
 		value = str_cut(one, '=', &name);
 		for (rest = b; rest.n && !found;) {
-			struct str name2, value2;
-
 			rest = str_cut(rest, '&', &other);
 			value2 = str_cut(other, '=', &name2);
 			found = eq_escaped(name, name2, true) && eq_escaped(value, value2, false);
@@ -355,6 +343,19 @@ static bool headers_eq(struct str a, struct str b)
 			return false;
 	}
 	return true;
+}
+
+/* Headers never differ: the same names with the same values, in any order. */
+static bool headers_eq(struct str a, struct str b)
+{
+	unsigned na = 0, nb = 0;
+	struct str one, rest;
+
+	for (rest = a; rest.n; na++)
+		rest = str_cut(rest, '&', &one);
+	for (rest = b; rest.n; nb++)
+		rest = str_cut(rest, '&', &one);
+	return na == nb && na <= EQ_PARAMS_MAX && headers_cover(a, b) && headers_cover(b, a);
 }
 
 static bool host_eq(struct str a, struct str b)

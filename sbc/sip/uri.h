@@ -41,7 +41,8 @@ bool sip_uri_addr(const struct sip_uri *u, struct addr *ret);
  * - . ( ) gone, escapes decoded, ;parameters of the user cut off, a tel: or user phone-context of the form
  * "+digits" put in front of a local number. Letters are digits in tel: and with user=phone only: elsewhere they
  * make a name. RFC 3966 4, PAR-05/-06/-22/-23.
- * 0, -ENOENT (no number: a name, empty, or local without a global context and tel: scheme), -ENOSPC. */
+ * 0, -ENOENT (no number: a name, empty, or local without a global context and tel: scheme), -ENOSPC (also over 64
+ * characters). */
 MUST_USE int sip_uri_number(const struct sip_uri *u, struct buf *ret);
 
 /* Decodes %HH; a '%' without two hex digits is literal. %00 stays a NUL byte inside the length. */

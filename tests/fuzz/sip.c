@@ -100,10 +100,10 @@ static void read_all(const struct sip_msg *m)
 				inside(via.branch);
 			}
 		}
-		(void)sip_delta_seconds(m, (enum sip_hdr_id)id, &s);
+		CHECK(sip_delta_seconds(m, (enum sip_hdr_id)id, &s) <= 0);
 		(void)sip_has_token(m, (enum sip_hdr_id)id, S("100rel"));
 	}
-	(void)sip_retry_after(m, &s);
+	CHECK(sip_retry_after(m, &s) <= 0);
 	(void)sip_body_is(m, S("application/sdp"));
 	if (sip_body_sdp(m, &v) == 0)
 		inside(v);

@@ -27,6 +27,8 @@ static void dial_again(struct str digits)
 	struct buf b, n;
 	struct sip_uri u;
 
+	if (digits.n > 64) /* a context and a number together; alone that is too long */
+		return;
 	buf_init(&b, space, sizeof(space));
 	sip_put_uri_number(&b, SIP_SCHEME_SIP, digits, S("h"), 5060, S("tcp"), true);
 	CHECK(buf_err(&b) == 0 && sip_uri_parse(buf_text(&b), &u) == 0);
