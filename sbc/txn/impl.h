@@ -126,7 +126,30 @@ static inline void txn_metric_inc(struct txn_layer *l, enum txn_metric m)
 /* Starts t's resend timer so that it fires interval_ms after it fired last, whatever the lateness of this turn. */
 void txn_resend_after(struct txn_layer *l, struct timer *t, uint32_t interval_ms, timer_fn *fn);
 
-/* -------- client side, layer.c */
+static inline uint16_t txn_port(uint16_t port, uint8_t proto)
+{
+	return port ? port : proto == NET_TLS || proto == NET_WSS ? 5061 : 5060;
+}
+
+/* -------- layer.c */
+
+void txn_kept_drop(struct kept *k);
+/* Replaces what is kept. 0, or -ENOMEM: then nothing is kept. */
+MUST_USE int txn_kept_set(struct txn_layer *l, struct kept *k, struct str bytes);
+/* To the wire, the counter and the ladder. 0, or what the network said. */
+int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, uint64_t owner,
+    enum txn_metric counts_as);
+void txn_node_link(struct txn_layer *l, struct txn_node *n, enum txn_kind kind);
+void txn_node_unlink(struct txn_node *n);
+
+/* -------- client side, client.c */
+
+void cli_on_response(struct txn_layer *l, const struct sip_msg *m, const struct net_path *from);
+/* the network could not deliver; a request moved for its size goes back to UDP */
+void cli_broken(struct cli *t, int err);
+void cli_on_icmp(struct txn_layer *l, const struct net_path *to, int err, struct str sent);
+/* the connection an ACK was moved to for its size did not stand: once more by UDP */
+void txn_ack_back_to_udp(struct txn_ack *k);
 
 /* Sends the kept bytes once more. */
 void cli_send(struct cli *t);
@@ -146,7 +169,16 @@ void cli_report(struct cli *t);
 /* Takes t out of all tables, makes the last call, frees. */
 void cli_gone(struct cli *t);
 
-/* -------- server side, layer.c */
+/* -------- server side, server.c */
+
+void srv_on_request(struct txn_layer *l, const struct sip_msg *m, const struct net_path *from);
+/* An answer was lost with its connection: one try on a new one to the port of sent-by (18.2.2). */
+void srv_broken(struct srv *t);
+/* An answer without a transaction: the same tag for the same request each time (8.2.7). phrase and to_tag may be
+ * empty. */
+void txn_answer_stateless(struct txn_layer *l, const struct sip_msg *m, const struct net_path *from,
+    unsigned status, struct str phrase, struct str to_tag);
+bool txn_may_answer(struct txn_layer *l, const struct net_path *from);
 
 /* Sends the last answer once more. */
 void srv_send(struct srv *t);
