@@ -48,7 +48,7 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 void relay_free(struct relay *r);
 
 /* An idle pair out of quarantine, in random order, bound on first use; both ports or none (RTP-13).
- * REASON_NONE, PORTS_EXHAUSTED, NO_DESCRIPTORS, MEDIA_UNREACHABLE. */
+ * REASON_NONE, PORTS_EXHAUSTED, NO_DESCRIPTORS, MEDIA_UNREACHABLE, NO_MEMORY. */
 enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct relay_pair **ret);
 /* Stops both directions that touch it, starts quarantine. NULL is fine. */
 void relay_pair_put(struct relay_pair *p);
@@ -57,8 +57,14 @@ const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is
  * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change.
  * REASON_NONE or NO_MEMORY (then the old program stays). */
 enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog);
-/* counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) */
+/* What p's program is, and where its packets leave; NULL: none. Valid until the next relay_program_set() or
+ * relay_pair_put() of p. */
+const struct relay_program *relay_pair_program(const struct relay_pair *p, struct relay_pair **ret_out);
+/* Counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) since it was taken or
+ * reset. rx counts what was valid, from where it may come and of a negotiated type, also when the direction is held;
+ * first_rx_us and last_rx_us count RTCP as well (RTP-12). */
 void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret);
+/* Without memory the counters go on as they were. A source that has latched stays latched. */
 void relay_pair_stats_reset(struct relay_pair *p);
 
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret);

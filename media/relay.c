@@ -1,0 +1,571 @@
+/* relay.c - pairs, programs and counters on the signalling side (relay.h).
+ *
+ * Happy path: relay_pair_get() draws a pair and gives it a block of counters; relay_program_set() builds a record,
+ * swaps one pointer and leaves; the worker sees it at its next packet. relay_pair_put() takes the pointers away and
+ * lets the ports rest.
+ *
+ * What can go wrong: no port, no descriptor, no memory; each has its reason and a line in the log at most once a
+ * minute. A realm whose address this machine does not have stops the start.
+ *
+ * Freeing: what a worker may still look at waits in two lists. The waiting list was closed at a moment when each
+ * worker's epoch was noted; it is freed when every worker has been in epoll_wait since (its epoch is even, or another
+ * one). Then the fresh list takes its place. Nobody waits and nobody is woken for this; a timer of a second looks
+ * after what is left when no call comes.
+ */
+#include "media/relay_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define HOUSEKEEPING_US 1000000
+
+const char *const relay_drop_names[RELAY_DROPS] = {
+    [RELAY_DROP_NO_STREAM] = "no_stream",
+    [RELAY_DROP_SOURCE] = "source",
+    [RELAY_DROP_SHORT] = "short",
+    [RELAY_DROP_VERSION] = "version",
+    [RELAY_DROP_PT] = "payload_type",
+    [RELAY_DROP_RTCP_BAD] = "rtcp_bad",
+    [RELAY_DROP_HELD] = "held",
+    [RELAY_DROP_NO_DEST] = "no_destination",
+    [RELAY_DROP_SEND] = "send_failed",
+    [RELAY_DROP_NOT_RTP] = "not_rtp",
+};
+
+static const char *const metric_names[RELAY_METRICS] = {
+    [RELAY_M_PORT_USE] = "port_use",
+    [RELAY_M_PAIRS_USED] = "pairs_used",
+    [RELAY_M_PAIRS_QUARANTINED] = "pairs_quarantined",
+    [RELAY_M_PAIRS_BLOCKED] = "pairs_blocked",
+    [RELAY_M_PAIRS_BOUND] = "pairs_bound",
+    [RELAY_M_EXHAUSTED] = "exhausted",
+    [RELAY_M_NO_DESCRIPTORS] = "no_descriptors",
+    [RELAY_M_RX_PACKETS] = "rx_packets",
+    [RELAY_M_TX_PACKETS] = "tx_packets",
+    [RELAY_M_DROP + RELAY_DROP_NO_STREAM] = "drop_no_stream",
+    [RELAY_M_DROP + RELAY_DROP_SOURCE] = "drop_source",
+    [RELAY_M_DROP + RELAY_DROP_SHORT] = "drop_short",
+    [RELAY_M_DROP + RELAY_DROP_VERSION] = "drop_version",
+    [RELAY_M_DROP + RELAY_DROP_PT] = "drop_payload_type",
+    [RELAY_M_DROP + RELAY_DROP_RTCP_BAD] = "drop_rtcp_bad",
+    [RELAY_M_DROP + RELAY_DROP_HELD] = "drop_held",
+    [RELAY_M_DROP + RELAY_DROP_NO_DEST] = "drop_no_destination",
+    [RELAY_M_DROP + RELAY_DROP_SEND] = "drop_send_failed",
+    [RELAY_M_DROP + RELAY_DROP_NOT_RTP] = "drop_not_rtp",
+};
+
+const char *relay_range_name(const struct relay_range *g)
+{
+	return g->relay->name[g->realm];
+}
+
+/* --- freeing --- */
+
+static void free_list(struct relay_dead *d)
+{
+	while (d) {
+		struct relay_dead *next = d->next;
+
+		free(d);
+		d = next;
+	}
+}
+
+static void reclaim(struct relay *r)
+{
+	for (int round = 0; round < 2; round++) {
+		for (unsigned i = 0; r->waiting && i < r->n_workers; i++) {
+			struct relay_worker *w = &r->worker[i];
+
+			if ((w->quiet_seen & 1) && atomic_load(&w->epoch) == w->quiet_seen)
+				return;
+		}
+		free_list(r->waiting);
+		r->waiting = r->fresh;
+		r->fresh = NULL;
+		if (!r->waiting)
+			return;
+		for (unsigned i = 0; i < r->n_workers; i++)
+			r->worker[i].quiet_seen = atomic_load(&r->worker[i].epoch);
+	}
+}
+
+/* d is no longer published; NULL is fine */
+static void retire(struct relay *r, void *p)
+{
+	struct relay_dead *d = p;
+
+	if (!d)
+		return;
+	d->next = r->fresh;
+	r->fresh = d;
+}
+
+/* --- metrics --- */
+
+static unsigned range_percent(const struct relay_range *g)
+{
+	unsigned usable = g->n - g->blocked.n;
+
+	return usable ? (g->used + g->resting.n) * 100 / usable : 100;
+}
+
+static void watch_use(struct relay_range *g)
+{
+	unsigned percent = range_percent(g);
+
+	if (percent < RELAY_CALM_PERCENT)
+		g->warned = false;
+	if (percent < RELAY_WARN_PERCENT || g->warned)
+		return;
+	g->warned = true;
+	log_warn(&g->relay->log, "ports_nearly_full",
+	    "realm=%s family=%s use=%u%% pairs=%u used=%u quarantined=%u fix=\"widen 'media' of the realm\"",
+	    relay_range_name(g), addr_is6(&g->bind) ? "ip6" : "ip4", percent, g->n - g->blocked.n, g->used,
+	    g->resting.n);
+}
+
+static void refresh_metrics(struct relay *r)
+{
+	uint64_t v[RELAY_METRICS] = {0};
+
+	for (unsigned i = 0; i < 2 * r->n_realms; i++) {
+		struct relay_range *g = &r->range[i];
+
+		if (!g->n)
+			continue;
+		relay_range_refresh(g);
+		watch_use(g);
+		if (range_percent(g) > v[RELAY_M_PORT_USE])
+			v[RELAY_M_PORT_USE] = range_percent(g);
+		v[RELAY_M_PAIRS_USED] += g->used;
+		v[RELAY_M_PAIRS_QUARANTINED] += g->resting.n;
+		v[RELAY_M_PAIRS_BLOCKED] += g->blocked.n;
+		v[RELAY_M_PAIRS_BOUND] += g->n - g->unbound.n - g->blocked.n;
+	}
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct relay_worker *w = &r->worker[i];
+
+		v[RELAY_M_RX_PACKETS] += atomic_load_explicit(&w->rx_packets, memory_order_relaxed);
+		v[RELAY_M_TX_PACKETS] += atomic_load_explicit(&w->tx_packets, memory_order_relaxed);
+		for (unsigned d = 0; d < RELAY_DROPS; d++)
+			v[RELAY_M_DROP + d] += atomic_load_explicit(&w->drops[d], memory_order_relaxed);
+	}
+	v[RELAY_M_EXHAUSTED] = r->values[RELAY_M_EXHAUSTED];
+	v[RELAY_M_NO_DESCRIPTORS] = r->values[RELAY_M_NO_DESCRIPTORS];
+	memcpy(r->values, v, sizeof(v));
+}
+
+static void housekeeping(struct timer *t)
+{
+	struct relay *r = container_of(t, struct relay, housekeeping);
+
+	reclaim(r);
+	refresh_metrics(r);
+	timer_start_us(r->env->timers, t, HOUSEKEEPING_US, housekeeping);
+}
+
+/* --- start and end --- */
+
+/* text of a file of /proc/sys, empty when it cannot be read */
+static struct str read_sysctl(const char *path, char *text, size_t cap)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return STR_NONE;
+	n = read(fd, text, cap);
+	close(fd);
+	return str_n(text, n > 0 ? (size_t)n : 0);
+}
+
+static void warn_ephemeral(const struct relay *r)
+{
+	char ephemeral[64], reserved[4096], value[sizeof(reserved)];
+	struct str e = read_sysctl("/proc/sys/net/ipv4/ip_local_port_range", ephemeral, sizeof(ephemeral));
+	struct str v = read_sysctl("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved, sizeof(reserved));
+
+	/* the realms of both families share their range and the kernel its sysctl: one line per realm */
+	for (unsigned i = 0; i < r->n_realms; i++) {
+		const struct relay_range *g = r->range[2 * i].n ? &r->range[2 * i] : &r->range[2 * i + 1];
+		uint16_t last = (uint16_t)(g->first_port + 2 * g->n - 1);
+		struct buf b;
+
+		buf_init(&b, value, sizeof(value));
+		if (!g->n || !relay_ports_clash(g->first_port, last, e, v, &b))
+			continue;
+		if (buf_err(&b)) { /* a list that long is kept by a program: it will know where to add to it */
+			buf_init(&b, value, sizeof(value));
+			buf_fmt(&b, "...,%u-%u", g->first_port, last);
+		}
+		log_warn(&r->log, "ports_ephemeral",
+		    "realm=%s ports=%u-%u overlap=\"net.ipv4.ip_local_port_range %.*s\" "
+		    "fix=\"sysctl -w net.ipv4.ip_local_reserved_ports=%.*s\"",
+		    r->name[i], g->first_port, last, STR(str_trim(e)), STR(buf_text(&b)));
+		/* the next realm's line adds to this one's */
+		memcpy(reserved, value, b.n);
+		v = str_n(reserved, b.n);
+	}
+}
+
+static void warn_descriptors(const struct relay *r)
+{
+	uint64_t need = 0;
+	struct rlimit lim;
+
+	for (unsigned i = 0; i < 2 * r->n_realms; i++)
+		need += 2 * (uint64_t)r->range[i].n;
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < need)
+		log_warn(&r->log, "descriptors_few", "limit=%llu media_ports=%llu fix=\"LimitNOFILE of the service\"",
+		    (unsigned long long)lim.rlim_cur, (unsigned long long)need);
+}
+
+static enum reason range_setup(struct relay *r, unsigned realm, bool v6, const struct media_realm_cfg *c)
+{
+	struct relay_range *g = &r->range[2 * realm + v6];
+	const struct addr *advertise = v6 ? &c->advertise6 : &c->advertise4;
+	uint32_t first = c->port_min + (c->port_min & 1u);
+	char text[ADDR_TEXT_MAX];
+	enum reason why;
+
+	g->relay = r;
+	g->realm = (uint8_t)realm;
+	g->bind = v6 ? c->ip6 : c->ip4;
+	if (addr_none(&g->bind))
+		return REASON_NONE;
+	g->advertise = addr_none(advertise) ? g->bind : *advertise;
+	g->dscp = c->dscp & 0x3f;
+	if (first == 0)
+		first = 2;
+	if (c->port_max < first + 1) {
+		log_error(&r->log, "ports_none", "realm=%s ports=%u-%u: no even port with its odd one",
+		    r->name[realm], c->port_min, c->port_max);
+		return REASON_CONFIG_INVALID;
+	}
+	g->first_port = (uint16_t)first;
+	g->n = (c->port_max - first + 1) / 2;
+	if (relay_range_init(g) < 0)
+		return REASON_NO_MEMORY;
+	if (!r->n_workers)
+		return REASON_NONE;
+	why = relay_range_try(g);
+	if (why != REASON_NONE) {
+		struct addr a = g->bind;
+
+		addr_set_port(&a, g->first_port);
+		log_error(&r->log, "media_address", "realm=%s address=%s why=\"%s\" fix=\"%s\"", r->name[realm],
+		    addr_text(&a, text), reason_info(why)->text, reason_info(why)->remedy);
+	}
+	return why;
+}
+
+struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum reason *ret_reason)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+	enum reason why = REASON_NO_MEMORY;
+
+	if (!r) {
+		*ret_reason = why;
+		return NULL;
+	}
+	r->env = env;
+	r->log = (struct log){.to = env->logger, .area = LOG_MEDIA};
+	r->quarantine_us = (int64_t)(cfg->quarantine_ms ? cfg->quarantine_ms : 5000) * 1000;
+	r->metrics = (struct metric_set){.area = "relay", .names = metric_names, .values = r->values,
+	    .n = RELAY_METRICS};
+	if (cfg->workers > RELAY_WORKERS_MAX || cfg->n_realms == 0 || cfg->n_realms > 256) {
+		log_error(&r->log, "media_config", "workers=%u realms=%u: at most %d workers, 1 to 256 realms",
+		    cfg->workers, cfg->n_realms, RELAY_WORKERS_MAX);
+		why = REASON_CONFIG_INVALID;
+		goto fail;
+	}
+	r->range = calloc(2 * (size_t)cfg->n_realms, sizeof(*r->range));
+	r->name = calloc(cfg->n_realms, sizeof(*r->name));
+	if (cfg->workers)
+		r->worker = aligned_alloc(alignof(struct relay_worker), cfg->workers * sizeof(*r->worker));
+	if (!r->range || !r->name || (cfg->workers && !r->worker))
+		goto fail;
+	if (cfg->workers)
+		memset(r->worker, 0, cfg->workers * sizeof(*r->worker));
+	r->n_realms = cfg->n_realms;
+	r->n_workers = cfg->workers;
+	for (unsigned i = 0; i < cfg->n_realms; i++) {
+		const struct media_realm_cfg *c = &cfg->realms[i];
+		struct str name = str_head(c->name, sizeof(r->name[i]) - 1);
+
+		if (name.n)
+			memcpy(r->name[i], name.p, name.n);
+		for (int v6 = 0; v6 < 2; v6++) {
+			why = range_setup(r, i, v6, c);
+			if (why != REASON_NONE)
+				goto fail;
+		}
+	}
+	if (r->n_workers) {
+		warn_ephemeral(r);
+		warn_descriptors(r);
+	}
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		int err = relay_worker_start(&r->worker[i], r, i);
+
+		if (err < 0) {
+			why = err == -EMFILE || err == -ENFILE ? REASON_NO_DESCRIPTORS : REASON_NO_MEMORY;
+			log_error(&r->log, "media_worker", "worker=%u errno=%d why=\"%s\"", i, -err,
+			    reason_info(why)->text);
+			goto fail;
+		}
+	}
+	if (env->metrics)
+		metrics_add(env->metrics, &r->metrics);
+	/* a simulated relay has nothing that happens by itself */
+	if (r->n_workers && env->timers)
+		timer_start_us(env->timers, &r->housekeeping, HOUSEKEEPING_US, housekeeping);
+	*ret_reason = REASON_NONE;
+	return r;
+fail:
+	relay_free(r);
+	*ret_reason = why;
+	return NULL;
+}
+
+void relay_free(struct relay *r)
+{
+	if (!r)
+		return;
+	if (timer_running(&r->housekeeping))
+		timer_stop(r->env->timers, &r->housekeeping);
+	metrics_del(&r->metrics);
+	for (unsigned i = 0; i < r->n_workers; i++)
+		relay_worker_stop(&r->worker[i]);
+	for (unsigned i = 0; r->range && i < 2 * r->n_realms; i++)
+		relay_range_fini(&r->range[i]);
+	free_list(r->fresh);
+	free_list(r->waiting);
+	free(r->worker);
+	free(r->range);
+	free(r->name);
+	free(r);
+}
+
+/* --- pairs --- */
+
+static struct relay_flow *flow_new(void)
+{
+	struct relay_flow *f = aligned_alloc(alignof(struct relay_flow), sizeof(*f));
+
+	if (f)
+		memset(f, 0, sizeof(*f));
+	return f;
+}
+
+static enum reason refuse(struct relay_range *g, enum reason why)
+{
+	struct relay *r = g->relay;
+	int64_t now_us = r->env->clock->mono_us;
+
+	if (why == REASON_PORTS_EXHAUSTED)
+		r->values[RELAY_M_EXHAUSTED]++;
+	else if (why == REASON_NO_DESCRIPTORS)
+		r->values[RELAY_M_NO_DESCRIPTORS]++;
+	if (now_us >= g->quiet_until_us) {
+		g->quiet_until_us = now_us + RELAY_SAY_US;
+		log_error(&r->log, "ports_refused",
+		    "realm=%s family=%s why=\"%s\" pairs=%u used=%u quarantined=%u taken_by_others=%u fix=\"%s\"",
+		    relay_range_name(g), addr_is6(&g->bind) ? "ip6" : "ip4", reason_info(why)->text, g->n, g->used,
+		    g->resting.n, g->blocked.n, reason_info(why)->remedy);
+	}
+	/* an address that went away at run time: for the call it is a realm without one */
+	return why == REASON_ADDRESS_MISSING ? REASON_MEDIA_UNREACHABLE : why;
+}
+
+enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct relay_pair **ret)
+{
+	struct relay_range *g;
+	struct relay_flow *f;
+	struct relay_pair *p;
+	enum reason why;
+
+	if (realm >= r->n_realms)
+		return REASON_MEDIA_UNREACHABLE;
+	g = &r->range[2 * realm + (family == AF_INET6)];
+	if (!g->n)
+		return REASON_MEDIA_UNREACHABLE;
+	f = flow_new();
+	if (!f)
+		return REASON_NO_MEMORY;
+	why = relay_range_take(g, &p);
+	if (why != REASON_NONE) {
+		free(f);
+		return refuse(g, why);
+	}
+	atomic_store(&p->flow, f);
+	r->pairs_used++;
+	watch_use(g);
+	reclaim(r);
+	*ret = p;
+	return REASON_NONE;
+}
+
+static void program_clear(struct relay_pair *in)
+{
+	list_del(&in->feeds);
+	retire(in->range->relay, atomic_exchange(&in->prog, NULL));
+}
+
+void relay_pair_put(struct relay_pair *p)
+{
+	struct relay *r;
+
+	if (!p)
+		return;
+	r = p->range->relay;
+	program_clear(p);
+	list_each(n, &p->feeders)
+		program_clear(container_of(n, struct relay_pair, feeds));
+	retire(r, atomic_exchange(&p->latch, NULL));
+	retire(r, atomic_exchange(&p->flow, NULL));
+	relay_range_give(p);
+	r->pairs_used--;
+	reclaim(r);
+}
+
+const struct addr *relay_pair_local(const struct relay_pair *p)
+{
+	return &p->local;
+}
+
+const struct relay_program *relay_pair_program(const struct relay_pair *p, struct relay_pair **ret_out)
+{
+	const struct relay_prog *g = p->prog;
+
+	if (!g)
+		return NULL;
+	if (ret_out)
+		*ret_out = g->out;
+	return &g->p;
+}
+
+enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog)
+{
+	struct relay *r = in->range->relay;
+	struct relay_latch *latch = in->latch, *fresh = NULL;
+	struct relay_prog *g;
+
+	if (!prog) {
+		program_clear(in);
+		reclaim(r);
+		return REASON_NONE;
+	}
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return REASON_NO_MEMORY;
+	if (!latch || !addr_eq(&latch->source_rtp, &prog->source_rtp) ||
+	    !addr_eq(&latch->source_rtcp, &prog->source_rtcp) || !addr_eq_ip(&latch->latch_ip, &prog->latch_ip)) {
+		fresh = calloc(1, sizeof(*fresh));
+		if (!fresh) {
+			free(g);
+			return REASON_NO_MEMORY;
+		}
+		fresh->source_rtp = prog->source_rtp;
+		fresh->source_rtcp = prog->source_rtcp;
+		fresh->latch_ip = prog->latch_ip;
+		latch = fresh;
+	}
+	g->p = *prog;
+	g->out = out;
+	g->latch = latch;
+	list_del(&in->feeds);
+	list_push(&out->feeders, &in->feeds);
+	if (fresh)
+		retire(r, atomic_exchange(&in->latch, fresh));
+	retire(r, atomic_exchange(&in->prog, g));
+	reclaim(r);
+	return REASON_NONE;
+}
+
+/* --- counters --- */
+
+static uint64_t read_u64(const _Atomic uint64_t *v)
+{
+	return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
+{
+	const struct relay_flow *f = p->flow;
+	const struct relay_latch *l = p->latch;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->local = p->local;
+	if (f) {
+		ret->rx_packets = read_u64(&f->rx_packets);
+		ret->rx_bytes = read_u64(&f->rx_bytes);
+		ret->rtcp_rx = read_u64(&f->rtcp_rx);
+		ret->tx_packets = read_u64(&f->tx_packets);
+		ret->tx_bytes = read_u64(&f->tx_bytes);
+		ret->rtcp_tx = read_u64(&f->rtcp_tx);
+		for (unsigned i = 0; i < RELAY_DROPS; i++)
+			ret->drops[i] = read_u64(&f->drops[i]);
+		ret->lost = atomic_load_explicit(&f->lost, memory_order_relaxed);
+		ret->jitter_us = atomic_load_explicit(&f->jitter_us, memory_order_relaxed);
+		ret->first_rx_us = atomic_load_explicit(&f->first_rx_us, memory_order_relaxed);
+		ret->last_rx_us = atomic_load_explicit(&f->last_rx_us, memory_order_relaxed);
+	}
+	if (!list_empty(&p->feeders)) {
+		const struct relay_prog *g = container_of(p->feeders.next, struct relay_pair, feeds)->prog;
+
+		ret->remote = g->p.dest_rtp;
+	}
+	if (l) {
+		uint8_t seen = l->source[RELAY_RTP].seen;
+
+		if (seen != RELAY_UNSEEN)
+			ret->source = l->source[RELAY_RTP].addr;
+		if (seen == RELAY_SEEN_LATCH) {
+			ret->latched = true;
+			ret->remote = ret->source;
+		}
+	}
+}
+
+void relay_pair_stats_reset(struct relay_pair *p)
+{
+	struct relay_flow *f;
+
+	if (p->state != RELAY_PAIR_USED)
+		return;
+	f = flow_new();
+	if (!f)
+		return;
+	retire(p->range->relay, atomic_exchange(&p->flow, f));
+	reclaim(p->range->relay);
+}
+
+bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret)
+{
+	struct media_port_use use = {0};
+
+	if (realm >= r->n_realms)
+		return false;
+	for (unsigned i = 2 * realm; i < 2 * realm + 2; i++) {
+		struct relay_range *g = &r->range[i];
+
+		if (!g->n)
+			continue;
+		relay_range_refresh(g);
+		use.total += g->n - g->blocked.n;
+		use.used += g->used;
+		use.quarantined += g->resting.n;
+	}
+	*ret = use;
+	return true;
+}
+
+unsigned relay_pairs_in_use(const struct relay *r)
+{
+	return r->pairs_used;
+}

@@ -1,0 +1,204 @@
+/* relay_impl.h - what relay.c, ports.c and worker.c share.
+ *
+ *     relay --- range (realm, family) --- pair --- flow   counters, while the pair is in use
+ *       |                                  |------ prog   the published program of what comes in here
+ *       |                                  `------ latch  where what comes in here was proved to come from
+ *       `-- worker (thread, epoll): both sockets of a pair belong to one worker for good
+ *
+ * Ranges and pairs live as long as the relay. Flows, programs and latches are replaced by swapping one pointer; the
+ * old one goes to relay_retire() and is freed when every worker has been at its quiet point (epoll_wait) since.
+ * Signalling stores, workers load, both sequentially consistent: either the worker's load sees the new pointer, or
+ * signalling sees that the worker is not in its quiet point and waits for the next one.
+ */
+#ifndef MEDIA_RELAY_IMPL_H
+#define MEDIA_RELAY_IMPL_H
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+
+#include "media/relay.h"
+#include "media/stats.h"
+
+#define RELAY_BATCH 32        /* packets of one recvmmsg */
+#define RELAY_EVENTS 64       /* sockets of one epoll_wait */
+#define RELAY_PACKET_MAX 9216 /* bytes; a longer datagram is dropped as RELAY_DROP_SHORT */
+#define RELAY_WORKERS_MAX 64
+#define RELAY_BLOCKED_US 60000000 /* before a port that somebody else had is tried again */
+#define RELAY_BIND_TRIES 64       /* ports that are found taken in one call */
+#define RELAY_SAY_US 60000000     /* between two lines about the same trouble */
+#define RELAY_WARN_PERCENT 80
+#define RELAY_CALM_PERCENT 70     /* below, the warning may come again */
+
+enum { RELAY_RTP, RELAY_RTCP };
+
+/* First member of everything that workers may still be looking at when it is replaced. */
+struct relay_dead {
+	struct relay_dead *next;
+};
+
+enum relay_seen {
+	RELAY_UNSEEN,
+	RELAY_SEEN_EXACT, /* came from the address of the SDP */
+	RELAY_SEEN_LATCH, /* came from another port of latch_ip: answer to there */
+};
+
+/* One source, learnt once: addr is written before seen and never again. */
+struct relay_source {
+	struct addr addr;
+	_Atomic uint8_t seen; /* enum relay_seen */
+};
+
+/* Where a pair's packets come from. source[] is written by the worker of the pair and read by all. A program with
+ * another source or latch_ip makes a new one. */
+struct relay_latch {
+	struct relay_dead dead;
+	struct addr source_rtp, source_rtcp, latch_ip; /* of the programs it is for */
+	struct relay_source source[2];
+};
+
+struct relay_prog {
+	struct relay_dead dead;
+	struct relay_pair *out;
+	struct relay_latch *latch; /* borrow: the in pair, at least as long as this program is published */
+	struct relay_program p;
+};
+
+struct relay_flow {
+	struct relay_dead dead;
+	/* written by the worker of the pair */
+	struct rtp_rx rx;
+	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
+	_Atomic uint64_t drops[RELAY_DROPS];
+	_Atomic int64_t first_rx_us, last_rx_us, lost;
+	_Atomic uint32_t jitter_us;
+	/* added to by the workers that send by this pair */
+	alignas(64) _Atomic uint64_t tx_packets;
+	_Atomic uint64_t tx_bytes, rtcp_tx;
+};
+
+enum relay_pair_state { RELAY_PAIR_IDLE, RELAY_PAIR_USED, RELAY_PAIR_QUARANTINED };
+
+/* An idle pair is this and two kernel sockets. */
+struct relay_pair {
+	struct relay_range *range;
+	_Atomic(struct relay_flow *) flow;   /* own */
+	_Atomic(struct relay_prog *) prog;   /* own */
+	_Atomic(struct relay_latch *) latch; /* own; that of prog */
+	/* signalling only */
+	struct list feeders; /* pairs whose program leaves here, by feeds */
+	struct list feeds;
+	int64_t released_us;
+	struct addr local;
+	int fd[2]; /* -1 in simulation */
+	uint16_t index;
+	uint8_t worker;
+	uint8_t state; /* enum relay_pair_state */
+};
+_Static_assert(sizeof(struct relay_pair) <= 200, "an idle pair is small");
+
+/* Indices of pairs, as a bag or as a ring. */
+struct relay_set {
+	uint16_t *v; /* own: as many as the range has pairs */
+	unsigned n, head;
+};
+
+/* All pairs of a realm and family. Each index is in one of the sets, or its pair is in use. */
+struct relay_range {
+	struct relay *relay;
+	struct addr bind, advertise;
+	struct relay_pair **pair; /* own: n of them; NULL: never bound */
+	struct relay_set unbound; /* bag */
+	struct relay_set idle;    /* bag: bound, free to take */
+	struct relay_set resting; /* ring, oldest first: in quarantine */
+	struct relay_set blocked; /* bag: somebody else has one of the ports */
+	int64_t blocked_until_us; /* then all of blocked are tried again */
+	int64_t quiet_until_us;   /* no line about a refusal before */
+	unsigned n, used;
+	uint16_t first_port;
+	uint8_t dscp, realm;
+	bool warned; /* that it is nearly full */
+};
+
+enum relay_metric {
+	RELAY_M_PORT_USE, /* per cent of the fullest range, quarantine included */
+	RELAY_M_PAIRS_USED,
+	RELAY_M_PAIRS_QUARANTINED,
+	RELAY_M_PAIRS_BLOCKED,
+	RELAY_M_PAIRS_BOUND,
+	RELAY_M_EXHAUSTED,
+	RELAY_M_NO_DESCRIPTORS,
+	RELAY_M_RX_PACKETS,
+	RELAY_M_TX_PACKETS,
+	RELAY_M_DROP, /* RELAY_DROPS of them */
+	RELAY_METRICS = RELAY_M_DROP + RELAY_DROPS
+};
+
+struct relay_batch;
+
+struct relay_worker {
+	struct relay *relay;
+	struct relay_batch *batch; /* own */
+	pthread_t thread;
+	int ep, stop;
+	bool running;
+	uint64_t quiet_seen; /* signalling: epoch when the waiting list was closed */
+	alignas(64) _Atomic uint64_t epoch; /* even: in its quiet point */
+	/* totals of this worker */
+	alignas(64) _Atomic uint64_t rx_packets;
+	_Atomic uint64_t tx_packets;
+	_Atomic uint64_t drops[RELAY_DROPS];
+};
+
+struct relay {
+	const struct env *env;
+	struct log log;
+	struct relay_range *range; /* own: [realm][family], 2 * n_realms */
+	char (*name)[24];          /* own: of the realms, for the log */
+	unsigned n_realms;
+	struct relay_worker *worker; /* own */
+	unsigned n_workers, next_worker;
+	int64_t quarantine_us;
+	struct relay_dead *fresh;   /* retired since the waiting list was closed */
+	struct relay_dead *waiting; /* retired before: waits for quiet_seen to pass in all workers */
+	unsigned pairs_used;
+	struct timer housekeeping;
+	struct metric_set metrics;
+	uint64_t values[RELAY_METRICS];
+};
+
+/* ports.c */
+
+/* Memory for the pairs of one range; g is filled but for the sets. 0 or -ENOMEM. */
+MUST_USE int relay_range_init(struct relay_range *g);
+/* Closes all sockets: the workers have ended. */
+void relay_range_fini(struct relay_range *g);
+/* Takes a pair out, bound. Reasons as relay_pair_get(). */
+enum reason relay_range_take(struct relay_range *g, struct relay_pair **ret);
+void relay_range_give(struct relay_pair *p);
+/* Moves what has rested long enough; called before anybody looks at the sets. */
+void relay_range_refresh(struct relay_range *g);
+/* Can sockets be bound to the address of g at all? REASON_NONE, ADDRESS_MISSING, NO_DESCRIPTORS, PERMISSION. */
+enum reason relay_range_try(const struct relay_range *g);
+/* Does the kernel hand out ports of [min, max] to others by itself? ephemeral and reserved are the texts of
+ * net.ipv4.ip_local_port_range and ip_local_reserved_ports. true: fix gets the value that the latter should have. */
+bool relay_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct str reserved, struct buf *fix);
+
+/* relay.c */
+const char *relay_range_name(const struct relay_range *g);
+
+/* worker.c */
+
+/* 0 or -errno; w is zeroed memory of relay's array */
+MUST_USE int relay_worker_start(struct relay_worker *w, struct relay *r, unsigned index);
+void relay_worker_stop(struct relay_worker *w);
+/* Hands both sockets of a new pair to the worker p->worker. 0 or -errno (then neither is registered). */
+MUST_USE int relay_worker_add(struct relay_pair *p);
+
+static inline void relay_bump(_Atomic uint64_t *v, uint64_t n)
+{
+	/* one writer: no need for a locked instruction */
+	atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+#endif

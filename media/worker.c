@@ -1,0 +1,418 @@
+/* worker.c - the packet path: one thread, one epoll, no lock.
+ *
+ * Happy path of a wake-up: epoll_wait names the sockets that have something; each gives one batch (recvmmsg), each
+ * packet of it is judged by the pair's program and rewritten in place, and what passes leaves in one sendmmsg (one
+ * packet: sendmsg). A socket that has more is named again by the next epoll_wait, so a flood at one port costs the
+ * others one batch of waiting. Nothing is allocated.
+ *
+ * Judging (first no wins, each has its counter): kind by the first byte (RFC 7983; STUN, DTLS and the rest are never
+ * answered), header bounds (RTP-09), source (LAT-01, -02), payload type, direction, destination. A source is learnt
+ * only from a packet that has passed all checks but direction (LAT-05), once, and never from anywhere but latch_ip.
+ * Packets leave for the address of the SDP before anything came (LAT-04) and for a learnt source after.
+ *
+ * RTCP at the RTP port (a far end that multiplexes without having negotiated it) goes out by the RTCP socket; it must
+ * come from where RTP comes from and teaches nothing. A payload type 64..95 that was negotiated is RTP all the same:
+ * without multiplexing the two are told apart by their port.
+ *
+ * What can go wrong: a socket reports an error (ICMP of an earlier packet): reading clears it and goes on. A packet
+ * that cannot be sent is counted and skipped; the next is tried.
+ *
+ * Owner: the worker owns its batch and the counters it writes. Programs, latches and flows belong to signalling and
+ * are valid between the two stores to epoch (relay_impl.h).
+ */
+#include "media/relay_impl.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+struct relay_batch {
+	struct mmsghdr in[RELAY_BATCH], out[RELAY_BATCH];
+	struct iovec in_iov[RELAY_BATCH], out_iov[RELAY_BATCH];
+	struct addr from[RELAY_BATCH];
+	unsigned n_out;
+	uint8_t data[RELAY_BATCH][RELAY_PACKET_MAX];
+};
+
+static int64_t now_mono_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* Both of the family of one socket, or one of none. */
+static bool same_ip(const struct addr *a, const struct addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
+}
+
+static bool same(const struct addr *a, const struct addr *b)
+{
+	/* the port is at the same place in both */
+	return a->in4.sin_port == b->in4.sin_port && same_ip(a, b);
+}
+
+/* --- judging --- */
+
+/* May a packet come from there? *ret_learn: how its source is to be remembered, RELAY_UNSEEN: not at all. */
+static bool source_ok(const struct relay_prog *g, const struct relay_source *src, const struct addr *sdp,
+    const struct addr *from, enum relay_seen *ret_learn)
+{
+	*ret_learn = RELAY_UNSEEN;
+	/* written by this thread alone */
+	if (atomic_load_explicit(&src->seen, memory_order_relaxed) != RELAY_UNSEEN)
+		return same(&src->addr, from);
+	if (same(sdp, from)) {
+		*ret_learn = RELAY_SEEN_EXACT;
+		return true;
+	}
+	if (!addr_none(&g->p.latch_ip) && same_ip(&g->p.latch_ip, from)) {
+		*ret_learn = RELAY_SEEN_LATCH;
+		return true;
+	}
+	return false;
+}
+
+static void learn(struct relay_source *src, const struct addr *from, enum relay_seen how)
+{
+	if (how == RELAY_UNSEEN)
+		return;
+	src->addr = *from;
+	atomic_store_explicit(&src->seen, (uint8_t)how, memory_order_release);
+}
+
+static void note_time(struct relay_flow *f, int64_t now_us)
+{
+	if (atomic_load_explicit(&f->first_rx_us, memory_order_relaxed) == 0)
+		atomic_store_explicit(&f->first_rx_us, now_us, memory_order_relaxed);
+	atomic_store_explicit(&f->last_rx_us, now_us, memory_order_relaxed);
+}
+
+static void note_packet(struct relay_flow *f, size_t n, int64_t now_us)
+{
+	relay_bump(&f->rx_packets, 1);
+	relay_bump(&f->rx_bytes, n);
+	note_time(f, now_us);
+}
+
+#define PASS (-1)
+
+/* One packet that came in at socket `sock` of a pair. Returns PASS (*ret_out: socket of the out pair by which it
+ * leaves; d is rewritten) or enum relay_drop. */
+static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t n,
+    const struct addr *from, int64_t now_us, unsigned *ret_out)
+{
+	struct relay_source *src = &g->latch->source[sock];
+	enum relay_seen how;
+	struct rtp_head h;
+	uint8_t pt;
+
+	*ret_out = sock;
+	if (g->p.raw) {
+		if (sock != RELAY_RTP || n == 0)
+			return RELAY_DROP_NOT_RTP;
+		if (!source_ok(g, src, &g->p.source_rtp, from, &how))
+			return RELAY_DROP_SOURCE;
+		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, n))
+			return RELAY_DROP_NOT_RTP;
+		learn(src, from, how);
+		note_packet(f, n, now_us);
+		return g->p.rtp_on ? PASS : RELAY_DROP_HELD;
+	}
+	switch (rtp_kind(d, n)) {
+	case RTP_KIND_AV:
+		break;
+	case RTP_KIND_VERSION:
+		return RELAY_DROP_VERSION;
+	default:
+		return RELAY_DROP_NOT_RTP;
+	}
+	if (sock == RELAY_RTCP) {
+		if (!rtp_looks_rtcp(d, n) || rtcp_check(d, n) < 0)
+			return RELAY_DROP_RTCP_BAD;
+		if (!source_ok(g, src, &g->p.source_rtcp, from, &how))
+			return RELAY_DROP_SOURCE;
+		learn(src, from, how);
+		relay_bump(&f->rtcp_rx, 1);
+		note_time(f, now_us);
+		return PASS;
+	}
+	if (rtp_looks_rtcp(d, n) && g->p.pt_map[d[1] & 0x7f] == RELAY_PT_DROP) {
+		if (rtcp_check(d, n) < 0)
+			return RELAY_DROP_RTCP_BAD;
+		if (!source_ok(g, src, &g->p.source_rtp, from, &how) || how == RELAY_SEEN_LATCH)
+			return RELAY_DROP_SOURCE;
+		relay_bump(&f->rtcp_rx, 1);
+		note_time(f, now_us);
+		*ret_out = RELAY_RTCP;
+		return PASS;
+	}
+	if (rtp_parse(d, n, &h) < 0)
+		return RELAY_DROP_SHORT;
+	if (!source_ok(g, src, &g->p.source_rtp, from, &how))
+		return RELAY_DROP_SOURCE;
+	pt = g->p.pt_map[h.pt];
+	if (pt == RELAY_PT_DROP)
+		return RELAY_DROP_PT;
+	learn(src, from, how);
+	note_packet(f, n, now_us);
+	rtp_rx_packet(&f->rx, &h, g->p.clock_khz[h.pt], now_us);
+	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
+	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
+	if (!g->p.rtp_on)
+		return RELAY_DROP_HELD;
+	d[1] = (uint8_t)((d[1] & 0x80) | (pt & 0x7f));
+	return PASS;
+}
+
+/* Where packets to the out pair's far end go now: to its proved source, else as the SDP says; NULL: nowhere. */
+static const struct addr *destination(const struct relay_prog *g, unsigned sock)
+{
+	const struct relay_latch *l = atomic_load(&g->out->latch);
+	const struct addr *sdp = sock == RELAY_RTP ? &g->p.dest_rtp : &g->p.dest_rtcp;
+
+	if (l && atomic_load_explicit(&l->source[sock].seen, memory_order_acquire) == RELAY_SEEN_LATCH)
+		return &l->source[sock].addr;
+	return addr_none(sdp) ? NULL : sdp;
+}
+
+/* --- sending --- */
+
+static void drop(struct relay_worker *w, struct relay_flow *f, int why, unsigned n)
+{
+	relay_bump(&w->drops[why], n);
+	if (f)
+		relay_bump(&f->drops[why], n);
+}
+
+/* Sends what is in the batch by one socket of out. */
+static void flush(struct relay_worker *w, struct relay_pair *out, unsigned sock, struct relay_flow *in_flow)
+{
+	struct relay_batch *b = w->batch;
+	struct relay_flow *f = atomic_load(&out->flow);
+	unsigned at = 0, sent = 0, errors = 0;
+	uint64_t bytes = 0;
+
+	while (at < b->n_out) {
+		int k;
+
+		if (b->n_out - at == 1)
+			k = sendmsg(out->fd[sock], &b->out[at].msg_hdr, 0) < 0 ? -1 : 1;
+		else
+			k = sendmmsg(out->fd[sock], b->out + at, b->n_out - at, 0);
+		if (k > 0) {
+			for (int i = 0; i < k; i++)
+				bytes += b->out[at + (unsigned)i].msg_hdr.msg_iov->iov_len;
+			at += (unsigned)k;
+			sent += (unsigned)k;
+			errors = 0;
+			continue;
+		}
+		/* An ICMP error of an earlier packet is reported once, for a packet that is not guilty. */
+		if ((errno == ECONNREFUSED || errno == EINTR) && errors++ == 0)
+			continue;
+		drop(w, in_flow, RELAY_DROP_SEND, 1);
+		errors = 0;
+		at++;
+	}
+	b->n_out = 0;
+	relay_bump(&w->tx_packets, sent);
+	if (!f || !sent)
+		return;
+	if (sock == RELAY_RTP) {
+		atomic_fetch_add_explicit(&f->tx_packets, sent, memory_order_relaxed);
+		atomic_fetch_add_explicit(&f->tx_bytes, bytes, memory_order_relaxed);
+	} else {
+		atomic_fetch_add_explicit(&f->rtcp_tx, sent, memory_order_relaxed);
+	}
+}
+
+/* --- receiving --- */
+
+static unsigned receive(struct relay_batch *b, int fd)
+{
+	/* an error that is pending is cleared by being reported; there is at most one at a time */
+	for (int tries = 0; tries < 4; tries++) {
+		int n = recvmmsg(fd, b->in, RELAY_BATCH, MSG_DONTWAIT, NULL);
+
+		if (n >= 0)
+			return (unsigned)n;
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return 0;
+	}
+	return 0;
+}
+
+static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsigned sock)
+{
+	struct relay_batch *b = w->batch;
+	const struct relay_prog *g;
+	struct relay_flow *f;
+	unsigned n = receive(b, p->fd[sock]), by = RELAY_RTP;
+	int64_t now_us;
+
+	if (n == 0)
+		return;
+	relay_bump(&w->rx_packets, n);
+	g = atomic_load(&p->prog);
+	f = atomic_load(&p->flow);
+	if (!g || !f) {
+		drop(w, f, RELAY_DROP_NO_STREAM, n);
+		n = 0;
+	}
+	now_us = n ? now_mono_us() : 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct mmsghdr *m = &b->in[i];
+		const struct addr *dest;
+		unsigned out;
+		int why;
+
+		if (m->msg_hdr.msg_flags & MSG_TRUNC)
+			why = RELAY_DROP_SHORT;
+		else
+			why = judge(g, f, sock, b->data[i], m->msg_len, &b->from[i], now_us, &out);
+		if (why != PASS) {
+			drop(w, f, why, 1);
+			continue;
+		}
+		dest = destination(g, out);
+		if (!dest) {
+			drop(w, f, RELAY_DROP_NO_DEST, 1);
+			continue;
+		}
+		if (b->n_out && out != by)
+			flush(w, g->out, by, f);
+		by = out;
+		b->out_iov[b->n_out] = (struct iovec){b->data[i], m->msg_len};
+		b->out[b->n_out].msg_hdr.msg_name = (void *)(uintptr_t)dest;
+		b->out[b->n_out].msg_hdr.msg_namelen = addr_len(dest);
+		b->n_out++;
+	}
+	if (b->n_out)
+		flush(w, g->out, by, f);
+	for (unsigned i = 0; i < RELAY_BATCH && b->in[i].msg_hdr.msg_namelen != sizeof(struct addr); i++)
+		b->in[i].msg_hdr.msg_namelen = sizeof(struct addr);
+}
+
+/* --- the thread --- */
+
+static void *run(void *arg)
+{
+	struct relay_worker *w = arg;
+	struct epoll_event ev[RELAY_EVENTS];
+
+	for (;;) {
+		int n = epoll_wait(w->ep, ev, RELAY_EVENTS, -1);
+		bool stop = false;
+
+		atomic_fetch_add(&w->epoch, 1);
+		for (int i = 0; i < n; i++) {
+			uintptr_t tag = ev[i].data.u64;
+
+			if (tag == 0)
+				stop = true;
+			else
+				relay_one_batch(w, (struct relay_pair *)(tag & ~(uintptr_t)1), tag & 1);
+		}
+		atomic_fetch_add(&w->epoch, 1);
+		if (stop)
+			return NULL;
+	}
+}
+
+int relay_worker_add(struct relay_pair *p)
+{
+	int ep = p->range->relay->worker[p->worker].ep;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uintptr_t)p | i};
+
+		if (epoll_ctl(ep, EPOLL_CTL_ADD, p->fd[i], &ev) < 0) {
+			int err = -errno;
+
+			if (i)
+				epoll_ctl(ep, EPOLL_CTL_DEL, p->fd[0], NULL);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void batch_init(struct relay_batch *b)
+{
+	for (unsigned i = 0; i < RELAY_BATCH; i++) {
+		b->in_iov[i] = (struct iovec){b->data[i], sizeof(b->data[i])};
+		b->in[i].msg_hdr = (struct msghdr){
+		    .msg_name = &b->from[i],
+		    .msg_namelen = sizeof(struct addr),
+		    .msg_iov = &b->in_iov[i],
+		    .msg_iovlen = 1,
+		};
+		b->out[i].msg_hdr = (struct msghdr){.msg_iov = &b->out_iov[i], .msg_iovlen = 1};
+	}
+}
+
+int relay_worker_start(struct relay_worker *w, struct relay *r, unsigned index)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 0};
+	char name[16] = "media-";
+	sigset_t all, old;
+	struct buf b;
+	int err;
+
+	w->relay = r;
+	w->ep = w->stop = -1;
+	w->batch = calloc(1, sizeof(*w->batch));
+	if (!w->batch)
+		return -ENOMEM;
+	batch_init(w->batch);
+	w->ep = epoll_create1(EPOLL_CLOEXEC);
+	w->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->ep < 0 || w->stop < 0 || epoll_ctl(w->ep, EPOLL_CTL_ADD, w->stop, &ev) < 0)
+		return -errno; /* relay_worker_stop() takes the rest */
+	/* signals are the signalling thread's */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return -err;
+	w->running = true;
+	buf_init(&b, name, sizeof(name) - 1);
+	b.n = 6;
+	buf_u64(&b, index);
+	name[b.n] = '\0';
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+void relay_worker_stop(struct relay_worker *w)
+{
+	uint64_t one = 1;
+
+	if (w->running) {
+		/* an eventfd that nobody reads takes 2^64 - 2 of these */
+		if (write(w->stop, &one, sizeof(one)) == sizeof(one))
+			pthread_join(w->thread, NULL);
+		w->running = false;
+	}
+	/* a worker that was never started is zeroed memory, and its descriptors are not 0 */
+	if (w->batch) {
+		if (w->ep >= 0)
+			close(w->ep);
+		if (w->stop >= 0)
+			close(w->stop);
+	}
+	free(w->batch);
+	w->batch = NULL;
+}
