@@ -100,7 +100,7 @@ struct conf_issue {
 	unsigned line, col, len; /* 1-based; col and len in bytes, inside the line; line 0: the file as a whole */
 	const char *text;        /* what is wrong, one line */
 	const char *help;        /* what to write instead; "" when text says it */
-	struct str source;       /* the offending line, clipped to 200 bytes */
+	struct str source;       /* the offending line */
 };
 
 #define CONF_ISSUES_MAX 100 /* more are counted only */
@@ -169,6 +169,8 @@ struct conf_key {
 
 const struct conf_section *conf_sections(unsigned *ret_n);
 const struct conf_key *conf_keys(unsigned *ret_n);
+/* The value is a list in braces. */
+bool conf_key_is_list(const struct conf_key *k);
 /* "whole number 0..1000000", for schema and errors */
 void conf_key_put_type(struct buf *b, const struct conf_key *k);
 /* The key whose name or "section.name" comes nearest to s, NULL when none is near. section may be NULL. */

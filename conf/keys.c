@@ -1,0 +1,262 @@
+/* keys.c - the one table of configuration keys.
+ *
+ * A key that is not here does not exist: the loader, the schema, the default file, `config show` and the nearest-key
+ * search all walk these two tables. Where a value ends up in struct conf is the loader's business (load.c); a test
+ * holds both against each other.
+ */
+#include "conf/conf.h"
+
+static const struct conf_section sections[] = {
+	{"box", "name of this box", false, "This machine: its name and where its files are."},
+	{"realm", "name of the realm", true,
+	    "One network this box has a leg in: addresses to listen on, addresses and ports for media."},
+	{"log", NULL, false, "Where log lines go and how many there are."},
+	{"limits", NULL, false, "What this machine may spend."},
+	{"media", NULL, false, "The packet path, for all realms."},
+	{"dns", NULL, false, "Who resolves host names of trunks."},
+};
+
+static const struct conf_key keys[] = {
+	{"box", "state-dir", CONF_T_PATH, "/var/lib/postern", 0, 0, NULL, false,
+	    "Directory of the database.", "/var/lib/postern"},
+	{"box", "control", CONF_T_PATH, CONF_CONTROL_DEFAULT, 0, 0, NULL, false,
+	    "Unix socket on which the postern command reaches the daemon.", CONF_CONTROL_DEFAULT},
+
+	{"realm", "listen", CONF_T_LISTENS, NULL, 0, 0, NULL, true,
+	    "Where SIP is taken and sent from: protocol, address and port. A udp listener also takes tcp at the "
+	    "same address.",
+	    "{ \"udp 10.1.0.2:5060\", \"tcp 10.1.0.2:5060\" }"},
+	{"realm", "advertise", CONF_T_ADDRS, "", 0, 0, NULL, true,
+	    "What Via and Contact say instead of the listener's address, when a router in front translates "
+	    "addresses: one per address family, with a port when that is translated too.",
+	    "{ \"198.51.100.7\" }"},
+	{"realm", "media", CONF_T_MEDIAS, NULL, 0, 0, NULL, true,
+	    "Address and port range of RTP and RTCP, one line per address family. The range starts even and ends "
+	    "odd, two ports per stream; both families use the same range.",
+	    "{ \"10.1.0.2 16384-20479\" }"},
+	{"realm", "media-advertise", CONF_T_IPS, "", 0, 0, NULL, true,
+	    "What session descriptions say instead of the media address, one per address family.",
+	    "{ \"198.51.100.7\" }"},
+	{"realm", "dscp", CONF_T_DSCP, "ef", 0, 63, NULL, true,
+	    "Class of service of media packets: ef, cs0..cs7, af11..af43 or 0..63.", "ef"},
+	{"realm", "strangers", CONF_T_ENUM, "drop", 0, 0, "drop refuse", true,
+	    "What a source that is no trunk gets: nothing at all, or 403.", "drop"},
+	{"realm", "domains", CONF_T_DOMAINS, "", 0, 0, NULL, true,
+	    "Hosts of a request URI that mean this box, besides the addresses above.", "{ \"sip.example.net\" }"},
+
+	{"log", "to", CONF_T_LOG_TO, "stderr", 0, 0, NULL, false,
+	    "stderr (lines carry the time), journal (stderr without the time, systemd adds it) or the absolute path "
+	    "of a file.",
+	    "/var/log/postern.log"},
+	{"log", "level", CONF_T_ENUM, "info", 0, 0, "error warn info debug", true,
+	    "Least severe level that is written.", "info"},
+	{"log", "areas", CONF_T_AREAS, "", 0, 0, NULL, true,
+	    "Other levels for single areas. Areas: app net sip call media db ctl policy.",
+	    "{ \"sip debug\", \"media warn\" }"},
+
+	{"limits", "max-calls", CONF_T_UINT, "10000", 0, 1000000, NULL, true,
+	    "Calls at one time, 0 for no limit. One more is answered 503.", "2000"},
+	{"limits", "tcp-connections", CONF_T_UINT, "4096", 1, 60000, NULL, true,
+	    "TCP connections at one time, in all realms.", "4096"},
+	{"limits", "tcp-per-source", CONF_T_UINT, "64", 1, 60000, NULL, true,
+	    "TCP connections accepted from one IPv4 address or IPv6 /64.", "64"},
+	{"limits", "tcp-first-message", CONF_T_TIME, "30s", 1000, 60000, NULL, true,
+	    "An accepted connection that has not sent a whole message by then is closed.", "30s"},
+	{"limits", "cdr-window", CONF_T_TIME, "200ms", 10, 10000, NULL, false,
+	    "How long a call record may wait for others before they are written together. A crash of the machine "
+	    "loses at most the records of this window.",
+	    "200ms"},
+
+	{"media", "workers", CONF_T_UINT, "0", 0, 64, NULL, false,
+	    "Threads that relay packets, 0 for one per processor.", "2"},
+	{"media", "quarantine", CONF_T_TIME, "5s", 0, 60000, NULL, false,
+	    "How long a port rests before another call gets it, so that late packets of the old call find nobody.",
+	    "5s"},
+
+	{"dns", "servers", CONF_T_ADDRS, "", 0, 0, NULL, false,
+	    "Name servers, asked in this order. Empty: those of /etc/resolv.conf.", "{ \"192.0.2.53\" }"},
+};
+
+const struct conf_section *conf_sections(unsigned *ret_n)
+{
+	*ret_n = ARRAY_LEN(sections);
+	return sections;
+}
+
+const struct conf_key *conf_keys(unsigned *ret_n)
+{
+	*ret_n = ARRAY_LEN(keys);
+	return keys;
+}
+
+static void put_ms(struct buf *b, uint64_t ms)
+{
+	if (ms >= 60000 && ms % 60000 == 0)
+		buf_fmt(b, "%u min", (unsigned)(ms / 60000));
+	else if (ms >= 1000 && ms % 1000 == 0)
+		buf_fmt(b, "%u s", (unsigned)(ms / 1000));
+	else
+		buf_fmt(b, "%u ms", (unsigned)ms);
+}
+
+static void put_values(struct buf *b, const char *values)
+{
+	struct str rest = str_z(values), word;
+	const char *sep = "";
+
+	while (!str_empty(rest)) {
+		rest = str_cut(rest, ' ', &word);
+		buf_fmt(b, "%s%.*s", str_empty(rest) && sep[0] ? " or " : sep, STR(word));
+		sep = ", ";
+	}
+}
+
+void conf_key_put_type(struct buf *b, const struct conf_key *k)
+{
+	switch (k->type) {
+	case CONF_T_NAME:
+		buf_lit(b, "name of letters, digits, '.', '_' and '-'");
+		break;
+	case CONF_T_PATH:
+		buf_lit(b, "absolute path");
+		break;
+	case CONF_T_UINT:
+		buf_fmt(b, "whole number %llu..%llu", (unsigned long long)k->min, (unsigned long long)k->max);
+		break;
+	case CONF_T_TIME:
+		buf_lit(b, "time as 200ms, 5s, 1min, from ");
+		put_ms(b, k->min);
+		buf_lit(b, " to ");
+		put_ms(b, k->max);
+		break;
+	case CONF_T_ENUM:
+		put_values(b, k->values);
+		break;
+	case CONF_T_DSCP:
+		buf_lit(b, "ef, cs0..cs7, af11..af43 or 0..63");
+		break;
+	case CONF_T_LOG_TO:
+		buf_lit(b, "stderr, journal or an absolute path");
+		break;
+	case CONF_T_LISTENS:
+		buf_lit(b, "list of \"udp ADDRESS:PORT\" and \"tcp ADDRESS:PORT\"");
+		break;
+	case CONF_T_ADDRS:
+		buf_lit(b, "list of \"ADDRESS\" or \"ADDRESS:PORT\"");
+		break;
+	case CONF_T_IPS:
+		buf_lit(b, "list of \"ADDRESS\"");
+		break;
+	case CONF_T_MEDIAS:
+		buf_lit(b, "list of \"ADDRESS FIRST-LAST\"");
+		break;
+	case CONF_T_DOMAINS:
+		buf_lit(b, "list of host names or addresses");
+		break;
+	case CONF_T_AREAS:
+		buf_lit(b, "list of \"AREA LEVEL\"");
+		break;
+	}
+}
+
+/* Distance, with '_' read as '-' and case ignored, as people mistype keys. */
+static unsigned key_distance(struct str s, const char *name, unsigned limit)
+{
+	char t[64];
+	size_t n = s.n < sizeof(t) ? s.n : sizeof(t);
+
+	for (size_t i = 0; i < n; i++)
+		t[i] = s.p[i] == '_' ? '-' : chr_lower(s.p[i]);
+	return str_distance(str_n(t, n), str_z(name), limit);
+}
+
+const struct conf_key *conf_key_nearest(struct str s, const char *section)
+{
+	const struct conf_key *best = NULL;
+	unsigned best_d = 0;
+	ptrdiff_t dot = str_chr(s, '.');
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const struct conf_key *k = &keys[i];
+		unsigned limit = (unsigned)strlen(k->name) / 3 + 1, d;
+		struct str name = dot >= 0 ? str_from(s, (size_t)dot + 1) : s;
+
+		if (dot >= 0 && !str_ieq(str_head(s, (size_t)dot), str_z(k->section)))
+			continue;
+		d = key_distance(name, k->name, limit);
+		/* "media_ports" for "media", "listener" for "listen" */
+		if (d > limit && name.n >= 4 &&
+		    (str_iprefix(name, str_z(k->name)) || str_iprefix(str_z(k->name), name)))
+			d = limit;
+		if (d > limit)
+			continue;
+		d = d * 2 + (section && strcmp(section, k->section) ? 1 : 0);
+		if (!best || d < best_d) {
+			best = k;
+			best_d = d;
+		}
+	}
+	return best;
+}
+
+bool conf_key_is_list(const struct conf_key *k)
+{
+	return k->type >= CONF_T_LISTENS;
+}
+
+/* Words of text, filled to 90 columns behind "prefix# ". */
+static void put_comment(struct buf *b, const char *prefix, const char *text)
+{
+	struct str rest = str_z(text), word;
+	size_t col = 0;
+
+	while (!str_empty(rest)) {
+		rest = str_cut(rest, ' ', &word);
+		if (col && col + 1 + word.n > 90) {
+			buf_chr(b, '\n');
+			col = 0;
+		}
+		if (!col) {
+			buf_fmt(b, "%s#", prefix);
+			col = strlen(prefix) + 1;
+		}
+		buf_fmt(b, " %.*s", STR(word));
+		col += 1 + word.n;
+	}
+	buf_chr(b, '\n');
+}
+
+void conf_put_default(struct buf *b)
+{
+	char type[200];
+	struct buf t;
+
+	buf_lit(b, "# Configuration of Postern: this box. Trunks, numbers and routes are in the database (postern "
+		   "trunk,\n# postern number, postern route). Check with: postern config check FILE; apply with: "
+		   "postern reload\n# Keys behind a # show their default; the sections realm must be adapted.\n");
+	for (size_t s = 0; s < ARRAY_LEN(sections); s++) {
+		const struct conf_section *sec = &sections[s];
+
+		buf_chr(b, '\n');
+		put_comment(b, "", sec->help);
+		if (sec->title)
+			buf_fmt(b, "%s \"%s\" {\n", sec->name, sec->multi ? "lan" : "edge1");
+		else
+			buf_fmt(b, "%s {\n", sec->name);
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+			const struct conf_key *k = &keys[i];
+			const char *value = k->def && k->def[0] ? k->def : k->example;
+
+			if (strcmp(k->section, sec->name))
+				continue;
+			put_comment(b, "\t", k->help);
+			buf_init(&t, type, sizeof(type));
+			conf_key_put_type(&t, k);
+			buf_fmt(b, "\t# %.*s%s%s\n", STR(buf_text(&t)), k->live ? "" : "; a change needs a restart",
+			    k->def && !k->def[0] ? "; not set unless given, for example:" : "");
+			buf_fmt(b, "\t%s%s = %s\n", k->def ? "#" : "", k->name, value);
+		}
+		buf_lit(b, "}\n");
+	}
+}
+
