@@ -564,9 +564,10 @@ struct conf *conf_load_file(const char *file, struct conf_report *ret_report)
 		struct issues is;
 
 		issues_init(&is, STR_NONE, file);
+		errno = err;
 		issue_add(&is, CONF_ERROR, 0, 0, 0,
-		    err == ENOENT ? "print one to begin with: postern config default" : "", "%s",
-		    err == EINVAL ? "not a regular file" : strerror(err));
+		    err == ENOENT ? "print one to begin with: postern config default" : "",
+		    err == EINVAL ? "not a regular file" : "%m");
 		issues_finish(&is, ret_report);
 	} else {
 		c = conf_load(str_n(p, n), file, ret_report);
