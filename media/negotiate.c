@@ -471,7 +471,8 @@ static bool is_there(const struct sdp_media *m)
 	return m && m->port != 0;
 }
 
-/* each codec of one that rem has too is in the other, with the same fmtp */
+/* each format of one that rem has too is in the other; codecs with the same fmtp (events, CN and the like do not
+ * differ by it in a way that a relay's side must hear of) */
 static bool covers(const struct sdp_media *one, const struct sdp_media *other, const struct sdp_media *rem)
 {
 	for (unsigned i = 0; i < one->n_formats; i++) {
@@ -481,7 +482,7 @@ static bool covers(const struct sdp_media *one, const struct sdp_media *other, c
 		if (codec_match(rem, f, true, NULL) < 0)
 			continue;
 		k = codec_match(other, f, true, NULL);
-		if (k < 0 || !str_eq(other->formats[k].fmtp, f->fmtp))
+		if (k < 0 || (!codec_is_aux(f) && !str_eq(other->formats[k].fmtp, f->fmtp)))
 			return false;
 	}
 	return true;

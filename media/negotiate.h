@@ -72,7 +72,7 @@ void neg_pt_map(const struct sdp_media *loc_x, const struct sdp_media *rem_x, co
     uint8_t map[128], uint8_t clock_khz[128]);
 
 /* Does the side that described itself as rem and was told `told` have to hear of `want`? Only what has an effect
- * with its own description counts: alive, direction, codecs and their fmtp; not order, not other attributes. Any may be
+ * with its own description counts: alive, direction, formats, fmtp of codecs; not order, not other attributes. Any may be
  * NULL or have port 0: no stream. */
 bool neg_differs(const struct sdp_media *told, const struct sdp_media *want, const struct sdp_media *rem);
 

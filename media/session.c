@@ -522,8 +522,9 @@ enum reason media_remote_offer(struct media_call *mc, enum media_side side, stru
 
 /* --- an offer goes out --- */
 
-/* a line of that side that no stream of this offer holds; n_slots when there is none */
-static uint8_t free_slot(const struct view *v, enum media_side side, const struct sdp *offer, uint8_t n_slots)
+/* a line of that side that no stream of this offer holds, and none that this offer ends; n_slots when there is none */
+static uint8_t free_slot(const struct media_call *mc, const struct view *v, enum media_side side,
+    const struct sdp *offer, uint8_t n_slots)
 {
 	enum media_side from = media_other(side);
 	uint8_t slot = 0;
@@ -532,7 +533,9 @@ static uint8_t free_slot(const struct view *v, enum media_side side, const struc
 		bool held = false;
 
 		for (unsigned i = 0; i < v->n_streams; i++)
-			held |= v->streams[i].slot[side] == slot && live_at(offer, v->streams[i].slot[from]);
+			held |= v->streams[i].slot[side] == slot &&
+			        (live_at(offer, v->streams[i].slot[from]) ||
+			         (i < mc->base.n_streams && mc->base.streams[i].live));
 		if (!held)
 			break;
 	}
@@ -587,7 +590,7 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 	enum reason r;
 
 	if (slot == SLOT_NONE)
-		slot = free_slot(v, to, offer, sv->n_slots);
+		slot = free_slot(mc, v, to, offer, sv->n_slots);
 	if (slot >= mc->m->max_streams)
 		return REASON_TOO_MANY_STREAMS;
 	r = neg_offer(x->a, offer, media_at(offer, st->slot[from]), str_z(mc->side[from].codecs),

@@ -122,11 +122,10 @@ static inline void exchange(struct world *w, enum media_side x, struct str offer
 
 static inline bool has(const char *text, const char *line)
 {
-	char z[512];
+	size_t n = strlen(line);
 
-	snprintf(z, sizeof(z), "%s\r\n", line);
-	for (const char *p = strstr(text, z); p; p = strstr(p + 1, z))
-		if (p == text || p[-1] == '\n')
+	for (const char *p = strstr(text, line); p; p = strstr(p + 1, line))
+		if ((p == text || p[-1] == '\n') && p[n] == '\r' && p[n + 1] == '\n')
 			return true;
 	return false;
 }
@@ -147,6 +146,15 @@ static inline unsigned lines(const char *text, const char *prefix)
 	for (const char *p = strstr(text, prefix); p; p = strstr(p + 1, prefix))
 		n += p == text || p[-1] == '\n';
 	return n;
+}
+
+/* keeps a text for later comparison */
+static inline void keep(char *to, size_t cap, const char *text)
+{
+	size_t n = strlen(text);
+
+	assert_true(n < cap);
+	memcpy(to, text, n + 1);
 }
 
 /* version in our o= line */
