@@ -31,7 +31,7 @@ void timers_init(struct timers *w, const struct clock *clock)
 			list_init(&w->slot[l][s]);
 }
 
-static void place(struct timers *w, struct timer *t)
+static void place(struct timers *w, struct timer *t, bool cascading)
 {
 	uint64_t due = ((uint64_t)t->due_us + (1u << SHIFT) - 1) >> SHIFT, delta;
 	unsigned level = 0, s;
@@ -44,17 +44,24 @@ static void place(struct timers *w, struct timer *t)
 	if (delta >= (uint64_t)1 << (8 * TIMERS_LEVELS))
 		due = w->tick + ((uint64_t)1 << (8 * TIMERS_LEVELS)) - 1;
 	s = (unsigned)(due >> (8 * level)) & (TIMERS_SLOTS - 1);
-	list_push(&w->slot[level][s], &t->node);
+	if (cascading)
+		list_push_front(&w->slot[level][s], &t->node);
+	else
+		list_push(&w->slot[level][s], &t->node);
 	w->used[level][s / 64] |= (uint64_t)1 << (s % 64);
 }
 
 void timer_start_us(struct timers *w, struct timer *t, int64_t delay_us, timer_fn *fn)
 {
 	timer_stop(w, t);
-	t->due_us = w->clock->mono_us + (delay_us > 0 ? delay_us : 0);
+	if (delay_us < 0)
+		delay_us = 0;
+	else if (delay_us > TIMERS_FOREVER_US)
+		delay_us = TIMERS_FOREVER_US;
+	t->due_us = w->clock->mono_us + delay_us;
 	t->fn = fn;
 	w->n++;
-	place(w, t);
+	place(w, t, false);
 }
 
 void timer_stop(struct timers *w, struct timer *t)
@@ -65,18 +72,24 @@ void timer_stop(struct timers *w, struct timer *t)
 	w->n--;
 }
 
+/* A timer that comes down was started before any that was put into its new slot directly (it was farther away
+ * then), so it goes before them: last first, each to the front. */
 static void cascade(struct timers *w, unsigned level)
 {
 	unsigned s = (unsigned)(w->tick >> (8 * level)) & (TIMERS_SLOTS - 1);
-	struct list all, *n;
+	struct list all;
 
 	if (s == 0 && level + 1 < TIMERS_LEVELS)
 		cascade(w, level + 1);
 	list_init(&all);
 	list_splice(&all, &w->slot[level][s]);
 	w->used[level][s / 64] &= ~((uint64_t)1 << (s % 64));
-	while ((n = list_pop(&all)))
-		place(w, container_of(n, struct timer, node));
+	while (!list_empty(&all)) {
+		struct list *n = all.prev;
+
+		list_del(n);
+		place(w, container_of(n, struct timer, node), true);
+	}
 }
 
 /* first used slot of level 0 at or after s within this turn of the wheel, or TIMERS_SLOTS */
@@ -136,11 +149,35 @@ void timers_advance(struct timers *w)
 	}
 }
 
+/* How many slots after s (1..256, the last being s itself, one turn on) the first used one of a level is; 0: none. */
+static unsigned used_after(const uint64_t used[TIMERS_SLOTS / 64], unsigned s)
+{
+	for (unsigned i = 0; i < TIMERS_SLOTS / 64; i++) {
+		unsigned at = (s + 1 + i * 64) & (TIMERS_SLOTS - 1), word = at / 64, bit = at % 64;
+		uint64_t m = used[word] >> bit;
+
+		/* 64 slots that begin in the middle of a word and end in the next one */
+		if (bit)
+			m |= used[(word + 1) % (TIMERS_SLOTS / 64)] << (64 - bit);
+		if (m)
+			return 1 + i * 64 + (unsigned)__builtin_ctzll(m);
+	}
+	return 0;
+}
+
 int64_t timers_next_us(const struct timers *w)
 {
-	unsigned s = (unsigned)w->tick & (TIMERS_SLOTS - 1);
+	uint64_t first = UINT64_MAX;
 
 	if (w->n == 0)
 		return INT64_MAX;
-	return (int64_t)((w->tick + (next_used(w, s) - s)) << SHIFT);
+	for (unsigned l = 0; l < TIMERS_LEVELS; l++) {
+		/* tick itself is still to be run at level 0; above, its slot has come down already */
+		uint64_t at = l == 0 ? w->tick - 1 : w->tick >> (8 * l);
+		unsigned d = used_after(w->used[l], (unsigned)at & (TIMERS_SLOTS - 1));
+
+		if (d && (at + d) << (8 * l) < first)
+			first = (at + d) << (8 * l);
+	}
+	return (int64_t)(first << SHIFT);
 }

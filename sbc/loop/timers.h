@@ -19,6 +19,9 @@ struct timer {
 	timer_fn *fn;
 };
 
+/* longer delays are cut to this (about 146 thousand years) */
+#define TIMERS_FOREVER_US ((int64_t)1 << 62)
+
 #define TIMERS_LEVELS 4
 #define TIMERS_SLOTS 256
 
@@ -35,6 +38,10 @@ void timers_init(struct timers *w, const struct clock *clock);
 void timer_start_us(struct timers *w, struct timer *t, int64_t delay_us, timer_fn *fn);
 static inline void timer_start_ms(struct timers *w, struct timer *t, int64_t delay_ms, timer_fn *fn)
 {
+	if (delay_ms < 0)
+		delay_ms = 0;
+	else if (delay_ms > TIMERS_FOREVER_US / 1000)
+		delay_ms = TIMERS_FOREVER_US / 1000;
 	timer_start_us(w, t, delay_ms * 1000, fn);
 }
 void timer_stop(struct timers *w, struct timer *t);

@@ -1,0 +1,332 @@
+/* loop.c - the turn.
+ *
+ * libuv runs: its timers, our prepare callback, the wait, the callbacks of sockets, closing callbacks, and again.
+ * The prepare callback is therefore both the end of one turn and the last thing before the wait, and everything
+ * that is ours happens there: due timers, then the end-of-turn hooks, then arming.
+ *
+ * One uv_timer wakes the wait up for the wheel. It is armed anew only when the wheel wants to be woken earlier, or
+ * when the old time has passed: under load timers start and stop all the time and the uv_timer stays as it is; the
+ * price is a wake-up for nothing when the timer it was armed for was stopped.
+ *
+ * Posts from other threads go through a ring under a mutex and one uv_async. A batch of them runs per turn, so that
+ * a thread which posts without end delays the sockets only by a batch.
+ */
+#include "sbc/loop/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sbc/base/reason.h"
+
+#define SLOW_US 50000
+#define JUMP_US 1000000
+#define SLOW_QUIET_US 10000000 /* at most one line about slow callbacks in this time */
+#define POST_BATCH 64
+#define POST_PER_TURN 256
+#define HOOK_ROUNDS 8 /* hooks that schedule hooks: how often in one turn */
+
+static const char *const count_names[LOOP_COUNTS] = {
+    "turns", "posts", "slow_callbacks", "clock_jumps", "longest_callback_us"};
+
+static void read_clock(struct loop *l)
+{
+	int64_t offset, jump;
+	char code[REASON_CODE_MAX];
+
+	if (l->cfg.read_clock)
+		l->cfg.read_clock(l->cfg.read_ctx, &l->clock);
+	else
+		clock_refresh(&l->clock);
+	offset = l->clock.wall_us - l->clock.mono_us;
+	jump = offset - l->wall_offset_us;
+	l->wall_offset_us = offset; /* also follows a clock that is being slewed */
+	if (jump < l->cfg.jump_us && jump > -l->cfg.jump_us)
+		return;
+	l->counts[LOOP_CLOCK_JUMPS]++;
+	log_warn(&l->log, "clock_jump", "code=%s by_ms=%lld", reason_code(REASON_CLOCK_JUMP, code),
+	    (long long)(jump / 1000));
+}
+
+static void watch(struct loop *l, int64_t took_us)
+{
+	if (took_us > (int64_t)l->counts[LOOP_LONGEST_US])
+		l->counts[LOOP_LONGEST_US] = (uint64_t)took_us;
+	if (took_us <= l->cfg.slow_us)
+		return;
+	l->counts[LOOP_SLOW]++;
+	if (l->clock.mono_us < l->slow_quiet_until_us) {
+		l->slow_unsaid++;
+		return;
+	}
+	log_warn(&l->log, "slow_callback", "name=%s took_ms=%lld unsaid=%u", l->running,
+	    (long long)(took_us / 1000), l->slow_unsaid);
+	l->slow_unsaid = 0;
+	l->slow_quiet_until_us = l->clock.mono_us + SLOW_QUIET_US;
+}
+
+void loop_enter(struct loop *l, const char *name)
+{
+	if (l->depth++)
+		return;
+	if (!l->fresh) {
+		read_clock(l);
+		l->fresh = true;
+	}
+	l->entered_us = l->clock.mono_us;
+	l->running = name;
+}
+
+void loop_leave(struct loop *l)
+{
+	if (--l->depth)
+		return;
+	read_clock(l);
+	watch(l, l->clock.mono_us - l->entered_us);
+}
+
+static void run_timers(struct loop *l)
+{
+	if (timers_next_us(&l->timers) > l->clock.mono_us)
+		return;
+	loop_enter(l, "timers");
+	timers_advance(&l->timers);
+	loop_leave(l);
+}
+
+static void run_hooks(struct loop *l)
+{
+	struct list due, *n;
+
+	if (list_empty(&l->hooks))
+		return;
+	loop_enter(l, "turn_end");
+	for (int i = 0; i < HOOK_ROUNDS && !list_empty(&l->hooks); i++) {
+		list_init(&due);
+		list_splice(&due, &l->hooks);
+		while ((n = list_pop(&due))) {
+			struct loop_hook *h = container_of(n, struct loop_hook, node);
+
+			h->fn(h);
+		}
+	}
+	loop_leave(l);
+}
+
+static void on_wake(uv_timer_t *h)
+{
+	struct loop *l = container_of(h, struct loop, wake);
+
+	l->armed_us = INT64_MAX;
+}
+
+static void arm(struct loop *l)
+{
+	int64_t next = list_empty(&l->hooks) ? timers_next_us(&l->timers) : l->clock.mono_us;
+	int64_t wait_us;
+
+	if (next == INT64_MAX || (l->armed_us <= next && l->armed_us > l->clock.mono_us))
+		return;
+	wait_us = next > l->clock.mono_us ? next - l->clock.mono_us : 0;
+	uv_timer_start(&l->wake, on_wake, (uint64_t)(wait_us + 999) / 1000, 0);
+	l->armed_us = next;
+}
+
+static void on_turn(uv_prepare_t *h)
+{
+	struct loop *l = container_of(h, struct loop, turn);
+
+	l->counts[LOOP_TURNS]++;
+	read_clock(l);
+	l->fresh = true;
+	run_timers(l);
+	run_hooks(l);
+	arm(l);
+	if (l->stopping)
+		uv_stop(&l->uv);
+	l->fresh = false; /* whoever runs first after the wait reads it anew */
+}
+
+/* at most max posts; true: some are left */
+static bool run_posts(struct loop *l, size_t max)
+{
+	struct loop_post batch[POST_BATCH];
+	bool more = true;
+
+	while (max && more) {
+		size_t n = 0;
+
+		pthread_mutex_lock(&l->post_lock);
+		while (n < POST_BATCH && n < max && l->post_n) {
+			batch[n++] = l->post[l->post_head];
+			l->post_head = (l->post_head + 1) & (l->post_cap - 1);
+			l->post_n--;
+		}
+		more = l->post_n > 0;
+		pthread_mutex_unlock(&l->post_lock);
+		for (size_t i = 0; i < n; i++)
+			batch[i].fn(batch[i].arg);
+		l->counts[LOOP_POSTS] += n;
+		max -= n;
+	}
+	return more;
+}
+
+static void on_posted(uv_async_t *h)
+{
+	struct loop *l = container_of(h, struct loop, posted);
+
+	loop_enter(l, "posts");
+	if (run_posts(l, POST_PER_TURN))
+		uv_async_send(&l->posted);
+	loop_leave(l);
+}
+
+static bool post_grow(struct loop *l)
+{
+	size_t cap = l->post_cap ? l->post_cap * 2 : 64;
+	struct loop_post *p = calloc(cap, sizeof(*p));
+
+	if (!p)
+		return false;
+	for (size_t i = 0; i < l->post_n; i++)
+		p[i] = l->post[(l->post_head + i) & (l->post_cap - 1)];
+	free(l->post);
+	l->post = p;
+	l->post_cap = cap;
+	l->post_head = 0;
+	return true;
+}
+
+int loop_post_any(struct loop *l, loop_fn *fn, void *arg)
+{
+	int e = 0;
+
+	pthread_mutex_lock(&l->post_lock);
+	if (l->post_closed) {
+		e = -ESHUTDOWN;
+	} else if (l->post_n == l->post_cap && !post_grow(l)) {
+		e = -ENOMEM;
+	} else {
+		l->post[(l->post_head + l->post_n) & (l->post_cap - 1)] = (struct loop_post){fn, arg};
+		/* under the lock: loop_fini() takes it before it closes the handle */
+		if (l->post_n++ == 0)
+			uv_async_send(&l->posted);
+	}
+	pthread_mutex_unlock(&l->post_lock);
+	return e;
+}
+
+void loop_at_turn_end(struct loop *l, struct loop_hook *h)
+{
+	if (!list_linked(&h->node))
+		list_push(&l->hooks, &h->node);
+}
+
+int loop_init(struct loop *l, const struct loop_cfg *cfg)
+{
+	int e;
+
+	memset(l, 0, sizeof(*l));
+	l->cfg = *cfg;
+	if (!l->cfg.slow_us)
+		l->cfg.slow_us = SLOW_US;
+	if (!l->cfg.jump_us)
+		l->cfg.jump_us = JUMP_US;
+	l->log = (struct log){.to = cfg->logger, .area = LOG_APP};
+	l->armed_us = INT64_MAX;
+	list_init(&l->hooks);
+	if (cfg->read_clock)
+		cfg->read_clock(cfg->read_ctx, &l->clock);
+	else
+		clock_refresh(&l->clock);
+	l->wall_offset_us = l->clock.wall_us - l->clock.mono_us;
+	timers_init(&l->timers, &l->clock);
+	e = uv_loop_init(&l->uv);
+	if (e < 0)
+		return e;
+	e = uv_async_init(&l->uv, &l->posted, on_posted);
+	if (e < 0) {
+		uv_loop_close(&l->uv);
+		return e;
+	}
+	uv_prepare_init(&l->uv, &l->turn);
+	uv_prepare_start(&l->turn, on_turn);
+	uv_timer_init(&l->uv, &l->wake);
+	pthread_mutex_init(&l->post_lock, NULL);
+	l->metrics = (struct metric_set){
+	    .area = "loop", .names = count_names, .values = l->counts, .n = LOOP_COUNTS};
+	if (cfg->metrics)
+		metrics_add(cfg->metrics, &l->metrics);
+	return 0;
+}
+
+static void on_left_open(uv_handle_t *h, void *arg)
+{
+	struct loop *l = arg;
+
+	if (!uv_is_closing(h))
+		log_error(&l->log, "handle_left_open", "type=%s", uv_handle_type_name(h->type));
+}
+
+int loop_fini(struct loop *l)
+{
+	int e;
+
+	pthread_mutex_lock(&l->post_lock);
+	l->post_closed = true;
+	pthread_mutex_unlock(&l->post_lock);
+	while (run_posts(l, POST_PER_TURN))
+		;
+	run_hooks(l);
+	uv_close((uv_handle_t *)&l->posted, NULL);
+	uv_close((uv_handle_t *)&l->turn, NULL);
+	uv_close((uv_handle_t *)&l->wake, NULL);
+	/* closing callbacks may close more; each run does one round of them */
+	for (int i = 0; i < 16 && uv_loop_alive(&l->uv); i++)
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+	e = uv_loop_close(&l->uv);
+	if (e < 0)
+		uv_walk(&l->uv, on_left_open, l);
+	metrics_del(&l->metrics);
+	pthread_mutex_destroy(&l->post_lock);
+	free(l->post);
+	l->post = NULL;
+	return e;
+}
+
+static void finish_turn(struct loop *l)
+{
+	read_clock(l);
+	l->fresh = true;
+	run_timers(l);
+	run_hooks(l);
+}
+
+void loop_run(struct loop *l)
+{
+	uv_run(&l->uv, UV_RUN_DEFAULT);
+	/* the last wait found sockets ready; what their callbacks wanted to send goes out */
+	finish_turn(l);
+	l->stopping = false;
+}
+
+void loop_turn(struct loop *l, int wait_ms)
+{
+	if (wait_ms == 0) {
+		uv_run(&l->uv, UV_RUN_NOWAIT);
+	} else {
+		if (wait_ms > 0) {
+			uv_update_time(&l->uv);
+			uv_timer_start(&l->wake, on_wake, (uint64_t)wait_ms, 0);
+			read_clock(l);
+			l->armed_us = l->clock.mono_us + (int64_t)wait_ms * 1000;
+		}
+		uv_run(&l->uv, UV_RUN_ONCE);
+	}
+	finish_turn(l);
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stopping = true;
+}

@@ -1,0 +1,223 @@
+/* internal.h - what the files of this room share. Nobody outside includes it.
+ *
+ *   netio.c   listeners, reload, the operations of struct net, late delivery of failures
+ *   udp.c     one UDP socket: batches in, batches out, ICMP errors
+ *   tcp.c     listening and connected TCP sockets: accept, connect, table, deadlines, queue
+ *   stream.c  the bytes of one connection: framing, pings, lost framing
+ *
+ * A connection's bytes pass its link (struct link): "plain" is the socket itself. A link that encrypts stands in
+ * the same place; framing above and deadlines beside it do not change.
+ */
+#ifndef SBC_NET_INTERNAL_H
+#define SBC_NET_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "sbc/base/hash.h"
+#include "sbc/net/netio.h"
+
+#define NETIO_REALMS 256
+#define STREAM_BUF 65536
+
+struct udp;
+struct udp_rx;
+
+/* One line per quiet_us, the others are counted. */
+struct log_gate {
+	int64_t quiet_until_us;
+	unsigned unsaid;
+};
+
+struct listener {
+	struct netio *io;
+	struct listener *next; /* of the same realm, protocol and family */
+	uint16_t index;
+	uint8_t realm, proto;
+	bool implied;            /* TCP made for a UDP listener */
+	bool closed;             /* uv_close was called */
+	struct addr asked;       /* as configured */
+	struct addr bound;       /* as the kernel says */
+	struct net_local *local; /* borrow: io->locals, which keeps the old ones too */
+	int fd;
+	uv_poll_t poll;
+	struct timer resume; /* TCP: accepting again after there were no descriptors */
+	struct udp *udp;     /* own; UDP only */
+};
+
+struct failure {
+	struct list node;
+	struct net_path path;
+	uint64_t owner;
+	int err;
+	size_t n;
+	char sent[];
+};
+
+/* connections accepted from one source */
+struct source {
+	struct hnode node;
+	unsigned n;
+	uint8_t len;
+	uint8_t ip[8]; /* IPv4 address or IPv6 /64 */
+};
+
+struct conn;
+struct conn_slot {
+	struct conn *conn; /* own, NULL: free */
+	uint16_t gen;
+	uint32_t next_free; /* index + 1 */
+};
+
+struct netio {
+	struct net net; /* first: struct net is all the core sees */
+	struct loop *loop;
+	const struct env *env;
+	const struct net_user *user;
+	void *ctx;
+	net_frame_fn *frame;
+	struct netio_cfg cfg; /* without listeners */
+	struct log log;
+	uint64_t counts[NET_COUNTS];
+	struct metric_set metrics;
+
+	struct listener **listener; /* own: slots, NULL where free */
+	unsigned n_listeners;       /* slots */
+	struct listener *by[NETIO_REALMS][2][2]; /* realm, NET_UDP or NET_TCP, IPv4 or IPv6 */
+	struct net_local **locals; /* own: all there ever were, a call may hold an old one */
+	unsigned n_locals;
+
+	struct udp_rx *rx; /* own: receive buffers all UDP sockets share */
+
+	struct conn_slot *slot; /* own */
+	unsigned n_slots, cap_slots, n_conns;
+	uint32_t free_first, free_last; /* index + 1, first in first out */
+	struct htab by_remote;
+	struct htab sources;
+	int spare_fd; /* kept to accept and close when there are no descriptors */
+	char *stream_buf; /* own: where connections without an unfinished message read to */
+
+	struct list failures;
+	struct loop_hook deliver;
+
+	struct log_gate no_fd_gate, framing_gate, refused_gate;
+	bool closing;
+	unsigned open_handles;
+	loop_fn *closed;
+	void *closed_arg;
+};
+
+/* ---- netio.c ---- */
+
+/* Which listener of path's realm, protocol and family; NULL: none. */
+struct listener *netio_listener(struct netio *io, const struct net_path *path);
+/* on_failure() at the end of this turn. */
+void netio_fail_later(
+    struct netio *io, const struct net_path *path, uint64_t owner, int err, const void *sent, size_t n);
+/* true when a line may be written now; *ret_unsaid: how many were not since the last one */
+bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
+/* when the last handle of l is gone */
+void netio_listener_free(struct listener *l);
+void netio_no_descriptors(struct netio *io, const char *what);
+/* a uv handle of io began / ended */
+void netio_handle_opened(struct netio *io);
+void netio_handle_closed(struct netio *io);
+
+/* ---- udp.c ---- */
+
+/* Opens l's socket: bound and watched. 0 or -errno with nothing left open. */
+int udp_open(struct listener *l);
+void udp_close(struct listener *l);
+int udp_send(struct listener *l, struct net_path *path, const void *p, size_t len, uint64_t owner);
+/* after l->realm or l->index changed */
+void udp_set_realm(struct listener *l);
+int udp_rx_new(struct udp_rx **ret);
+void udp_rx_free(struct udp_rx *rx);
+/* the last piece of l, when its handle is gone */
+void udp_free(struct udp *u);
+
+/* ---- tcp.c ---- */
+
+enum conn_state {
+	CONN_CONNECTING,
+	CONN_UP,
+	CONN_FINISHING, /* writing what is queued, then our FIN; what comes in is thrown away */
+	CONN_DRAINING,  /* our FIN is sent, waiting for theirs */
+	CONN_CLOSED,    /* only waiting for libuv to let go of the handle */
+};
+
+/* How bytes reach the socket. */
+struct link {
+	/* bytes read, 0 at the end, or -errno (-EAGAIN: later) */
+	ssize_t (*read)(struct conn *c, char *p, size_t n);
+	/* bytes taken, or -errno */
+	ssize_t (*write)(struct conn *c, const char *p, size_t n);
+};
+
+/* A message that was queued, by where it ends in all that was ever queued. */
+struct conn_sent {
+	uint64_t owner, end;
+};
+
+struct conn {
+	struct netio *io;
+	uv_poll_t poll;
+	const struct link *link;
+	int fd;
+	int poll_events;
+	enum conn_state state; /* conn_step() alone writes it */
+	bool inbound;
+	bool had_message;
+	bool in_table;
+	struct net_path path;
+	struct hnode by_remote;
+	struct source *source; /* borrow: io->sources; inbound only */
+	struct timer timer;
+	struct loop_hook flush;
+	int64_t opened_us, last_us;
+	int64_t state_us;   /* since when it is in its state */
+	int64_t partial_us; /* when the unfinished message began, 0: none */
+	int64_t stall_us;   /* since when the socket takes nothing, 0: it does */
+	uint64_t rx_msgs, tx_msgs;
+	size_t drained;
+
+	/* stream.c: bytes of an unfinished message */
+	char *rx; /* own, NULL while there are none */
+	size_t rx_n, rx_cap;
+	struct net_framer framer;
+
+	char *tx; /* own */
+	size_t tx_at, tx_n, tx_cap;
+	uint64_t queued_total; /* bytes ever queued */
+	struct conn_sent *sent; /* own: ring, oldest first; not yet acknowledged by the peer, at least */
+	unsigned sent_cap, sent_head, sent_n;
+};
+
+int tcp_listen(struct listener *l);
+void tcp_listener_close(struct listener *l);
+/* by handle, by remote, or a new one; fills in path->conn and path->local */
+int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len, uint64_t owner);
+void tcp_close_path(struct netio *io, const struct net_path *path, bool now);
+/* all connections, without reports */
+void tcp_close_all(struct netio *io);
+/* after a listener's realm changed */
+void tcp_move_realm(struct netio *io, uint16_t listener, uint8_t realm);
+/* after limits changed */
+void tcp_limits_changed(struct netio *io);
+
+/* Bytes towards the peer; -ENOBUFS when the queue is full, -ENOMEM. */
+int conn_put(struct conn *c, const void *p, size_t len, uint64_t owner);
+/* Writes the rest, then closes. */
+void conn_finish(struct conn *c);
+/* Closes at once; owners of what did not get out hear err. */
+void conn_drop(struct conn *c, int err);
+/* moves the timer when a deadline came nearer */
+void conn_timer(struct conn *c);
+
+/* ---- stream.c ---- */
+
+/* Where the next bytes of c belong, and how many fit; NULL when out of memory. */
+char *stream_room(struct conn *c, size_t *ret_room);
+/* n bytes were put there. Hands up whole messages. */
+void stream_got(struct conn *c, size_t n);
+
+#endif
