@@ -53,7 +53,7 @@ static uint32_t cseq_of(struct str headers)
 		if (str_u32(number, INT32_MAX, &cseq) == 0)
 			return cseq;
 	}
-	assert(!"request without CSeq");
+	assert(false); /* our own dialog code always writes one */
 	return 0;
 }
 
@@ -402,6 +402,7 @@ void cli_send_cancel(struct cli *invite)
 void txn_cli_detach(struct txn_cli *pub)
 {
 	txn_cli_bind(pub, NULL, NULL);
+	txn_cli_cancel(pub, STR_NONE); /* nobody would end what rings on */
 }
 
 void txn_cli_bind(struct txn_cli *pub, const struct txn_cli_ops *ops, void *owner)

@@ -123,6 +123,8 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 /* Asks to stop an INVITE: CANCEL goes out now, or with the first 1xx (TXN-13); nothing when a final was seen.
  * headers: extra lines (Reason). on_response with the 487 (or the crossing 2xx) still follows. */
 void txn_cli_cancel(struct txn_cli *t, struct str headers);
+/* Lets go. An INVITE without a final answer is cancelled; a 2xx that crosses the CANCEL then gets no ACK: who must
+ * acknowledge it binds another owner instead. */
 void txn_cli_detach(struct txn_cli *t);
 /* another owner from now on: a call that ends while its INVITE still waits for late 2xx copies */
 void txn_cli_bind(struct txn_cli *t, const struct txn_cli_ops *ops, void *owner);
