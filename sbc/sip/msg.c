@@ -164,7 +164,7 @@ static void parse_status_line(struct parser *ps, struct str line)
 	else if (e < 0)
 		fail(ps, REASON_MALFORMED, line.p, "malformed status line");
 	else if (code.n != 3 || str_u32(code, 699, &status) < 0 || status < 100)
-		fail(ps, REASON_BAD_NUMBER, rest.p, "status code out of range");
+		fail(ps, REASON_BAD_NUMBER, line.p, "status code out of range");
 	else
 		m->status = (uint16_t)status;
 }

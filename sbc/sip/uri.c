@@ -263,15 +263,32 @@ static bool eq_escaped(struct str a, struct str b, bool fold)
 	return a.n == b.n;
 }
 
+static bool is_separator(char c)
+{
+	return c == '-' || c == '.' || c == '(' || c == ')';
+}
+
+/* A separator before the '+' (or its escape) makes it no global number. */
+static bool misplaced_plus(struct str s)
+{
+	size_t i = 0;
+
+	while (i < s.n && is_separator(s.p[i]))
+		i++;
+	return i > 0 && i < s.n && (s.p[i] == '+' || s.p[i] == '%');
+}
+
 /* digits without separators, both sides */
 static bool eq_number(struct str a, struct str b)
 {
 	size_t i = 0, j = 0;
 
+	if (misplaced_plus(a) || misplaced_plus(b))
+		return str_eq(a, b);
 	for (;;) {
-		while (i < a.n && strchr("-.()", a.p[i]) && a.p[i])
+		while (i < a.n && is_separator(a.p[i]))
 			i++;
-		while (j < b.n && strchr("-.()", b.p[j]) && b.p[j])
+		while (j < b.n && is_separator(b.p[j]))
 			j++;
 		if (i == a.n || j == b.n)
 			return i == a.n && j == b.n;
@@ -418,7 +435,7 @@ static int put_digits(struct buf *b, struct str s, bool letters, bool *ret_globa
 		} else if (chr_digit(c) || c == '*' || c == '#' || (letters && c >= 'a' && c <= 'd')) {
 			any = true;
 			buf_chr(b, c);
-		} else if (c != '-' && c != '.' && c != '(' && c != ')') {
+		} else if (!is_separator(c)) {
 			return -ENOENT;
 		}
 		first = false;
