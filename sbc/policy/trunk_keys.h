@@ -47,7 +47,7 @@ extern const unsigned trunk_keys_n;
 const struct trunk_key *trunk_key_find(struct str name, const char **ret_near);
 bool trunk_key_is_list(const struct trunk_key *k);
 
-/* Checks value and writes its canonical text ("30" for "30", "2m" for "120s"). false with err (BAD_VALUE: what was
+/* Checks value and writes its canonical text ("120s" for "2m", "PCMA,PCMU" for "pcma pcmu"). false with err (BAD_VALUE: what was
  * given, what is expected, what may have been meant). */
 bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *ret, struct db_err *err);
 

@@ -1,0 +1,775 @@
+/* compile.c - rows and realms into a snapshot.
+ *
+ * Goes through everything even after an error, so that one run names all that is wrong; only then decides. Order:
+ * realms, trunks (settings through the table of keys, targets, sources), sources of all trunks against each other,
+ * numbers, routes, hosts. The database is not trusted to be well-formed: an older program or a hand may have written
+ * it.
+ *
+ * Addresses that came from the resolver never make an error, since nobody could mend one in the database: a name
+ * without addresses leaves its targets without, and a resolved source that collides with another trunk's gives way
+ * (configured beats resolved, then the trunk with the lower id keeps it).
+ */
+#include "sbc/policy/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct build {
+	const struct policy_input *in;
+	struct policy *p;
+	struct policy_errors *errs;
+	bool no_memory;
+	struct source *sources; /* own, grows */
+	unsigned n_sources, cap_sources;
+};
+
+/* ---------------------------------------------------------------- errors */
+
+static void bad(struct build *b, const char *kind, struct str name, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void bad(struct build *b, const char *kind, struct str name, const char *hint, const char *fmt, ...)
+{
+	struct policy_error *e;
+	struct buf w;
+	va_list ap;
+
+	if (b->errs->n++ >= POLICY_ERRORS_MAX)
+		return;
+	e = &b->errs->e[b->errs->n - 1];
+	buf_init(&w, e->object, sizeof(e->object) - 1);
+	buf_fmt(&w, "%s %.*s", kind, STR(str_head(name, 32)));
+	e->object[w.n] = '\0';
+	buf_init(&w, e->text, sizeof(e->text) - 1);
+	va_start(ap, fmt);
+	buf_vfmt(&w, fmt, ap);
+	va_end(ap);
+	e->text[w.n] = '\0';
+	buf_init(&w, e->hint, sizeof(e->hint) - 1);
+	buf_str(&w, str_z(hint ? hint : ""));
+	e->hint[w.n] = '\0';
+}
+
+static struct str keep(struct build *b, struct str s)
+{
+	struct str c = s.n ? str_dup(b->p->arena, s) : STR_NONE;
+
+	if (s.n && !c.p)
+		b->no_memory = true;
+	return c;
+}
+
+static void *array(struct build *b, size_t n, size_t size)
+{
+	void *a = pol_array(b->p, n, size);
+
+	if (!a)
+		b->no_memory = true;
+	return a;
+}
+
+/* ---------------------------------------------------------------- realms */
+
+static void build_realms(struct build *b)
+{
+	struct policy *p = b->p;
+
+	p->realms = array(b, b->in->n_realms, sizeof(*p->realms));
+	if (!p->realms)
+		return;
+	p->n_realms = b->in->n_realms;
+	for (unsigned i = 0; i < p->n_realms; i++) {
+		const struct pol_realm *in = &b->in->realms[i];
+		struct str *domains = array(b, in->n_domains, sizeof(*domains));
+
+		p->realms[i] = (struct pol_realm){
+		    .name = keep(b, in->name), .strangers = in->strangers, .domains = domains};
+		for (unsigned k = 0; domains && k < in->n_domains; k++)
+			domains[k] = keep(b, in->domains[k]);
+		p->realms[i].n_domains = domains ? in->n_domains : 0;
+	}
+}
+
+static void find_realm(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
+{
+	const struct pol_realm *near = NULL;
+	unsigned best = 3;
+	char hint[160];
+	struct buf w;
+
+	for (unsigned i = 0; i < b->in->n_realms; i++) {
+		unsigned d;
+
+		if (str_eq(b->in->realms[i].name, row->realm)) {
+			t->realm = (uint8_t)i;
+			return;
+		}
+		d = str_distance(b->in->realms[i].name, row->realm, 2);
+		if (d < best && d < row->realm.n) {
+			best = d;
+			near = &b->in->realms[i];
+		}
+	}
+	buf_init(&w, hint, sizeof(hint) - 1);
+	if (near) {
+		buf_fmt(&w, "did you mean '%.*s'?", STR(near->name));
+	} else {
+		buf_lit(&w, "realms of postern.conf:");
+		for (unsigned i = 0; i < b->in->n_realms && w.n < 100; i++)
+			buf_fmt(&w, " %.*s", STR(str_head(b->in->realms[i].name, 31)));
+	}
+	hint[w.n] = '\0';
+	bad(b, "trunk", row->name, hint, "realm '%.*s' does not exist", STR(str_head(row->realm, 31)));
+}
+
+/* ---------------------------------------------------------------- settings */
+
+static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *k, const struct key_value *v)
+{
+	char *field = (char *)t + k->offset;
+	bool on = v->n != 0;
+	uint32_t u32 = (uint32_t)v->n;
+	uint16_t u16 = (uint16_t)v->n, *codes;
+	struct str s;
+
+	switch (k->type) {
+	case TKEY_BOOL:
+		memcpy(field, &on, sizeof(on));
+		break;
+	case TKEY_ENUM: /* an enum of C or a uint32_t: four bytes either way */
+		_Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "enums are ints");
+		/* fall through */
+	case TKEY_U32:
+	case TKEY_MS32:
+	case TKEY_S32:
+		memcpy(field, &u32, sizeof(u32));
+		break;
+	case TKEY_U16:
+	case TKEY_MS16:
+		memcpy(field, &u16, sizeof(u16));
+		break;
+	case TKEY_HOST:
+	case TKEY_DIGITS:
+	case TKEY_CODECS:
+		s = keep(b, v->s);
+		memcpy(field, &s, sizeof(s));
+		break;
+	case TKEY_CODES:
+		codes = arena_zalloc(b->p->arena, (v->n_codes + 1) * sizeof(*codes));
+		if (!codes) {
+			b->no_memory = true;
+			break;
+		}
+		memcpy(codes, v->codes, v->n_codes * sizeof(*codes));
+		memcpy(field, &codes, sizeof(codes));
+		break;
+	case TKEY_ROLE:
+	case TKEY_REALM:
+	case TKEY_TARGETS:
+	case TKEY_ADDRESSES:
+	case TKEY_HEADERS_PASS:
+	case TKEY_HEADERS_DROP:
+		break; /* have no field of their own */
+	}
+}
+
+static void build_settings(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
+{
+	struct key_value v;
+	struct db_err err;
+
+	for (unsigned i = 0; i < trunk_keys_n; i++) {
+		const struct trunk_key *k = &trunk_keys[i];
+
+		if (k->def && k->offset && trunk_key_read(k, str_z(k->def), &v, NULL))
+			store(b, t, k, &v);
+	}
+	for (unsigned i = 0; i < row->n_settings; i++) {
+		const struct db_setting *s = &row->settings[i];
+		const char *near;
+		const struct trunk_key *k = trunk_key_find(s->key, &near);
+		char hint[160];
+		struct buf w;
+
+		if (!k || !k->offset) {
+			buf_init(&w, hint, sizeof(hint) - 1);
+			if (near)
+				buf_fmt(&w, "did you mean '%s'?", near);
+			hint[w.n] = '\0';
+			bad(b, "trunk", row->name, hint, "there is no setting '%.*s'", STR(str_head(s->key, 40)));
+		} else if (!trunk_key_read(k, s->value, &v, &err)) {
+			bad(b, "trunk", row->name, err.hint, "%s", err.text);
+		} else {
+			store(b, t, k, &v);
+		}
+	}
+	if (t->num.format == POL_NUM_NATIONAL && !t->num.country.n)
+		bad(b, "trunk", row->name, "postern trunk set NAME country=49",
+		    "number-format=national needs the country code");
+	if (t->sip.udp_only && t->transport == NET_TCP)
+		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts transport=tcp");
+}
+
+static void build_headers(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
+{
+	struct pol_hdr_rule *rules = array(b, row->n_headers, sizeof(*rules));
+	struct db_err err;
+
+	if (!rules)
+		return;
+	for (unsigned i = 0; i < row->n_headers; i++) {
+		if (!trunk_header_check(row->headers[i].name, &err))
+			bad(b, "trunk", row->name, err.hint, "%s", err.text);
+		rules[i].name = keep(b, row->headers[i].name);
+		rules[i].action = row->headers[i].pass ? POL_HDR_PASS : POL_HDR_DROP;
+	}
+	t->hdr_rules = rules;
+	t->n_hdr_rules = row->n_headers;
+}
+
+/* ---------------------------------------------------------------- targets */
+
+static const struct policy_resolved *resolved(const struct build *b, struct str name)
+{
+	for (unsigned i = 0; i < b->in->n_resolved; i++)
+		if (str_ieq(pol_host_trim(b->in->resolved[i].name), pol_host_trim(name)))
+			return &b->in->resolved[i];
+	return NULL;
+}
+
+/* A target with what it is sorted by. */
+struct ordered {
+	struct pol_target target;
+	uint16_t second; /* priority of SRV behind the configured one */
+	unsigned at;     /* as given */
+};
+
+static int by_order(const void *a, const void *b)
+{
+	const struct ordered *x = a, *y = b;
+
+	if (x->target.priority != y->target.priority)
+		return x->target.priority < y->target.priority ? -1 : 1;
+	if (x->second != y->second)
+		return x->second < y->second ? -1 : 1;
+	return x->at < y->at ? -1 : 1;
+}
+
+/* One row gives one target, or as many as its name has addresses. */
+static unsigned expand(struct build *b, const struct db_trunk *row, const struct pol_trunk *t, unsigned at,
+    struct ordered *out, unsigned room)
+{
+	const struct db_target *in = &row->targets[at];
+	const struct policy_resolved *r;
+	struct ordered o = {.at = at};
+	unsigned n = 0;
+
+	o.target.host = keep(b, in->host);
+	o.target.proto = (uint8_t)t->transport;
+	if (str_ieq(in->transport, S("tcp")))
+		o.target.proto = NET_TCP;
+	else if (str_ieq(in->transport, S("udp")))
+		o.target.proto = NET_UDP;
+	else if (in->transport.n)
+		bad(b, "trunk", row->name, "udp or tcp", "target %.*s: transport '%.*s' is not valid",
+		    STR(str_head(in->host, 80)), STR(str_head(in->transport, 20)));
+	o.target.port = in->port ? in->port : 5060;
+	o.target.priority = in->priority;
+	o.target.weight = in->weight;
+	if (t->sip.udp_only && o.target.proto != NET_UDP)
+		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts target %.*s over TCP",
+		    STR(str_head(in->host, 80)));
+	if (addr_parse_ip(in->host, o.target.port, &o.target.addr) == 0) {
+		*out = o;
+		return 1;
+	}
+	if (!trunk_host_is_name(in->host))
+		bad(b, "trunk", row->name, "an IP address or a DNS name", "target '%.*s' is not valid",
+		    STR(str_head(in->host, 80)));
+	r = resolved(b, in->host);
+	if (!r || !r->n_addrs) {
+		*out = o; /* stays without an address until the resolver knows */
+		return 1;
+	}
+	for (; n < r->n_addrs && n < room; n++) {
+		out[n] = o;
+		out[n].target.addr = r->addrs[n].addr;
+		if (addr_port(&r->addrs[n].addr) && !in->port)
+			out[n].target.port = addr_port(&r->addrs[n].addr);
+		addr_set_port(&out[n].target.addr, out[n].target.port);
+		out[n].second = r->addrs[n].priority;
+		if (r->addrs[n].weight)
+			out[n].target.weight = r->addrs[n].weight;
+	}
+	return n;
+}
+
+static void build_targets(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
+{
+	struct ordered o[TARGETS_MAX];
+	struct pol_target *targets;
+	uint16_t rank = 0;
+	unsigned n = 0;
+	bool ranked = false;
+
+	if (!row->n_targets)
+		bad(b, "trunk", row->name, "postern trunk set NAME target=192.0.2.10:5060", "it has no target");
+	if (row->n_targets > POL_HOPS_MAX)
+		bad(b, "trunk", row->name, NULL, "it has %u targets, %d are possible", row->n_targets, POL_HOPS_MAX);
+	for (unsigned i = 0; i < row->n_targets && i < POL_HOPS_MAX; i++)
+		if (n < TARGETS_MAX)
+			n += expand(b, row, t, i, &o[n], TARGETS_MAX - n);
+	qsort(o, n, sizeof(*o), by_order);
+	for (unsigned i = 0; i < n; i++)
+		ranked |= o[i].second != 0;
+	targets = array(b, n, sizeof(*targets));
+	if (!targets)
+		return;
+	for (unsigned i = 0; i < n; i++) {
+		targets[i] = o[i].target;
+		if (!ranked)
+			continue;
+		/* SRV priorities count only behind ours: number the pairs through */
+		if (i && (o[i].target.priority != o[i - 1].target.priority || o[i].second != o[i - 1].second))
+			rank++;
+		targets[i].priority = (uint16_t)(rank + 1);
+	}
+	t->targets = targets;
+	t->n_targets = n;
+}
+
+/* ---------------------------------------------------------------- sources */
+
+static void add_source(struct build *b, const struct pol_trunk *t, const struct addr_net *net, bool from_name)
+{
+	struct source *s;
+
+	if (b->n_sources == b->cap_sources) {
+		unsigned cap = b->cap_sources ? b->cap_sources * 2 : 64;
+
+		s = realloc(b->sources, cap * sizeof(*s));
+		if (!s) {
+			b->no_memory = true;
+			return;
+		}
+		b->sources = s;
+		b->cap_sources = cap;
+	}
+	s = &b->sources[b->n_sources++];
+	*s = (struct source){.net = *net, .trunk = t, .realm = t->realm, .port = t->source.port,
+	    .transport = t->source.transport, .resolved = from_name};
+	addr_set_port(&s->net.base, 0);
+}
+
+static void add_addr(struct build *b, const struct pol_trunk *t, const struct addr *a, bool from_name)
+{
+	struct addr_net net = {.base = *a, .bits = addr_is6(a) ? 128 : 32};
+
+	add_source(b, t, &net, from_name);
+}
+
+static void build_trunk_sources(struct build *b, const struct db_trunk *row, const struct pol_trunk *t)
+{
+	for (unsigned i = 0; i < t->n_targets; i++) {
+		struct addr a;
+
+		if (!addr_none(&t->targets[i].addr))
+			add_addr(b, t, &t->targets[i].addr, addr_parse_ip(t->targets[i].host, 0, &a) < 0);
+	}
+	for (unsigned i = 0; i < row->n_sources; i++) {
+		struct str text = row->sources[i].address;
+		const struct policy_resolved *r;
+		struct addr_net net;
+		struct db_err err;
+
+		if (!trunk_address_check(text, &err)) {
+			bad(b, "trunk", row->name, err.hint, "%s", err.text);
+		} else if (addr_net_parse(text, &net) == 0) {
+			add_source(b, t, &net, false);
+		} else if ((r = resolved(b, text))) {
+			for (unsigned k = 0; k < r->n_addrs; k++)
+				add_addr(b, t, &r->addrs[k].addr, true);
+		}
+	}
+}
+
+static unsigned bits_left(const struct source *s)
+{
+	return (addr_is6(&s->net.base) ? 128u : 32u) - s->net.bits;
+}
+
+static bool is_exact(const struct source *s)
+{
+	return bits_left(s) == 0;
+}
+
+/* Equal in realm, address, restriction: the same place in the order of preference. Then who keeps it first. */
+static int by_place(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+	struct str ax = addr_ip_bytes(&x->net.base), ay = addr_ip_bytes(&y->net.base);
+	int c;
+
+	if (x->realm != y->realm)
+		return x->realm < y->realm ? -1 : 1;
+	if (is_exact(x) != is_exact(y))
+		return is_exact(x) ? -1 : 1;
+	if (bits_left(x) != bits_left(y))
+		return bits_left(x) < bits_left(y) ? -1 : 1;
+	if (pol_source_rank(x) != pol_source_rank(y))
+		return pol_source_rank(x) > pol_source_rank(y) ? -1 : 1;
+	if ((c = str_cmp(ax, ay)))
+		return c;
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	if (x->transport != y->transport)
+		return x->transport < y->transport ? -1 : 1;
+	return 0;
+}
+
+static int by_place_and_right(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+	int c = by_place(a, b);
+
+	if (c)
+		return c;
+	if (x->resolved != y->resolved)
+		return x->resolved ? 1 : -1;
+	return x->trunk->id < y->trunk->id ? -1 : x->trunk->id > y->trunk->id;
+}
+
+static void collide(struct build *b, const struct source *x, const struct source *y)
+{
+	char text[80];
+	struct buf w;
+
+	buf_init(&w, text, sizeof(text) - 1);
+	addr_put_ip(&w, &x->net.base);
+	if (!is_exact(x))
+		buf_fmt(&w, "/%u", x->net.bits);
+	text[w.n] = '\0';
+	bad(b, "trunk", y->trunk->name,
+	    "give one of them source-port or source-transport, or put them into different realms", "requests from %s in realm %.*s would belong to trunk %.*s as well", text,
+	    STR(b->p->realms[x->realm].name), STR(x->trunk->name));
+}
+
+static void build_sources(struct build *b)
+{
+	struct policy *p = b->p;
+	unsigned n = 0, exact = 0;
+
+	if (b->n_sources)
+		qsort(b->sources, b->n_sources, sizeof(*b->sources), by_place_and_right);
+	for (unsigned i = 0; i < b->n_sources; i++) {
+		struct source *s = &b->sources[i];
+
+		if (n && by_place(&b->sources[n - 1], s) == 0) {
+			if (b->sources[n - 1].trunk != s->trunk && !s->resolved)
+				collide(b, &b->sources[n - 1], s);
+			continue;
+		}
+		b->sources[n++] = *s;
+		exact += is_exact(s);
+	}
+	p->sources = array(b, n, sizeof(*p->sources));
+	p->nets = array(b, n - exact, sizeof(*p->nets));
+	if (!p->sources || !p->nets || htab_init(&p->exact, exact ? exact : 1) < 0) {
+		b->no_memory = true;
+		return;
+	}
+	p->n_sources = n;
+	for (unsigned i = 0; i < n; i++) {
+		struct source *s = &p->sources[i];
+
+		*s = b->sources[i];
+		if (is_exact(s))
+			htab_add(&p->exact, &s->node, pol_source_hash(p, s->realm, &s->net.base));
+		else
+			p->nets[p->n_nets++] = s; /* in order already, within each realm */
+	}
+}
+
+/* ---------------------------------------------------------------- trunks */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct db_trunk *const *x = a, *const *y = b;
+	size_t n = (*x)->name.n < (*y)->name.n ? (*x)->name.n : (*y)->name.n;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char p = (unsigned char)chr_lower((*x)->name.p[i]), q = (unsigned char)chr_lower((*y)->name.p[i]);
+
+		if (p != q)
+			return p < q ? -1 : 1;
+	}
+	return (*x)->name.n < (*y)->name.n ? -1 : (*x)->name.n > (*y)->name.n;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct pol_trunk *const *x = a, *const *y = b;
+
+	return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+static uint64_t mix(uint64_t h, const void *p, size_t n)
+{
+	struct hash_key key = {h, n};
+
+	return hash_bytes(&key, p, n);
+}
+
+static uint64_t mix_str(uint64_t h, struct str s)
+{
+	return mix(h, s.p, s.n);
+}
+
+/* Of everything that makes the trunk what it is. */
+static uint64_t print_of(const struct db_trunk *row, const struct pol_trunk *t)
+{
+	uint64_t h = mix(1, &row->admin, sizeof(row->admin));
+
+	h = mix_str(mix_str(mix_str(h, row->name), row->role), row->realm);
+	for (unsigned i = 0; i < row->n_settings; i++)
+		h = mix_str(mix_str(h, row->settings[i].key), row->settings[i].value);
+	for (unsigned i = 0; i < row->n_sources; i++)
+		h = mix_str(h, row->sources[i].address);
+	for (unsigned i = 0; i < row->n_headers; i++)
+		h = mix(mix_str(h, row->headers[i].name), &row->headers[i].pass, 1);
+	for (unsigned i = 0; i < t->n_targets; i++) {
+		const struct pol_target *x = &t->targets[i];
+		uint16_t fields[] = {x->port, x->proto, x->priority, x->weight, t->realm};
+
+		h = mix(mix_str(h, x->host), fields, sizeof(fields));
+		if (!addr_none(&x->addr))
+			h = mix_str(h, addr_ip_bytes(&x->addr));
+	}
+	return h;
+}
+
+static void build_trunks(struct build *b)
+{
+	const struct db_rows *rows = b->in->rows;
+	const struct db_trunk **order = malloc((rows->n_trunks + 1) * sizeof(*order));
+	struct policy *p = b->p;
+
+	p->trunks = array(b, rows->n_trunks, sizeof(*p->trunks));
+	p->prints = array(b, rows->n_trunks, sizeof(*p->prints));
+	p->by_id = array(b, rows->n_trunks, sizeof(*p->by_id));
+	if (!order || !p->trunks || !p->prints || !p->by_id) {
+		free(order);
+		b->no_memory = true;
+		return;
+	}
+	p->n_trunks = rows->n_trunks;
+	for (unsigned i = 0; i < rows->n_trunks; i++)
+		order[i] = &rows->trunks[i];
+	qsort(order, rows->n_trunks, sizeof(*order), by_name);
+	for (unsigned i = 0; i < rows->n_trunks; i++) {
+		const struct db_trunk *row = order[i];
+		struct pol_trunk *t = &p->trunks[i];
+
+		p->by_id[i] = t;
+		t->id = row->id;
+		t->name = keep(b, row->name);
+		t->admin = row->admin == DB_DISABLED   ? POL_DISABLED
+			   : row->admin == DB_DRAINING ? POL_DRAINING
+						       : POL_ENABLED;
+		if (str_ieq(row->role, S("itsp")))
+			t->role = POL_ITSP;
+		else if (!str_ieq(row->role, S("pbx")))
+			bad(b, "trunk", row->name, "pbx or itsp", "role '%.*s' is not valid", STR(str_head(row->role, 20)));
+		find_realm(b, row, t);
+		build_settings(b, row, t);
+		build_headers(b, row, t);
+		build_targets(b, row, t);
+		if (b->p->n_realms)
+			build_trunk_sources(b, row, t);
+		p->prints[i] = print_of(row, t);
+	}
+	qsort(p->by_id, p->n_trunks, sizeof(*p->by_id), by_id);
+	free(order);
+}
+
+/* ---------------------------------------------------------------- numbers */
+
+static bool number_ok(const struct db_number *n)
+{
+	size_t len = strnlen(n->first, sizeof(n->first));
+	uint64_t first, last;
+
+	return len == strnlen(n->last, sizeof(n->last)) && pol_digits(str_n(n->first, len), &first) &&
+	       pol_digits(str_n(n->last, len), &last) && first <= last;
+}
+
+static void build_numbers(struct build *b)
+{
+	const struct db_rows *rows = b->in->rows;
+	unsigned before = b->errs->n;
+
+	for (unsigned i = 0; i < rows->n_numbers; i++) {
+		const struct db_number *n = &rows->numbers[i], *prev = i ? n - 1 : NULL;
+		struct str name = str_n(n->first, strnlen(n->first, sizeof(n->first)));
+
+		if (!number_ok(n)) {
+			bad(b, "number", name, "postern db check", "the range ..%.*s is not one of E.164 numbers",
+			    (int)sizeof(n->last), n->last);
+			continue;
+		}
+		if (!policy_trunk(b->p, n->trunk_id))
+			bad(b, "number", name, "postern db check", "it belongs to trunk %u, which does not exist", n->trunk_id);
+		if (prev && number_ok(prev)) {
+			size_t len = strlen(n->first), prev_len = strlen(prev->first);
+
+			if (prev_len > len || (prev_len == len && strcmp(prev->last, n->first) >= 0))
+				bad(b, "number", name, "postern db check", "it overlaps %s..%s, or is out of order", prev->first,
+				    prev->last);
+		}
+	}
+	if (b->errs->n == before && pol_numbers_build(b->p, rows) < 0)
+		b->no_memory = true;
+}
+
+/* ---------------------------------------------------------------- routes */
+
+static int by_via_priority(const void *a, const void *b)
+{
+	const struct via *x = a, *y = b;
+
+	return x->priority < y->priority ? -1 : x->priority > y->priority;
+}
+
+static void build_vias(struct build *b, const struct db_route *row, struct route *r)
+{
+	struct via *vias = array(b, row->n_via, sizeof(*vias));
+	unsigned n = 0;
+
+	if (row->n_via > POL_HOPS_MAX)
+		bad(b, "route", row->name, NULL, "it leads to %u trunks, %d are possible", row->n_via, POL_HOPS_MAX);
+	for (unsigned i = 0; vias && i < row->n_via && i < POL_HOPS_MAX; i++) {
+		const struct pol_trunk *t = policy_trunk(b->p, row->via[i].trunk_id);
+
+		if (!t)
+			bad(b, "route", row->name, "postern db check", "it leads to trunk %u, which does not exist",
+			    row->via[i].trunk_id);
+		for (unsigned k = 0; t && k < n; k++)
+			if (vias[k].trunk == t)
+				bad(b, "route", row->name, NULL, "it names trunk %.*s twice", STR(t->name));
+		if (t)
+			vias[n++] = (struct via){t, row->via[i].priority, row->via[i].weight};
+	}
+	/* insertion order among equals does not matter: weights shuffle them */
+	if (vias && n)
+		qsort(vias, n, sizeof(*vias), by_via_priority);
+	r->vias = vias;
+	r->n_vias = n;
+}
+
+static void build_routes(struct build *b)
+{
+	static const char pattern[] = "digits with '+' in front and '*' at the end: +49*, 0*, 112, *";
+	const struct db_rows *rows = b->in->rows;
+	struct policy *p = b->p;
+
+	p->routes = array(b, rows->n_routes, sizeof(*p->routes));
+	if (!p->routes)
+		return;
+	p->n_routes = rows->n_routes;
+	for (unsigned i = 0; i < rows->n_routes; i++) {
+		const struct db_route *row = &rows->routes[i];
+		struct route *r = &p->routes[i];
+
+		*r = (struct route){.name = keep(b, row->name), .from = keep(b, row->from), .to = keep(b, row->to),
+		    .deny = row->deny, .hours = row->hours};
+		if (policy_pattern_check(row->from) < 0)
+			bad(b, "route", row->name, pattern, "calling pattern '%.*s' is not valid", STR(str_head(row->from, 40)));
+		if (policy_pattern_check(row->to) < 0)
+			bad(b, "route", row->name, pattern, "called pattern '%.*s' is not valid", STR(str_head(row->to, 40)));
+		if (row->from_trunk && !(r->from_trunk = policy_trunk(p, row->from_trunk)))
+			bad(b, "route", row->name, "postern db check", "it is for trunk %u, which does not exist",
+			    row->from_trunk);
+		if (row->deny == (row->n_via > 0))
+			bad(b, "route", row->name, "postern route set NAME --via TRUNK, or --deny",
+			    "it must either deny or name at least one trunk");
+		if (row->hours.days > 127 || row->hours.from_min > 1439 || row->hours.to_min > 1440)
+			bad(b, "route", row->name, "mon-fri 08:00-18:00", "its hours are not valid");
+		build_vias(b, row, r);
+	}
+}
+
+/* ---------------------------------------------------------------- hosts */
+
+static void build_hosts(struct build *b)
+{
+	struct policy *p = b->p;
+	unsigned n = p->n_trunks;
+
+	for (unsigned i = 0; i < p->n_realms; i++)
+		n += p->realms[i].n_domains;
+	p->hosts = array(b, n, sizeof(*p->hosts));
+	if (!p->hosts)
+		return;
+	for (unsigned i = 0; i < p->n_realms; i++)
+		for (unsigned k = 0; k < p->realms[i].n_domains; k++)
+			p->hosts[p->n_hosts++] = (struct host){(uint8_t)i, pol_host_trim(p->realms[i].domains[k])};
+	for (unsigned i = 0; i < p->n_trunks; i++)
+		if (p->trunks[i].domain.n)
+			p->hosts[p->n_hosts++] = (struct host){p->trunks[i].realm, pol_host_trim(p->trunks[i].domain)};
+	if (p->n_hosts)
+		qsort(p->hosts, p->n_hosts, sizeof(*p->hosts), pol_host_cmp);
+}
+
+/* ---------------------------------------------------------------- all of it */
+
+int policy_compile(const struct policy_input *in, struct policy **ret, struct policy_errors *errs)
+{
+	struct build b = {.in = in, .errs = errs};
+	struct policy *p = calloc(1, sizeof(*p));
+
+	errs->n = 0;
+	if (!p)
+		return -ENOMEM;
+	b.p = p;
+	atomic_init(&p->refs, 1);
+	p->revision = in->rows->revision;
+	p->hash_key = in->hash_key;
+	arena_pool_init(&p->pool, 16384, 0);
+	p->arena = arena_new(&p->pool);
+	b.no_memory = !p->arena;
+	if (!b.no_memory)
+		build_realms(&b);
+	if (!b.no_memory)
+		build_trunks(&b);
+	if (!b.no_memory)
+		build_sources(&b);
+	if (!b.no_memory)
+		build_numbers(&b);
+	if (!b.no_memory)
+		build_routes(&b);
+	if (!b.no_memory)
+		build_hosts(&b);
+	free(b.sources);
+	if (b.no_memory || errs->n) {
+		policy_unref(p);
+		return b.no_memory ? -ENOMEM : -EINVAL;
+	}
+	*ret = p;
+	return 0;
+}
+
+void policy_names(const struct db_rows *rows, void (*fn)(void *ctx, struct str name, bool source), void *ctx)
+{
+	struct addr_net net;
+
+	for (unsigned i = 0; i < rows->n_trunks; i++) {
+		const struct db_trunk *t = &rows->trunks[i];
+
+		for (unsigned k = 0; k < t->n_targets; k++)
+			if (addr_net_parse(t->targets[k].host, &net) < 0 && trunk_host_is_name(t->targets[k].host))
+				fn(ctx, t->targets[k].host, false);
+		for (unsigned k = 0; k < t->n_sources; k++)
+			if (addr_net_parse(t->sources[k].address, &net) < 0 && trunk_host_is_name(t->sources[k].address))
+				fn(ctx, t->sources[k].address, true);
+	}
+}

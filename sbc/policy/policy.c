@@ -1,0 +1,168 @@
+/* policy.c - life of a snapshot and the plain look-ups.
+ *
+ * References are counted atomically: the snapshot is made on the store thread, used and dropped on the signalling
+ * thread. Nothing in it is written after policy_compile().
+ */
+#include "sbc/policy/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct block {
+	struct block *next;
+	size_t fill; /* keeps what follows on a cache line */
+	_Alignas(64) char data[];
+};
+
+void *pol_array(struct policy *p, size_t n, size_t size)
+{
+	struct block *b;
+	size_t bytes;
+
+	if (size && n > (SIZE_MAX - 4 * sizeof(*b)) / size)
+		return NULL;
+	bytes = (sizeof(*b) + n * size + 63) & ~(size_t)63;
+	b = aligned_alloc(64, bytes);
+	if (!b)
+		return NULL;
+	memset(b, 0, bytes);
+	b->next = p->blocks;
+	p->blocks = b;
+	return b->data;
+}
+
+struct policy *policy_ref(struct policy *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void policy_unref(struct policy *p)
+{
+	struct block *b, *next;
+	unsigned before;
+
+	if (!p)
+		return;
+	before = atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel);
+	assert(before > 0);
+	if (before > 1)
+		return;
+	for (b = p->blocks; b; b = next) {
+		next = b->next;
+		free(b);
+	}
+	htab_fini(&p->exact);
+	if (p->arena)
+		arena_free(p->arena);
+	arena_pool_fini(&p->pool);
+	free(p);
+}
+
+uint64_t policy_revision(const struct policy *p)
+{
+	return p->revision;
+}
+
+const struct pol_trunk *policy_trunk(const struct policy *p, uint32_t id)
+{
+	size_t lo = 0, hi = p->n_trunks;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (p->by_id[mid]->id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < p->n_trunks && p->by_id[lo]->id == id ? p->by_id[lo] : NULL;
+}
+
+static int icmp(struct str a, struct str b)
+{
+	size_t n = a.n < b.n ? a.n : b.n;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char x = (unsigned char)chr_lower(a.p[i]), y = (unsigned char)chr_lower(b.p[i]);
+
+		if (x != y)
+			return x < y ? -1 : 1;
+	}
+	return a.n < b.n ? -1 : a.n > b.n;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return icmp(((const struct pol_trunk *)a)->name, ((const struct pol_trunk *)b)->name);
+}
+
+const struct pol_trunk *policy_trunk_named(const struct policy *p, struct str name)
+{
+	struct pol_trunk key = {.name = name};
+
+	return p->n_trunks ? bsearch(&key, p->trunks, p->n_trunks, sizeof(key), by_name) : NULL;
+}
+
+unsigned policy_trunk_count(const struct policy *p)
+{
+	return p->n_trunks;
+}
+
+const struct pol_trunk *policy_trunk_at(const struct policy *p, unsigned i)
+{
+	return i < p->n_trunks ? &p->trunks[i] : NULL;
+}
+
+const struct pol_realm *policy_realm(const struct policy *p, unsigned realm)
+{
+	return realm < p->n_realms ? &p->realms[realm] : NULL;
+}
+
+unsigned policy_realm_count(const struct policy *p)
+{
+	return p->n_realms;
+}
+
+/* ---------------------------------------------------------------- hosts */
+
+struct str pol_host_trim(struct str host)
+{
+	return host.n && host.p[host.n - 1] == '.' ? str_head(host, host.n - 1) : host;
+}
+
+int pol_host_cmp(const void *a, const void *b)
+{
+	const struct host *x = a, *y = b;
+
+	if (x->realm != y->realm)
+		return x->realm < y->realm ? -1 : 1;
+	return icmp(x->name, y->name);
+}
+
+bool policy_host_is_ours(const struct policy *p, unsigned realm, struct str host)
+{
+	struct host key = {.realm = (uint8_t)realm, .name = pol_host_trim(host)};
+
+	if (realm >= p->n_realms || !p->n_hosts || key.name.n == 0)
+		return false;
+	return bsearch(&key, p->hosts, p->n_hosts, sizeof(key), pol_host_cmp) != NULL;
+}
+
+/* ---------------------------------------------------------------- differences */
+
+void policy_diff(const struct policy *from, const struct policy *to,
+    void (*fn)(void *ctx, enum policy_change what, const struct pol_trunk *trunk), void *ctx)
+{
+	for (unsigned i = 0; i < to->n_trunks; i++) {
+		const struct pol_trunk *t = &to->trunks[i], *before = from ? policy_trunk(from, t->id) : NULL;
+
+		if (!before)
+			fn(ctx, POLICY_ADDED, t);
+		else if (from->prints[before - from->trunks] != to->prints[i])
+			fn(ctx, POLICY_CHANGED, t);
+	}
+	for (unsigned i = 0; from && i < from->n_trunks; i++)
+		if (!policy_trunk(to, from->trunks[i].id))
+			fn(ctx, POLICY_REMOVED, &from->trunks[i]);
+}

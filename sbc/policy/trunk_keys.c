@@ -1,0 +1,728 @@
+/* trunk_keys.c - the settings of a trunk: what there is, what it may say, what it means.
+ *
+ * One line of `trunk_keys` is a setting. Its type knows how to read a text into a value and how to write it back in
+ * one canonical way; its offset says which field of struct pol_trunk gets it. Everything that says no says what it
+ * expected, and what may have been meant.
+ */
+#include "sbc/policy/internal.h"
+
+#include <stdlib.h>
+
+#define AT(field) (uint16_t)offsetof(struct pol_trunk, field)
+
+const struct trunk_key trunk_keys[] = {
+    {"role", TKEY_ROLE, 0, NULL, 0, 0, NULL, "pbx|itsp", "which side of the border it stands on", "itsp"},
+    {"realm", TKEY_REALM, 0, NULL, 0, 0, NULL, NULL, "realm of postern.conf it is reached through", "wan"},
+    {"target", TKEY_TARGETS, 0, NULL, 0, 0, NULL, NULL,
+	"where calls to it are sent: HOST[:PORT][/udp|/tcp][@PRIORITY[*WEIGHT]], lower priority first",
+	"192.0.2.10:5060,sip2.example.net/tcp@2"},
+    {"address", TKEY_ADDRESSES, 0, "", 0, 0, NULL, NULL,
+	"where its requests come from besides the targets: addresses, networks, DNS names",
+	"192.0.2.0/28,sip.example.net"},
+    {"transport", TKEY_ENUM, AT(transport), "udp", 0, 0, NULL, "udp|tcp", "of targets that name none", "tcp"},
+    {"domain", TKEY_HOST, AT(domain), "", 0, 0, NULL, NULL,
+	"host part of From, To and request URI towards it; empty: the target's host and our address", "sip.example.net"},
+    {"source-port", TKEY_U16, AT(source.port), "any", 0, 65535, "any", NULL,
+	"its requests come only from this port (tells two trunks on one address apart)", "5070"},
+    {"source-transport", TKEY_ENUM, AT(source.transport), "any", 0, 0, NULL, "any|udp|tcp",
+	"its requests come only over this transport", "udp"},
+    {"max-calls", TKEY_U32, AT(max_calls), "unlimited", 0, 1000000, "unlimited", NULL,
+	"calls at a time, both directions", "30"},
+    {"max-cps", TKEY_U32, AT(max_cps), "unlimited", 0, 100000, "unlimited", NULL, "calls begun in a second", "10"},
+    {"t1", TKEY_MS16, AT(sip.t1_ms), "500ms", 100, 10000, NULL, NULL,
+	"SIP timer T1, the round trip that retransmission starts from", "500ms"},
+    {"t2", TKEY_MS16, AT(sip.t2_ms), "4s", 1000, 60000, NULL, NULL, "SIP timer T2, longest wait between retransmissions",
+	"4s"},
+    {"t4", TKEY_MS16, AT(sip.t4_ms), "5s", 1000, 60000, NULL, NULL, "SIP timer T4, life of a message in the network",
+	"5s"},
+    {"no-response", TKEY_MS32, AT(sip.no_response_ms), "off", 0, 60000, "off", NULL,
+	"INVITE without any answer for so long: next target; off: 64 times T1", "4s"},
+    {"ring-timeout", TKEY_S32, AT(sip.ring_timeout_s), "180s", 5, 3600, NULL, NULL, "how long it may ring", "60s"},
+    {"max-duration", TKEY_S32, AT(sip.max_duration_s), "off", 0, 604800, "off", NULL, "longest call", "4h"},
+    {"nat", TKEY_BOOL, AT(sip.nat), "no", 0, 0, NULL, NULL,
+	"answer to the port a request came from, even without rport", "yes"},
+    {"udp-only", TKEY_BOOL, AT(sip.udp_only), "no", 0, 0, NULL, NULL, "never move a large request to TCP", "yes"},
+    {"mtu", TKEY_U16, AT(sip.mtu_limit), "1300", 576, 65000, NULL, NULL, "requests larger than this (bytes) go over TCP",
+	"1400"},
+    {"trusted", TKEY_BOOL, AT(sip.trusted), "no", 0, 0, NULL, NULL,
+	"identity headers are believed from it and sent to it, and it is told our reason codes", "yes"},
+    {"user-agent", TKEY_BOOL, AT(sip.user_agent), "yes", 0, 0, NULL, NULL, "send User-Agent and Server", "no"},
+    {"reset-max-forwards", TKEY_BOOL, AT(sip.reset_max_forwards), "no", 0, 0, NULL, NULL,
+	"start Max-Forwards at 70 instead of counting down", "yes"},
+    {"contact-user", TKEY_BOOL, AT(sip.contact_user), "no", 0, 0, NULL, NULL, "our Contact carries the number", "yes"},
+    {"redirect", TKEY_ENUM, AT(sip.redirect), "follow", 0, 0, NULL, "follow|relay",
+	"what a 3xx of this trunk does: follow it to another trunk, or relay it to the caller", "relay"},
+    {"failover-codes", TKEY_CODES, AT(sip.failover_codes), "500,502,504", 0, 0, NULL, NULL,
+	"answers that lead to the next target, besides no answer, no connection and 503", "480,500,502,504"},
+    {"number-format", TKEY_ENUM, AT(num.format), "e164", 0, 0, NULL, "e164|digits|national|pass",
+	"of numbers towards it: +4930…, 4930…, 030…, or as they come", "digits"},
+    {"country", TKEY_DIGITS, AT(num.country), "", 0, 3, NULL, NULL, "country code of its national numbers", "49"},
+    {"national-prefix", TKEY_DIGITS, AT(num.national_prefix), "0", 0, 4, "none", NULL,
+	"what stands before a national number", "0"},
+    {"international-prefix", TKEY_DIGITS, AT(num.international_prefix), "00", 0, 6, "none", NULL,
+	"what stands before an international number", "011"},
+    {"codecs", TKEY_CODECS, AT(media.codecs), "", 0, 0, NULL, NULL,
+	"codecs allowed, in order of preference; empty: all, as offered", "PCMA,PCMU,telephone-event"},
+    {"latch", TKEY_ENUM, AT(media.latch), "auto", 0, 0, NULL, "off|auto|on",
+	"send media where it comes from: never, when its SDP address is private or not where it signals from, always", "on"},
+    {"media-timeout", TKEY_S32, AT(media.timeout_s), "60s", 5, 86400, "off", NULL,
+	"a call without any media for so long is ended", "off"},
+    {"header.pass", TKEY_HEADERS_PASS, 0, "", 0, 0, NULL, NULL,
+	"header fields taken from and passed to it as if it were trusted", "X-Account,Diversion"},
+    {"header.drop", TKEY_HEADERS_DROP, 0, "", 0, 0, NULL, NULL, "header fields neither taken from nor passed to it",
+	"Subject"},
+};
+const unsigned trunk_keys_n = ARRAY_LEN(trunk_keys);
+
+static const char *const codec_names[] = {"PCMA", "PCMU", "G722", "G729", "G723", "G728", "GSM", "opus", "iLBC", "AMR",
+    "AMR-WB", "EVS", "speex", "L16", "G726-16", "G726-24", "G726-32", "G726-40", "G7221", "SILK",
+    "telephone-event", "CN", "H264", "H265", "VP8", "VP9", "AV1", "H263-1998"};
+
+/* ---------------------------------------------------------------- finding */
+
+static bool key_name_eq(struct str a, const char *b)
+{
+	size_t i;
+
+	for (i = 0; i < a.n && b[i]; i++) {
+		char c = a.p[i] == '_' ? '-' : chr_lower(a.p[i]);
+
+		if (c != b[i])
+			return false;
+	}
+	return i == a.n && b[i] == '\0';
+}
+
+const struct trunk_key *trunk_key_find(struct str name, const char **ret_near)
+{
+	unsigned best = 4;
+
+	if (ret_near)
+		*ret_near = NULL;
+	for (unsigned i = 0; i < trunk_keys_n; i++)
+		if (key_name_eq(name, trunk_keys[i].name))
+			return &trunk_keys[i];
+	for (unsigned i = 0; ret_near && i < trunk_keys_n; i++) {
+		unsigned d = str_distance(name, str_z(trunk_keys[i].name), 3);
+
+		if (d < best && d < name.n) {
+			best = d;
+			*ret_near = trunk_keys[i].name;
+		}
+	}
+	/* the plural, or the beginning of one */
+	for (unsigned i = 0; ret_near && !*ret_near && name.n >= 3 && i < trunk_keys_n; i++)
+		if (str_iprefix(str_z(trunk_keys[i].name), name))
+			*ret_near = trunk_keys[i].name;
+	return NULL;
+}
+
+bool trunk_key_is_list(const struct trunk_key *k)
+{
+	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
+	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS;
+}
+
+bool trunk_list_next(struct str *rest, struct str *ret)
+{
+	size_t i = 0, n;
+
+	while (i < rest->n && (rest->p[i] == ',' || rest->p[i] == ' ' || rest->p[i] == '\t'))
+		i++;
+	for (n = i; n < rest->n && rest->p[n] != ',' && rest->p[n] != ' ' && rest->p[n] != '\t';)
+		n++;
+	*ret = str_n(rest->p + i, n - i);
+	*rest = str_from(*rest, n);
+	return ret->n > 0;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+/* "did you mean 'x'?" among words separated by '|', or among an array; "" when nothing is near. */
+static void near_words(struct str given, const char *words, char hint[160])
+{
+	struct str rest = str_z(words), word;
+	unsigned best = 3;
+	struct buf b;
+
+	buf_init(&b, hint, 159);
+	while (rest.n) {
+		unsigned d;
+
+		rest = str_cut(rest, '|', &word);
+		d = str_distance(given, word, 2);
+		if (d < best && d < word.n) {
+			best = d;
+			b.n = 0;
+			buf_fmt(&b, "did you mean '%.*s'?", STR(word));
+		}
+	}
+	hint[b.n] = '\0';
+}
+
+static bool refuse(const struct trunk_key *k, struct str given, const char *hint, struct db_err *err, const char *expected)
+{
+	char text[96];
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text) - 1);
+	buf_escaped(&b, given, 20);
+	text[b.n] = '\0';
+	db_fail(err, REASON_BAD_VALUE, hint ? hint : "", "%s: '%s' is not valid, expected %s", k->name, text, expected);
+	return false;
+}
+
+static bool read_word(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = str_z(k->words), word;
+	char hint[160], expected[128];
+	struct buf b;
+
+	for (uint64_t i = 0; rest.n; i++) {
+		rest = str_cut(rest, '|', &word);
+		if (str_ieq(word, value)) {
+			ret->n = i;
+			ret->s = word;
+			return true;
+		}
+	}
+	near_words(value, k->words, hint);
+	buf_init(&b, expected, sizeof(expected) - 1);
+	for (const char *p = k->words; *p; p++)
+		if (*p == '|')
+			buf_lit(&b, ", ");
+		else
+			buf_chr(&b, *p);
+	expected[b.n] = '\0';
+	return refuse(k, value, hint, err, expected);
+}
+
+static bool read_bool(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	static const struct {
+		const char *word;
+		bool on;
+	} words[] = {{"yes", true}, {"no", false}, {"on", true}, {"off", false}, {"true", true}, {"false", false}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
+		if (str_ieq(value, str_z(words[i].word))) {
+			ret->n = words[i].on;
+			return true;
+		}
+	}
+	return refuse(k, value, "", err, "yes or no");
+}
+
+static bool is_zero_word(const struct trunk_key *k, struct str value)
+{
+	return k->zero && (str_ieq(value, str_z(k->zero)) || str_ieq(value, S("off")) || str_ieq(value, S("none")) ||
+			      str_eq(value, S("0")));
+}
+
+static bool read_number(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	char expected[96];
+	struct buf b;
+
+	if (is_zero_word(k, value)) {
+		ret->n = 0;
+		return true;
+	}
+	if (str_u64(value, k->max, &ret->n) == 0 && ret->n >= k->min)
+		return true;
+	buf_init(&b, expected, sizeof(expected) - 1);
+	buf_fmt(&b, "a number from %llu to %llu", (unsigned long long)(k->zero && !k->min ? 1 : k->min),
+	    (unsigned long long)k->max);
+	if (k->zero)
+		buf_fmt(&b, ", or '%s'", k->zero);
+	expected[b.n] = '\0';
+	return refuse(k, value, "", err, expected);
+}
+
+static void put_duration(struct buf *b, uint64_t ms)
+{
+	if (ms % 1000)
+		buf_fmt(b, "%llums", (unsigned long long)ms);
+	else if (ms <= 600000 || ms % 60000)
+		buf_fmt(b, "%llus", (unsigned long long)ms / 1000);
+	else if (ms < 7200000 || ms % 3600000)
+		buf_fmt(b, "%llum", (unsigned long long)ms / 60000);
+	else
+		buf_fmt(b, "%lluh", (unsigned long long)ms / 3600000);
+}
+
+/* "4s", "500ms", "2m", "4h" in milliseconds; false: not one */
+static bool duration(struct str value, uint64_t *ret_ms)
+{
+	static const struct {
+		struct str unit;
+		uint32_t ms;
+	} units[] = {{{"ms", 2}, 1}, {{"s", 1}, 1000}, {{"m", 1}, 60000}, {{"h", 1}, 3600000}};
+	uint32_t n;
+
+	for (unsigned i = 0; i < ARRAY_LEN(units); i++) {
+		struct str unit = units[i].unit;
+
+		if (value.n <= unit.n || !str_ieq(str_from(value, value.n - unit.n), unit))
+			continue;
+		if (str_u32(str_head(value, value.n - unit.n), 100000000, &n) < 0)
+			continue;
+		*ret_ms = (uint64_t)n * units[i].ms;
+		return true;
+	}
+	return false;
+}
+
+static bool read_duration(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	uint64_t unit = k->type == TKEY_S32 ? 1000 : 1, ms, low = k->min ? k->min : 1;
+	char expected[128];
+	struct buf b;
+
+	if (is_zero_word(k, value)) {
+		ret->n = 0;
+		return true;
+	}
+	if (duration(value, &ms) && ms % unit == 0 && ms / unit >= low && ms / unit <= k->max) {
+		ret->n = ms / unit;
+		return true;
+	}
+	buf_init(&b, expected, sizeof(expected) - 1);
+	buf_lit(&b, "a time from ");
+	put_duration(&b, low * unit);
+	buf_lit(&b, " to ");
+	put_duration(&b, k->max * unit);
+	buf_lit(&b, " such as ");
+	buf_str(&b, str_z(unit == 1 ? "500ms or 4s" : "90s, 2m or 1h"));
+	if (k->zero)
+		buf_fmt(&b, ", or '%s'", k->zero);
+	expected[b.n] = '\0';
+	return refuse(k, value, "", err, expected);
+}
+
+bool trunk_host_is_name(struct str host)
+{
+	bool letter = false;
+	size_t label = 0;
+
+	if (host.n && host.p[host.n - 1] == '.')
+		host.n--;
+	if (host.n == 0 || host.n > 253)
+		return false;
+	for (size_t i = 0; i < host.n; i++) {
+		char c = chr_lower(host.p[i]);
+
+		if (c == '.') {
+			if (label == 0 || host.p[i - 1] == '-')
+				return false;
+			label = 0;
+			letter = false;
+			continue;
+		}
+		if (!((c >= 'a' && c <= 'z') || chr_digit(c) || c == '_' || (c == '-' && label)) || ++label > 63)
+			return false;
+		letter |= !chr_digit(c);
+	}
+	/* the last label of a name is never only digits: "192.0.2.300" is a mistyped address */
+	return label && letter && host.p[host.n - 1] != '-';
+}
+
+static bool read_host(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct addr a;
+
+	ret->s = value;
+	if (value.n == 0 || trunk_host_is_name(value) || addr_parse_ip(value, 0, &a) == 0)
+		return true;
+	return refuse(k, value, "", err, "a domain name or an IP address");
+}
+
+static bool read_digits(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	char expected[96];
+	struct buf b;
+	bool bad = value.n > k->max;
+
+	ret->s = value;
+	if (k->zero && str_ieq(value, str_z(k->zero))) {
+		ret->s = STR_NONE;
+		return true;
+	}
+	for (size_t i = 0; i < value.n; i++)
+		bad |= !chr_digit(value.p[i]);
+	if (!bad)
+		return true;
+	buf_init(&b, expected, sizeof(expected) - 1);
+	buf_fmt(&b, "up to %llu digits without '+'", (unsigned long long)k->max);
+	if (k->zero)
+		buf_fmt(&b, ", or '%s'", k->zero);
+	expected[b.n] = '\0';
+	return refuse(k, value, "", err, expected);
+}
+
+static bool read_codes(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = value, one;
+	uint32_t code;
+
+	ret->n_codes = 0;
+	if (str_ieq(value, S("none")))
+		return true;
+	while (trunk_list_next(&rest, &one)) {
+		if (str_u32(one, 699, &code) < 0 || code < 400)
+			return refuse(k, one, "", err, "SIP statuses from 400 to 599, such as 480,500,502, or 'none'");
+		if (code >= 600 || code == 486)
+			return refuse(k, one, "", err,
+			    "statuses that leave hope elsewhere: 486 and 6xx speak for the called person and end the search");
+		if (code == 401 || code == 407)
+			return refuse(k, one, "", err, "statuses other than 401 and 407, which ask for credentials");
+		if (ret->n_codes == ARRAY_LEN(ret->codes))
+			return refuse(k, one, "", err, "at most 32 statuses");
+		for (unsigned i = 0; i < ret->n_codes; i++)
+			if (ret->codes[i] == code)
+				return refuse(k, one, "", err, "each status once");
+		ret->codes[ret->n_codes++] = (uint16_t)code;
+	}
+	return true;
+}
+
+static const char *codec_known(struct str name)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(codec_names); i++)
+		if (str_ieq(name, str_z(codec_names[i])))
+			return codec_names[i];
+	return NULL;
+}
+
+static bool read_codecs(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = value, one, other;
+
+	ret->s = value;
+	while (trunk_list_next(&rest, &one)) {
+		const char *name = codec_known(one);
+		struct str before = str_n(value.p, (size_t)(one.p - value.p));
+		char hint[160] = "";
+
+		for (unsigned i = 0; !name && !hint[0] && i < ARRAY_LEN(codec_names); i++)
+			near_words(one, codec_names[i], hint);
+		if (!name)
+			return refuse(k, one, hint, err, "codec names as in SDP, such as PCMA,PCMU,G722,telephone-event");
+		while (trunk_list_next(&before, &other))
+			if (str_ieq(other, one))
+				return refuse(k, one, "", err, "each codec once");
+	}
+	return true;
+}
+
+bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	*ret = (struct key_value){.s = value};
+	switch (k->type) {
+	case TKEY_ROLE:
+	case TKEY_ENUM:
+		return read_word(k, value, ret, err);
+	case TKEY_REALM:
+		return value.n > 0 && value.n <= 31 ? true : refuse(k, value, "", err, "the name of a realm of postern.conf");
+	case TKEY_BOOL:
+		return read_bool(k, value, ret, err);
+	case TKEY_U32:
+	case TKEY_U16:
+		return read_number(k, value, ret, err);
+	case TKEY_MS32:
+	case TKEY_MS16:
+	case TKEY_S32:
+		return read_duration(k, value, ret, err);
+	case TKEY_HOST:
+		return read_host(k, value, ret, err);
+	case TKEY_DIGITS:
+		return read_digits(k, value, ret, err);
+	case TKEY_CODES:
+		return read_codes(k, value, ret, err);
+	case TKEY_CODECS:
+		return read_codecs(k, value, ret, err);
+	case TKEY_TARGETS:
+	case TKEY_ADDRESSES:
+	case TKEY_HEADERS_PASS:
+	case TKEY_HEADERS_DROP:
+		break;
+	}
+	for (struct str rest = value, one; trunk_list_next(&rest, &one);) {
+		struct db_target t;
+		bool ok = k->type == TKEY_TARGETS     ? trunk_target_read(one, &t, err)
+			  : k->type == TKEY_ADDRESSES ? trunk_address_check(one, err)
+						      : trunk_header_check(one, err);
+
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *ret, struct db_err *err)
+{
+	struct key_value v;
+	struct db_target t;
+	struct str rest, one;
+	bool first = true;
+
+	value = str_trim(value);
+	if (!trunk_key_read(k, value, &v, err))
+		return false;
+	switch (k->type) {
+	case TKEY_BOOL:
+		buf_str(ret, str_z(v.n ? "yes" : "no"));
+		break;
+	case TKEY_U32:
+	case TKEY_U16:
+		if (v.n == 0 && k->zero)
+			buf_str(ret, str_z(k->zero));
+		else
+			buf_u64(ret, v.n);
+		break;
+	case TKEY_MS32:
+	case TKEY_MS16:
+	case TKEY_S32:
+		if (v.n == 0 && k->zero)
+			buf_str(ret, str_z(k->zero));
+		else
+			put_duration(ret, k->type == TKEY_S32 ? v.n * 1000 : v.n);
+		break;
+	case TKEY_DIGITS:
+		buf_str(ret, v.s.n || !k->zero ? v.s : str_z(k->zero));
+		break;
+	case TKEY_CODES:
+		for (unsigned i = 0; i < v.n_codes; i++) {
+			buf_str(ret, str_z(i ? "," : ""));
+			buf_u64(ret, v.codes[i]);
+		}
+		if (!v.n_codes)
+			buf_lit(ret, "none");
+		break;
+	case TKEY_CODECS:
+	case TKEY_TARGETS:
+	case TKEY_ADDRESSES:
+	case TKEY_HEADERS_PASS:
+	case TKEY_HEADERS_DROP:
+		for (rest = value; trunk_list_next(&rest, &one); first = false) {
+			buf_str(ret, str_z(first ? "" : ","));
+			if (k->type == TKEY_CODECS)
+				buf_str(ret, str_z(codec_known(one)));
+			else if (k->type == TKEY_TARGETS && trunk_target_read(one, &t, NULL))
+				trunk_target_put(ret, &t);
+			else
+				buf_str(ret, one);
+		}
+		break;
+	case TKEY_ROLE:
+	case TKEY_REALM:
+	case TKEY_ENUM:
+	case TKEY_HOST:
+		buf_str(ret, v.s);
+		break;
+	}
+	return true;
+}
+
+/* ---------------------------------------------------------------- elements of lists */
+
+bool trunk_target_read(struct str text, struct db_target *ret, struct db_err *err)
+{
+	static const char hint[] = "HOST[:PORT][/udp|/tcp][@PRIORITY[*WEIGHT]], such as 192.0.2.10:5060/tcp@1*50";
+	struct db_target t = {.priority = 1, .weight = 1};
+	struct str order, transport, rest, weight, priority;
+	uint32_t n;
+	struct addr a;
+	ptrdiff_t colon;
+	bool bad = false;
+
+	order = str_cut(text, '@', &rest);
+	bad |= rest.n < text.n && order.n == 0;
+	transport = str_cut(rest, '/', &t.host);
+	bad |= t.host.n < rest.n && transport.n == 0;
+	if (order.n) {
+		weight = str_cut(order, '*', &priority);
+		if (str_u32(priority, 65535, &n) < 0)
+			bad = true;
+		else
+			t.priority = (uint16_t)n;
+		if (priority.n < order.n) {
+			if (str_u32(weight, 65535, &n) < 0)
+				bad = true;
+			else
+				t.weight = (uint16_t)n;
+		}
+	}
+	if (transport.n) {
+		t.transport = str_ieq(transport, S("udp")) ? S("udp") : str_ieq(transport, S("tcp")) ? S("tcp") : STR_NONE;
+		bad |= t.transport.n == 0;
+	}
+	rest = t.host;
+	if (rest.n && rest.p[0] == '[') { /* [v6] or [v6]:port */
+		ptrdiff_t end = str_chr(rest, ']');
+
+		colon = end < 0 || (size_t)end + 1 == rest.n ? -1 : end + 1;
+		bad |= end < 0 || (colon >= 0 && rest.p[colon] != ':');
+		t.host = end < 0 ? STR_NONE : str_n(rest.p + 1, (size_t)end - 1);
+	} else {
+		colon = str_chr(rest, ':');
+		if (colon >= 0 && str_chr(str_from(rest, (size_t)colon + 1), ':') >= 0)
+			colon = -1; /* bare IPv6 */
+		else if (colon >= 0)
+			t.host = str_head(rest, (size_t)colon);
+	}
+	if (!bad && colon >= 0) {
+		if (str_u32(str_from(rest, (size_t)colon + 1), 65535, &n) < 0 || n == 0)
+			bad = true;
+		else
+			t.port = (uint16_t)n;
+	}
+	if (!bad && addr_parse_ip(t.host, 0, &a) == 0)
+		bad = addr_is_any(&a);
+	else
+		bad |= !trunk_host_is_name(t.host);
+	if (bad) {
+		db_fail(err, REASON_BAD_VALUE, hint, "target: '%.*s' is not valid", STR(str_head(text, 80)));
+		return false;
+	}
+	*ret = t;
+	return true;
+}
+
+void trunk_target_put(struct buf *b, const struct db_target *t)
+{
+	if (t->port && str_chr(t->host, ':') >= 0)
+		buf_fmt(b, "[%.*s]", STR(t->host));
+	else
+		buf_str(b, t->host);
+	if (t->port)
+		buf_fmt(b, ":%u", t->port);
+	if (t->transport.n)
+		buf_fmt(b, "/%.*s", STR(t->transport));
+	if (t->priority != 1 || t->weight != 1)
+		buf_fmt(b, "@%u", t->priority);
+	if (t->weight != 1)
+		buf_fmt(b, "*%u", t->weight);
+}
+
+bool trunk_address_check(struct str text, struct db_err *err)
+{
+	char hint[160] = "";
+	struct addr_net net;
+	struct str ip;
+	uint32_t bits;
+	struct buf b;
+
+	if (addr_net_parse(text, &net) == 0) {
+		if (net.bits > 0)
+			return true;
+		db_fail(err, REASON_BAD_VALUE, "name the networks the peer really sends from",
+		    "address: '%.*s' would let everybody in", STR(str_head(text, 80)));
+		return false;
+	}
+	if (trunk_host_is_name(text))
+		return true;
+	/* host bits set: say which network it is in */
+	bits = 0;
+	if (str_u32(str_cut(text, '/', &ip), 128, &bits) == 0 && addr_parse_ip(ip, 0, &net.base) == 0) {
+		unsigned char *p = addr_is6(&net.base) ? net.base.in6.sin6_addr.s6_addr
+						       : (unsigned char *)&net.base.in4.sin_addr;
+		uint32_t all = addr_is6(&net.base) ? 128 : 32;
+
+		for (uint32_t i = bits; i < all; i++)
+			p[i / 8] &= (unsigned char)~(0x80u >> (i % 8));
+		if (bits <= all) {
+			buf_init(&b, hint, sizeof(hint) - 1);
+			buf_lit(&b, "did you mean '");
+			addr_put_ip(&b, &net.base);
+			buf_fmt(&b, "/%u'?", bits);
+			hint[b.n] = '\0';
+		}
+	}
+	db_fail(err, REASON_BAD_VALUE, hint,
+	    "address: '%.*s' is not valid, expected an address, a network such as 192.0.2.0/28, or a DNS name",
+	    STR(str_head(text, 80)));
+	return false;
+}
+
+bool trunk_header_check(struct str name, struct db_err *err)
+{
+	bool bad = name.n == 0 || name.n > 64;
+
+	for (size_t i = 0; i < name.n && !bad; i++) {
+		char c = chr_lower(name.p[i]);
+
+		bad = !((c >= 'a' && c <= 'z') || chr_digit(c) || str_chr(S("-.!%*_+`'~"), c) >= 0);
+	}
+	if (bad) {
+		db_fail(err, REASON_BAD_VALUE, "write it as in the message, without ':'", "'%.*s' is no header name",
+		    STR(str_head(name, 64)));
+		return false;
+	}
+	if (pol_header_is_leg(name)) {
+		db_fail(err, REASON_BAD_VALUE, "each leg writes its own; no rule is needed",
+		    "header %.*s belongs to one leg and never passes", STR(name));
+		return false;
+	}
+	return true;
+}
+
+/* ---------------------------------------------------------------- showing */
+
+static void join(struct buf *b, bool *first)
+{
+	if (!*first)
+		buf_chr(b, ',');
+	*first = false;
+}
+
+void trunk_key_value(const struct db_trunk *t, const struct trunk_key *k, struct buf *ret, bool *ret_is_default)
+{
+	size_t before = ret->n;
+	bool first = true, set = true;
+
+	switch (k->type) {
+	case TKEY_ROLE:
+		buf_str(ret, t->role);
+		break;
+	case TKEY_REALM:
+		buf_str(ret, t->realm);
+		break;
+	case TKEY_TARGETS:
+		for (unsigned i = 0; i < t->n_targets; i++) {
+			join(ret, &first);
+			trunk_target_put(ret, &t->targets[i]);
+		}
+		break;
+	case TKEY_ADDRESSES:
+		for (unsigned i = 0; i < t->n_sources; i++) {
+			join(ret, &first);
+			buf_str(ret, t->sources[i].address);
+		}
+		break;
+	case TKEY_HEADERS_PASS:
+	case TKEY_HEADERS_DROP:
+		for (unsigned i = 0; i < t->n_headers; i++) {
+			if (t->headers[i].pass != (k->type == TKEY_HEADERS_PASS))
+				continue;
+			join(ret, &first);
+			buf_str(ret, t->headers[i].name);
+		}
+		break;
+	default:
+		set = false;
+		for (unsigned i = 0; i < t->n_settings && !set; i++) {
+			if (!str_eq(t->settings[i].key, str_z(k->name)))
+				continue;
+			buf_str(ret, t->settings[i].value);
+			set = true;
+		}
+		if (!set)
+			buf_str(ret, str_z(k->def));
+		if (ret_is_default)
+			*ret_is_default = !set;
+		return;
+	}
+	if (ret_is_default)
+		*ret_is_default = ret->n == before && k->def;
+}
