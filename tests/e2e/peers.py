@@ -17,7 +17,7 @@ class Sipp:
 
     def __init__(self, lab, name, caller='pbx0', callee='itsp0', via='lan', transport='u1', family=4,
                  callee_transport=None, callee_family=None, echo=False, called=None, calling=None, bodies=None,
-                 seconds=20, calls=1, rate=5, callee_port=None, caller_port=None):
+                 seconds=20, calls=1, rate=5, callee_port=None, caller_port=None, to=None):
         self.lab, self.name, self.calls, self.seconds = lab, name, calls, seconds
         self.dir = lab.fresh('%s-%s' % (name, transport))
         xml = scn.compile_file(os.path.join(HERE, 'scn', name + '.scn'), name, bodies)
@@ -45,7 +45,10 @@ class Sipp:
             wait('SIPp to listen', lambda: listening(host, 'tcp' if t[0] == 't' else 'udp', a, p)
                  or not self.uas.running(), 5)
         a = addr(caller, family)
-        to = hp(addr(via, family), LISTEN) if via else hp(self.callee_at[1], self.callee_at[2])
+        if to:
+            to = hp(*to)
+        else:
+            to = hp(addr(via, family), LISTEN) if via else hp(self.callee_at[1], self.callee_at[2])
         p = caller_port or port[caller[0]]
         argv = ['sipp', to, '-sf', 'uac.xml', '-i', a, '-p', str(p), '-mi', a, '-mp', '6000', '-t', transport,
                 '-r', str(rate), '-key', 'domain', '[%s]' % a if ':' in a else a] + common

@@ -3,6 +3,7 @@ import time
 
 import audio
 import peers
+from box import NUMBERS, rows, uri
 from lab import ITSP_PORT, PBX_PORT, check
 
 
@@ -15,11 +16,12 @@ def heard(phone, mine, theirs, seconds):
     check(own == 0, '%s heard itself for %.1f s' % (phone.host, own))
 
 
-def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, while_up=None):
+def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, while_up=None,
+               family_b=None):
     """A call with 440 Hz one way and 1000 Hz the other; both recordings are judged."""
     port = {'p': PBX_PORT, 'i': ITSP_PORT}
     a = peers.Baresip(lab, 'a', caller, port[caller[0]], 440, family, transport)
-    b = peers.Baresip(lab, 'b', callee, port[callee[0]], 1000, family, transport, answer=True)
+    b = peers.Baresip(lab, 'b', callee, port[callee[0]], 1000, family_b or family, transport, answer=True)
     a.command('dial', uri)
     a.event('CALL_ESTABLISHED')
     time.sleep(3.0)                 # three seconds of talk: what is judged afterwards
@@ -40,3 +42,32 @@ def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, 
 
 
 CASES = []
+
+
+def call(doc, caller, callee, to, **k):
+    def run(box):
+        two_phones(box.lab, caller, callee, to, **k)
+    run.__doc__ = doc
+    run.__name__ = doc.replace(' ', '_')
+    CASES.append(run)
+
+
+def shows(box):
+    """while two phones talk, call media shows four directions and no loss"""
+    text = []
+
+    def look():
+        l = rows(box.json('call', 'list'))
+        check(len(l) == 1, 'calls: %s' % l)
+        text.append(box.cli('call', 'media', str(l[0].get('id')), ok=None)[1])
+    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), while_up=look)
+    check(text[0].count('PCMA') >= 2, text[0])
+
+
+call('audio both ways, PBX to ITSP', 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'))
+call('audio both ways, ITSP to PBX', 'itsp0', 'pbx0', uri(NUMBERS['pbx'], 'wan'))
+call('audio both ways over IPv6', 'pbx0', 'itsp0', uri(NUMBERS['itsp6'], 'lan', 6), family=6)
+call('audio both ways, IPv4 to IPv6', 'pbx0', 'itsp0', uri(NUMBERS['itsp6'], 'lan', 4), family=4, family_b=6)
+call('audio both ways over TCP', 'pbx1', 'itsp1', uri(NUMBERS['itspt'], 'lan', 4, 'tcp'), transport='tcp')
+call('audio after hold and resume', 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), hold=True)
+CASES.append(shows)
