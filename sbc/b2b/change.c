@@ -139,6 +139,8 @@ void change_request(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 		leg_refuse(l, srv, why, STR_NONE);
 		return;
 	}
+	if (l->srv) /* the earlier one has been acknowledged: nothing more to come for this leg */
+		txn_srv_detach(l->srv);
 	l->srv = srv;
 	txn_srv_bind(srv, &leg_srv_ops, l);
 }
@@ -272,6 +274,8 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	if (status < 200 || c->released)
 		return;
 	l->cli = NULL;
+	if (t->method != SIP_INVITE) /* nothing more to come, and the leg may be gone before it is */
+		txn_cli_detach(t);
 	if (ch->kind == CHANGE_NONE || ch->to != l)
 		return;
 	if (status < 300) {

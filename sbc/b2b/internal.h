@@ -160,6 +160,7 @@ struct setup {
 	uint32_t max_forwards;
 	uint16_t best_status;
 	enum reason best_reason;
+	bool best_is_peers;
 	uint16_t last_18x;
 	bool sdp_sent;       /* an early answer went to A: no other target any more */
 	struct timer expires;     /* A's Expires */

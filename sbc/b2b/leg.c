@@ -59,6 +59,19 @@ void leg_put_contact(const struct leg *l, struct buf *h)
 	buf_lit(h, ">\r\n");
 }
 
+/* An answer that makes the dialog repeats the Record-Route it came with (RFC 3261 12.1.1). */
+static void put_record_route(const struct leg *l, struct buf *h)
+{
+	struct str rest = l->dlg.routes, line;
+
+	while (rest.n) {
+		rest = str_cut(rest, '\n', &line);
+		buf_lit(h, "Record-");
+		buf_str(h, line);
+		buf_chr(h, '\n');
+	}
+}
+
 int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str phrase, struct str extra,
     struct str body)
 {
@@ -67,6 +80,8 @@ int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str ph
 
 	buf_init(&h, text, sizeof(text));
 	if (status > 100 && status < 300 && (srv->method == SIP_INVITE || srv->method == SIP_UPDATE)) {
+		if (l->state == LEG_INVITED)
+			put_record_route(l, &h);
 		leg_put_contact(l, &h);
 		b2b_put_caps(l->call->b2b, l->trunk, &h);
 	}
@@ -178,6 +193,8 @@ static void on_failed(void *owner, struct txn_cli *t, int err)
 
 	if (t != l->cli)
 		return;
+	if (t != l->inv_cli)
+		txn_cli_detach(t);
 	if (l->call->change.kind == CHANGE_SETUP && l->call->change.to == l)
 		setup_failed(l, err);
 	else

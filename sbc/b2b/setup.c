@@ -376,14 +376,17 @@ fail:
 	return why;
 }
 
-/* FOV-04: 6xx first, then the lowest class; within 4xx those that tell the caller what to change. */
-static unsigned rank(uint16_t status)
+/* FOV-04: 6xx first, then the lowest class; within 4xx those that tell the caller what to change. What we made up
+ * ourselves (silence, no connection, limits) comes after what a far end said. */
+static unsigned rank(uint16_t status, bool peer)
 {
+	if (!peer)
+		return 9;
 	if (status >= 600)
 		return 0;
 	if (status == 401 || status == 407 || status == 415 || status == 420 || status == 484)
-		return 400;
-	return status ? status + 1u : 9999;
+		return 1;
+	return status / 100u;
 }
 
 static void note_failure(struct call *c, enum reason why, uint16_t status)
@@ -391,8 +394,9 @@ static void note_failure(struct call *c, enum reason why, uint16_t status)
 	struct setup *s = c->setup;
 	uint16_t shown = status ? status : reason_info(why)->sip;
 
-	if (s->best_reason == REASON_NONE || rank(shown) < rank(s->best_status)) {
+	if (s->best_reason == REASON_NONE || rank(shown, status != 0) <= rank(s->best_status, s->best_is_peers)) {
 		s->best_status = shown;
+		s->best_is_peers = status != 0;
 		s->best_reason = why;
 	}
 }
@@ -890,6 +894,7 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	    (long long)(c->answer_us - c->start_us) / 1000);
 	if (c->change.late) {
 		c->change.ack_held = true;
+		c->change.ack_cseq = m->cseq;
 	} else {
 		leg_ack(l, m->cseq, STR_NONE);
 		leg_set_state(l, LEG_UP, "tx_ack");
