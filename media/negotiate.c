@@ -442,12 +442,17 @@ static uint8_t khz(const struct sdp_format *f)
 void neg_pt_map(const struct sdp_media *loc_x, const struct sdp_media *rem_x, const struct sdp_media *rem_y,
     uint8_t map[128], uint8_t clock_khz[128])
 {
+	uint64_t by_own_name = 0; /* formats that X calls by our number: no second one is looked for */
+
 	memset(map, NEG_PT_NONE, 128);
 	memset(clock_khz, 0, 128);
 	for (unsigned i = 0; i < loc_x->n_formats; i++) {
 		const struct sdp_format *f = &loc_x->formats[i];
 		int y = codec_match(rem_y, f, false, NULL);
 
+		for (unsigned k = 0; k < rem_x->n_formats; k++)
+			if (rem_x->formats[k].pt == f->pt)
+				by_own_name |= (uint64_t)1 << i;
 		clock_khz[f->pt] = khz(f);
 		if (y >= 0)
 			map[f->pt] = rem_y->formats[y].pt;
@@ -455,7 +460,7 @@ void neg_pt_map(const struct sdp_media *loc_x, const struct sdp_media *rem_x, co
 	for (unsigned i = 0; i < rem_x->n_formats; i++) {
 		const struct sdp_format *f = &rem_x->formats[i];
 		bool ours = false;
-		int own = codec_match(loc_x, f, true, NULL);
+		int own = codec_match(loc_x, f, true, &by_own_name);
 
 		for (unsigned k = 0; k < loc_x->n_formats; k++)
 			ours |= loc_x->formats[k].pt == f->pt;

@@ -551,7 +551,7 @@ static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media
 		addr_put_ip(b, &m->rtcp);
 		buf_str(b, str_z(st->eol));
 	}
-	if (!st->memo || m->dir != SDP_SENDRECV)
+	if (m->dir != SDP_SENDRECV || (!st->memo && sdp_is_rtp(m)))
 		buf_fmt(b, "a=%s%s", sdp_dir_names[m->dir], st->eol);
 }
 

@@ -99,8 +99,8 @@ struct sdp_origin {
 	struct addr addr;
 };
 
-/* Writes v, o, s, c, b, t, streams with CRLF (RFC 8866 5); every format with its rtpmap, every live stream with its
- * direction. A stream with port 0 is its m= line with one format. Look at buf_err(). */
+/* Writes v, o, s, c, b, t, streams with CRLF (RFC 8866 5); every format with its rtpmap, every live RTP stream with
+ * its direction. A stream with port 0 is its m= line with one format. Look at buf_err(). */
 void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o);
 
 /* The shortest text from which sdp_parse() makes the same description again (not the o= line). Equal descriptions
