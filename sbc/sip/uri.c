@@ -268,14 +268,11 @@ static bool is_separator(char c)
 	return c == '-' || c == '.' || c == '(' || c == ')';
 }
 
-/* A separator before the '+' (or its escape) makes it no global number. */
-static bool misplaced_plus(struct str s)
+/* May be compared without its separators. A '+' that is not the first character makes it no global number, and an
+ * escape is not looked into. */
+static bool is_plain_number(struct str s)
 {
-	size_t i = 0;
-
-	while (i < s.n && is_separator(s.p[i]))
-		i++;
-	return i > 0 && i < s.n && (s.p[i] == '+' || s.p[i] == '%');
+	return s.n == 0 || (str_chr(s, '%') < 0 && str_chr(str_from(s, 1), '+') < 0);
 }
 
 /* digits without separators, both sides */
@@ -283,8 +280,8 @@ static bool eq_number(struct str a, struct str b)
 {
 	size_t i = 0, j = 0;
 
-	if (misplaced_plus(a) || misplaced_plus(b))
-		return str_eq(a, b);
+	if (!is_plain_number(a) || !is_plain_number(b))
+		return eq_escaped(a, b, true);
 	for (;;) {
 		while (i < a.n && is_separator(a.p[i]))
 			i++;

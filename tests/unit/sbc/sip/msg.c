@@ -547,7 +547,7 @@ static void long_uri_and_message(void **state)
 	free(p);
 }
 
-static void out_of_memory(void **state)
+static void memory_is_bounded(void **state)
 {
 	(void)state;
 	/* what parse takes from the arena does not grow with what a message says */
@@ -592,7 +592,7 @@ int main(void)
 	    cmocka_unit_test(to_and_from),
 	    cmocka_unit_test(limits),
 	    cmocka_unit_test(long_uri_and_message),
-	    cmocka_unit_test(out_of_memory),
+	    cmocka_unit_test(memory_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

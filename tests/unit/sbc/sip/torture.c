@@ -6,6 +6,8 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -141,6 +143,233 @@ static void every_message(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+static struct sip_msg *parse(const char *file, char **ret_bytes)
+{
+	struct sip_msg *m;
+	struct sip_perr err;
+	size_t n;
+
+	*ret_bytes = load(file, &n);
+	arena_reset(a);
+	if (sip_parse(a, *ret_bytes, n, &m, &err) < 0)
+		fail_msg("%s: %s", file, err.why);
+	return m;
+}
+
+static void assert_str(struct str s, const char *want)
+{
+	if (!str_eq(s, str_z(want)))
+		fail_msg("\"%.*s\" is not \"%s\"", STR(s), want);
+}
+
+/* What the valid messages say. */
+static void valid_content(void **state)
+{
+	struct sip_msg *m;
+	struct sip_addr addr;
+	struct sip_values w;
+	struct str v;
+	char *p;
+
+	(void)state;
+	m = parse("rfc4475/wsinv", &p);
+	assert_int_equal(m->n_via, 3);
+	assert_str(m->via.host, "192.0.2.2");
+	assert_str(m->via.branch, "390skdjuw");
+	assert_str(m->from.display, "\"J Rosenberg \\\\\\\"\"");
+	assert_str(m->from.tag, "98asjd8");
+	assert_str(m->to.tag, "1918181833n");
+	assert_int_equal(m->cseq, 9);
+	assert_int_equal(m->max_forwards, 68);
+	assert_int_equal(m->body.n, 150);
+	assert_int_equal(sip_contact(m, &addr), 0);
+	assert_str(addr.display, "\"Quoted string \\\"\\\"\"");
+	w = sip_values(m, SIP_H_VIA);
+	assert_true(sip_values_next(&w, &v) && sip_values_next(&w, &v) && sip_values_next(&w, &v));
+	assert_int_equal(sip_via_parse(v, &m->via), 0);
+	assert_str(m->via.host, "192.168.255.111");
+	assert_str(m->via.branch, "z9hG4bK30239");
+	assert_false(sip_values_next(&w, &v));
+	free(p);
+
+	m = parse("rfc4475/intmeth", &p);
+	assert_int_equal(m->method, SIP_UNKNOWN);
+	assert_str(m->method_name, "!interesting-Method0123456789_*+`.%indeed'~");
+	assert_str(m->call_id, "intmeth.word%ZK-!.*_+'@word`~)(><:\\/\"][?}{");
+	assert_str(m->from.display, "token1~` token2'+_ token3*%!.-");
+	assert_str(m->from.tag, "_token~1'+`*%!-.");
+	assert_int_equal(m->max_forwards, 255);
+	free(p);
+
+	m = parse("rfc4475/esc01", &p);
+	assert_str(m->ruri.user, "sips%3Auser%40example.com");
+	assert_str(m->ruri.host, "example.net");
+	assert_int_equal(sip_contact(m, &addr), 0);
+	assert_str(addr.uri.params, "%6C%72;n%61me=v%61lue%25%34%31");
+	free(p);
+
+	m = parse("rfc4475/escnull", &p);
+	assert_str(m->to.uri.user, "null-%00-null");
+	w = sip_values(m, SIP_H_CONTACT);
+	assert_true(sip_values_next(&w, &v));
+	assert_int_equal(sip_addr_parse(v, &addr), 0);
+	assert_str(addr.uri.user, "%00");
+	free(p);
+
+	m = parse("rfc4475/esc02", &p);
+	assert_int_equal(m->method, SIP_UNKNOWN); /* 501, not REGISTER */
+	w = sip_values(m, SIP_H_CONTACT);
+	assert_true(sip_values_next(&w, &v) && sip_values_next(&w, &v));
+	assert_str(v, "<sip:alias3@host3.example.com>");
+	assert_false(sip_values_next(&w, &v));
+	free(p);
+
+	m = parse("rfc4475/lwsdisp", &p);
+	assert_str(m->from.display, "caller");
+	assert_str(m->from.uri.raw, "sip:caller@example.com");
+	free(p);
+
+	m = parse("rfc4475/longreq", &p);
+	assert_int_equal(m->n_via, 34);
+	assert_int_equal(m->body.n, 150);
+	free(p);
+
+	m = parse("rfc4475/dblreq", &p);
+	assert_int_equal(m->method, SIP_REGISTER);
+	assert_int_equal(m->body.n, 0); /* the INVITE behind it is nothing */
+	free(p);
+
+	m = parse("rfc4475/semiuri", &p);
+	assert_str(m->ruri.user, "user;par=u%40example.net");
+	assert_str(m->ruri.host, "example.com");
+	free(p);
+
+	m = parse("rfc4475/transports", &p);
+	assert_int_equal(m->n_via, 5);
+	free(p);
+
+	m = parse("rfc4475/mpart01", &p);
+	assert_int_equal(m->body.n, 553);
+	free(p);
+
+	m = parse("rfc4475/noreason", &p);
+	assert_int_equal(m->status, 100);
+	assert_int_equal(m->reason_phrase.n, 0);
+	free(p);
+
+	m = parse("rfc4475/unreason", &p);
+	assert_int_equal(m->status, 200);
+	assert_true(str_prefix(m->reason_phrase, S("= 2**3 * 5**2 ")));
+	free(p);
+
+	m = parse("rfc4475/cparam01", &p);
+	assert_int_equal(sip_contact(m, &addr), 0);
+	assert_str(addr.params, "unknownparam");
+	assert_str(addr.uri.params, "");
+	free(p);
+
+	m = parse("rfc4475/cparam02", &p);
+	assert_int_equal(sip_contact(m, &addr), 0);
+	assert_str(addr.params, "");
+	assert_str(addr.uri.params, "unknownparam");
+	free(p);
+
+	m = parse("rfc4475/regescrt", &p);
+	assert_int_equal(sip_contact(m, &addr), 0);
+	assert_str(addr.uri.headers, "Route=%3Csip:sip.example.com%3E");
+	free(p);
+}
+
+/* What a later layer refuses by. */
+static void for_later_layers(void **state)
+{
+	struct sip_msg *m;
+	struct sip_addr addr;
+	struct str sdp;
+	char *p;
+
+	(void)state;
+	m = parse("rfc4475/regbadct", &p); /* 400 */
+	assert_int_equal(sip_contact(m, &addr), -EBADMSG);
+	free(p);
+	m = parse("rfc4475/unkscm", &p); /* 416 */
+	assert_int_equal(m->ruri.scheme, SIP_SCHEME_OTHER);
+	free(p);
+	m = parse("rfc4475/novelsc", &p); /* 416 */
+	assert_int_equal(m->ruri.scheme, SIP_SCHEME_OTHER);
+	free(p);
+	m = parse("rfc4475/unksm2", &p); /* tolerated */
+	assert_str(m->to.uri.raw, "isbn:2983792873");
+	assert_str(m->from.uri.raw, "http://www.example.com");
+	free(p);
+	m = parse("rfc4475/bext01", &p); /* 420 */
+	assert_true(sip_has_token(m, SIP_H_REQUIRE, S("nothingSupportsThisEither")));
+	free(p);
+	m = parse("rfc4475/invut", &p); /* 415 */
+	assert_int_equal(sip_body_sdp(m, &sdp), -ENOTSUP);
+	free(p);
+	m = parse("rfc4475/regaut01", &p); /* 401 or ignored */
+	assert_str(sip_hdr_value(m, SIP_H_AUTHORIZATION), "NoOneKnowsThisScheme opaque-data=here");
+	free(p);
+	m = parse("rfc4475/zeromf", &p); /* 483 */
+	assert_true(m->has_max_forwards && m->max_forwards == 0);
+	free(p);
+	m = parse("rfc4475/bcast", &p); /* a response with two Vias is not for us: dropped */
+	assert_int_equal(m->n_via, 2);
+	free(p);
+	m = parse("rfc4475/sdp01", &p); /* 406 */
+	assert_true(sip_hdr(m, SIP_H_ACCEPT) && !sip_has_token(m, SIP_H_ACCEPT, S("application/sdp")));
+	free(p);
+	m = parse("rfc4475/inv2543", &p); /* RFC 2543: no tag, no branch */
+	assert_true(str_empty(m->from.tag) && str_empty(m->via.branch));
+	assert_int_equal(sip_body_sdp(m, &sdp), 0);
+	assert_true(str_prefix(sdp, S("v=0\r\n")));
+	free(p);
+	m = parse("rfc4475/baddate", &p);
+	assert_str(sip_hdr_value(m, SIP_H_DATE), "Fri, 01 Jan 2010 16:00:00 EST");
+	free(p);
+}
+
+static void ipv6_content(void **state)
+{
+	static const char *const received[] = {"rfc5118/via-received-param-with-delim",
+	    "rfc5118/via-received-param-no-delim"};
+	struct sip_msg *m;
+	struct sip_addr contact;
+	struct addr addr;
+	char *p, text[ADDR_TEXT_MAX];
+
+	(void)state;
+	m = parse("rfc5118/port-ambiguous", &p);
+	assert_str(m->ruri.host, "[2001:db8::10:5070]");
+	assert_int_equal(m->ruri.port, 0);
+	free(p);
+	m = parse("rfc5118/port-unambiguous", &p);
+	assert_str(m->ruri.host, "[2001:db8::10]");
+	assert_int_equal(m->ruri.port, 5070);
+	free(p);
+	for (size_t i = 0; i < 2; i++) {
+		m = parse(received[i], &p);
+		assert_int_equal(addr_parse_ip(m->via.received, 5060, &addr), 0);
+		assert_string_equal(addr_text(&addr, text), "[2001:db8::9:255]:5060");
+		free(p);
+	}
+	m = parse("rfc5118/mult-ip-in-header", &p);
+	assert_int_equal(m->n_via, 3);
+	assert_int_equal(m->via.port, 6050);
+	free(p);
+	m = parse("rfc5118/ipv4-mapped-ipv6", &p);
+	assert_int_equal(sip_contact(m, &contact), 0);
+	assert_true(sip_uri_addr(&contact.uri, &addr));
+	assert_true(addr_is6(&addr));
+	assert_int_equal(m->via.port, 19823);
+	free(p);
+	m = parse("rfc5118/ipv6-bug-abnf-3-colons", &p);
+	assert_true(sip_uri_addr(&m->ruri, &addr));
+	assert_string_equal(addr_text(&addr, text), "[2001:db8::c000:201]:0");
+	free(p);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -161,6 +390,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_message),
+	    cmocka_unit_test(valid_content),
+	    cmocka_unit_test(for_later_layers),
+	    cmocka_unit_test(ipv6_content),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

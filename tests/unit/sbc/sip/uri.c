@@ -182,6 +182,8 @@ static void equality(void **state)
 	    {"tel:+1-555", "tel:+1(5)5.5", true},
 	    {"tel:+1555", "tel:1555", false},
 	    {"tel:(+1555", "tel:+1555", false},
+	    {"tel:1;phone-context=%-2B1", "tel:1;phone-context=%2B1", false},
+	    {"tel:%2B1555", "tel:%2b1555", true},
 	    {"tel:1;phone-context=)%2B1", "tel:1;phone-context=%2B1", false},
 	    {"tel:0100;phone-context=+15", "tel:01-00;PHONE-CONTEXT=+1-5", true},
 	    {"tel:0100;phone-context=+15", "tel:0100;phone-context=+16", false},
