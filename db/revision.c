@@ -37,7 +37,7 @@ static enum reason code_fail(struct db_handle *h, int rc, const char *what, stru
 
 static enum reason watch(struct db_handle *h, sqlite3_session **ret, struct db_err *err)
 {
-	sqlite3_session *s;
+	sqlite3_session *s = NULL;
 	int rc = sqlite3session_create(h->sql, "main", &s);
 
 	if (rc)
@@ -72,7 +72,7 @@ static enum reason record(struct db_handle *h, sqlite3_session *s, const struct 
     struct db_err *err)
 {
 	sqlite3_stmt *st;
-	int64_t rows;
+	int64_t rows = 0;
 	void *set;
 	int n, rc = sqlite3session_changeset(s, &n, &set);
 	enum reason r;
@@ -102,7 +102,7 @@ static enum reason record(struct db_handle *h, sqlite3_session *s, const struct 
 
 static enum reason work(struct db_handle *h, struct db_change *c, struct db_err *err)
 {
-	sqlite3_session *s;
+	sqlite3_session *s = NULL;
 	enum reason r;
 
 	if ((r = watch(h, &s, err)))
