@@ -92,63 +92,6 @@ static void cascade(struct timers *w, unsigned level)
 	}
 }
 
-/* first used slot of level 0 at or after s within this turn of the wheel, or TIMERS_SLOTS */
-static unsigned next_used(const struct timers *w, unsigned s)
-{
-	for (unsigned i = s / 64; i < TIMERS_SLOTS / 64; i++) {
-		uint64_t m = w->used[0][i];
-
-		if (i == s / 64)
-			m &= ~(uint64_t)0 << (s % 64);
-		if (m)
-			return i * 64 + (unsigned)__builtin_ctzll(m);
-	}
-	return TIMERS_SLOTS;
-}
-
-static void run_slot(struct timers *w, unsigned s)
-{
-	struct list *l = &w->slot[0][s], due, *n;
-
-	/* handlers may start timers for this very tick; those run on the next one */
-	list_init(&due);
-	list_splice(&due, l);
-	w->used[0][s / 64] &= ~((uint64_t)1 << (s % 64));
-	w->tick++;
-	if ((w->tick & (TIMERS_SLOTS - 1)) == 0)
-		cascade(w, 1);
-	while ((n = list_pop(&due))) {
-		struct timer *t = container_of(n, struct timer, node);
-
-		w->n--;
-		t->fn(t);
-	}
-}
-
-void timers_advance(struct timers *w)
-{
-	uint64_t now = (uint64_t)w->clock->mono_us >> SHIFT;
-
-	while (w->tick <= now) {
-		unsigned s = (unsigned)w->tick & (TIMERS_SLOTS - 1), next = next_used(w, s);
-		uint64_t skip = next - s;
-
-		if (w->tick + skip > now) {
-			w->tick = now + 1;
-			if ((w->tick & (TIMERS_SLOTS - 1)) == 0)
-				cascade(w, 1);
-			return;
-		}
-		if (next == TIMERS_SLOTS) { /* nothing left in this turn */
-			w->tick += skip;
-			cascade(w, 1);
-			continue;
-		}
-		w->tick += skip;
-		run_slot(w, next);
-	}
-}
-
 /* How many slots after s (1..256, the last being s itself, one turn on) the first used one of a level is; 0: none. */
 static unsigned used_after(const uint64_t used[TIMERS_SLOTS / 64], unsigned s)
 {
@@ -165,12 +108,14 @@ static unsigned used_after(const uint64_t used[TIMERS_SLOTS / 64], unsigned s)
 	return 0;
 }
 
-int64_t timers_next_us(const struct timers *w)
+/* The first tick, from w->tick on, at which a slot of some level begins that may hold a timer: nothing has to be
+ * done before. UINT64_MAX: never. */
+static uint64_t next_tick(const struct timers *w)
 {
 	uint64_t first = UINT64_MAX;
 
 	if (w->n == 0)
-		return INT64_MAX;
+		return UINT64_MAX;
 	for (unsigned l = 0; l < TIMERS_LEVELS; l++) {
 		/* tick itself is still to be run at level 0; above, its slot has come down already */
 		uint64_t at = l == 0 ? w->tick - 1 : w->tick >> (8 * l);
@@ -179,5 +124,54 @@ int64_t timers_next_us(const struct timers *w)
 		if (d && (at + d) << (8 * l) < first)
 			first = (at + d) << (8 * l);
 	}
-	return (int64_t)(first << SHIFT);
+	return first;
+}
+
+/* Nothing may be skipped: tick is at most next_tick(). */
+static void go_to(struct timers *w, uint64_t tick)
+{
+	w->tick = tick;
+	if ((tick & (TIMERS_SLOTS - 1)) == 0)
+		cascade(w, 1);
+}
+
+static void run_slot(struct timers *w)
+{
+	unsigned s = (unsigned)w->tick & (TIMERS_SLOTS - 1);
+	struct list *l = &w->slot[0][s], due, *n;
+
+	/* handlers may start timers for this very tick; those run on the next one */
+	list_init(&due);
+	list_splice(&due, l);
+	w->used[0][s / 64] &= ~((uint64_t)1 << (s % 64));
+	go_to(w, w->tick + 1);
+	while ((n = list_pop(&due))) {
+		struct timer *t = container_of(n, struct timer, node);
+
+		w->n--;
+		t->fn(t);
+	}
+}
+
+void timers_advance(struct timers *w)
+{
+	uint64_t now = (uint64_t)w->clock->mono_us >> SHIFT;
+
+	while (w->tick <= now) {
+		uint64_t next = next_tick(w);
+
+		if (next > now)
+			go_to(w, now + 1);
+		else if (next > w->tick)
+			go_to(w, next);
+		else
+			run_slot(w);
+	}
+}
+
+int64_t timers_next_us(const struct timers *w)
+{
+	uint64_t next = next_tick(w);
+
+	return next == UINT64_MAX ? INT64_MAX : (int64_t)(next << SHIFT);
 }
