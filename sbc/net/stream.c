@@ -90,6 +90,15 @@ static void message(struct conn *c, char *p, size_t n)
 		io->counts[NET_TCP_REFUSED]++;
 }
 
+/* Line ends that wait for what follows them (a pong is one) are no message that somebody is late with. */
+static bool is_blank(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != '\r' && p[i] != '\n')
+			return false;
+	return true;
+}
+
 void stream_got(struct conn *c, size_t n)
 {
 	struct netio *io = c->io;
@@ -130,9 +139,9 @@ void stream_got(struct conn *c, size_t n)
 	}
 	if (c->state != CONN_UP)
 		return;
-	if (off == have)
+	if (is_blank(p + off, have - off))
 		c->partial_us = 0;
-	else if (!began)
+	else if (!began || !c->partial_us)
 		c->partial_us = io->env->clock->mono_us;
 	c->rx_n = 0;
 	if (keep_rest(c, p + off, have - off) < 0)

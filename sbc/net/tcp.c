@@ -850,23 +850,31 @@ static void pause_accepting(struct listener *l)
 	timer_start_ms(l->io->env->timers, &l->resume, PAUSE_MS, on_resume);
 }
 
-/* Nobody has a descriptor for the connection that waits. False: nor could it be sent away. */
+/* No descriptor for those who wait: with the spare one they are taken and sent away. False: nor is there that one.
+ * (The kernel says EMFILE before it looks whether anybody waits, so EMFILE alone says nothing.) */
 static bool send_away(struct listener *l)
 {
 	struct netio *io = l->io;
-	int fd;
+	bool waiting;
+	int fd = -1;
 
-	netio_no_descriptors(io, "accept");
 	if (io->spare_fd < 0)
 		io->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (io->spare_fd < 0)
+	if (io->spare_fd < 0) {
+		netio_no_descriptors(io, "accept");
 		return false;
+	}
 	close(io->spare_fd);
-	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
+	for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			break;
+		netio_no_descriptors(io, "accept");
 		refuse(fd);
+	}
+	waiting = fd < 0 && errno != EAGAIN;
 	io->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	return fd >= 0;
+	return !waiting;
 }
 
 static void on_listener_ready(uv_poll_t *h, int status, int events)
@@ -890,9 +898,8 @@ static void on_listener_ready(uv_poll_t *h, int status, int events)
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			break;
 		if (errno == EMFILE || errno == ENFILE) {
-			if (send_away(l))
-				continue;
-			pause_accepting(l);
+			if (!send_away(l))
+				pause_accepting(l);
 			break;
 		}
 		if (errno == ENOMEM || errno == ENOBUFS) {
