@@ -1,0 +1,519 @@
+/* world.c - see world.h. A packet is a malloc'ed copy with a timer; it is delivered, or dropped when its
+ * connection went down in the meantime. */
+#include "world.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SIM_CONNECT_MS 3
+
+const char *const sim_addr[SIM_HOSTS] = {"198.51.100.10", "203.0.113.20", "203.0.113.21"};
+static const char *const box_addr[2] = {"198.51.100.1", "203.0.113.1"};
+
+enum packet_kind { TO_BOX, TO_HOST, FAILURE };
+
+struct packet {
+	struct list node;
+	struct timer timer;
+	struct world *w;
+	enum packet_kind kind;
+	struct sim_host *host;
+	uint32_t conn; /* id, 0: datagram */
+	struct net_path path; /* FAILURE: what the box is told */
+	uint64_t owner;
+	int err;
+	size_t n;
+	char text[];
+};
+
+uint32_t sim_below(struct world *w, uint32_t n)
+{
+	return rng_below(&w->rng, n);
+}
+
+void sim_fail(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	w->failures++;
+	printf("FAIL at %lld ms: ", (long long)(w->clock.mono_us / 1000));
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+}
+
+static struct addr address(const char *ip, uint16_t port)
+{
+	struct addr a;
+
+	if (addr_parse_ip(str_z(ip), port, &a))
+		abort();
+	return a;
+}
+
+/* ------------------------------------------------------------------ packets */
+
+static struct sim_conn *conn_by_id(struct world *w, uint32_t id)
+{
+	list_each(n, &w->conns) {
+		struct sim_conn *c = container_of(n, struct sim_conn, node);
+
+		if (c->id == id && c->up)
+			return c;
+	}
+	return NULL;
+}
+
+static void trace(const struct packet *p, const char *what)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (p->w->verbose)
+		printf("%10.3f %s %-22s %s\n%.*s\n", (double)p->w->clock.mono_us / 1000, what,
+		    addr_text(&p->host->addr, text), p->conn ? "tcp" : "udp", (int)p->n, p->text);
+}
+
+static void deliver(struct timer *t)
+{
+	struct packet *p = container_of(t, struct packet, timer);
+	struct world *w = p->w;
+	struct sim_conn *conn = p->conn ? conn_by_id(w, p->conn) : NULL;
+	char *copy;
+
+	list_del(&p->node);
+	if (p->conn && !conn && p->kind != FAILURE) {
+		free(p);
+		return;
+	}
+	if (p->kind == FAILURE) {
+		trace(p, p->owner ? "fail" : "icmp");
+		b2b_on_failure(w->b2b, &p->path, p->owner, p->err, str_n(p->text, p->n));
+		free(p);
+		return;
+	}
+	/* in a block of its size, so that reading too far is seen */
+	copy = malloc(p->n + (p->kind == TO_HOST));
+	if (!copy)
+		abort();
+	memcpy(copy, p->text, p->n);
+	if (p->kind == TO_BOX) {
+		struct net_path from = {.proto = conn ? NET_TCP : NET_UDP,
+		    .realm = p->host->realm,
+		    .conn = p->conn,
+		    .remote = p->host->addr,
+		    .local = w->local[p->host->realm].bound};
+
+		if (conn)
+			addr_set_port(&from.remote, conn->port);
+		trace(p, "<---");
+		b2b_on_message(w->b2b, &from, copy, p->n, REASON_NONE);
+	} else {
+		copy[p->n] = 0;
+		trace(p, "--->");
+		if (p->host->dead == SIM_ALIVE)
+			p->host->on_message(p->host, conn, copy, p->n);
+	}
+	free(copy);
+	free(p);
+}
+
+static struct packet *packet_new(struct world *w, enum packet_kind kind, struct sim_host *h, const void *text, size_t n)
+{
+	struct packet *p = calloc(1, sizeof(*p) + n);
+
+	if (!p)
+		abort();
+	p->w = w;
+	p->kind = kind;
+	p->host = h;
+	p->n = n;
+	if (n)
+		memcpy(p->text, text, n);
+	list_push(&w->packets, &p->node);
+	return p;
+}
+
+static void on_its_way(struct world *w, struct packet *p, int64_t delay_us)
+{
+	w->packets_sent++;
+	timer_start_us(&w->timers, &p->timer, delay_us, deliver);
+}
+
+static int64_t delay_of(struct world *w, uint8_t realm)
+{
+	const struct sim_weather *s = &w->weather[realm];
+
+	return (int64_t)s->delay_us + (s->jitter_us ? sim_below(w, s->jitter_us) : 0);
+}
+
+static void datagram(struct world *w, enum packet_kind kind, struct sim_host *h, const void *text, size_t n)
+{
+	const struct sim_weather *s = &w->weather[h->realm];
+	bool lost = sim_below(w, 1000000) < s->loss_ppm, twice = sim_below(w, 1000000) < s->double_ppm;
+
+	if (lost) {
+		w->packets_lost++;
+		return;
+	}
+	on_its_way(w, packet_new(w, kind, h, text, n), delay_of(w, h->realm));
+	if (twice)
+		on_its_way(w, packet_new(w, kind, h, text, n), delay_of(w, h->realm));
+}
+
+static void stream(struct world *w, enum packet_kind kind, struct sim_conn *c, const void *text, size_t n)
+{
+	struct packet *p = packet_new(w, kind, c->host, text, n);
+	int64_t at = w->clock.mono_us + delay_of(w, c->host->realm), *last = &c->last_us[kind];
+
+	if (at < *last)
+		at = *last;
+	*last = at;
+	p->conn = c->id;
+	on_its_way(w, p, at - w->clock.mono_us);
+}
+
+static void failure(struct world *w, struct sim_host *h, const struct net_path *path, uint64_t owner, int err,
+    const void *sent, size_t n, int64_t delay_us)
+{
+	struct packet *p = packet_new(w, FAILURE, h, sent, n);
+
+	p->path = *path;
+	p->owner = owner;
+	p->err = err;
+	on_its_way(w, p, delay_us);
+}
+
+/* ------------------------------------------------------------------ the box's side of the network */
+
+static struct sim_conn *conn_new(struct world *w, struct sim_host *h, uint16_t port)
+{
+	struct sim_conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		abort();
+	c->id = ++w->next_conn;
+	c->host = h;
+	c->port = port;
+	c->up = true;
+	c->last_us[0] = c->last_us[1] = w->clock.mono_us + SIM_CONNECT_MS * 1000;
+	list_push(&w->conns, &c->node);
+	return c;
+}
+
+static int box_send_tcp(struct world *w, struct net_path *path, const void *p, size_t len, uint64_t owner)
+{
+	struct sim_conn *c = path->conn ? conn_by_id(w, path->conn) : NULL;
+
+	if (!c) {
+		list_each(n, &w->conns) {
+			struct sim_conn *x = container_of(n, struct sim_conn, node);
+
+			if (x->up && x->host->realm == path->realm && addr_eq_ip(&x->host->addr, &path->remote) &&
+			    x->port == addr_port(&path->remote))
+				c = x;
+		}
+	}
+	path->conn = 0;
+	if (!c) {
+		list_each(n, &w->hosts) {
+			struct sim_host *h = container_of(n, struct sim_host, node);
+
+			if (!addr_eq(&h->addr, &path->remote) || h->realm != path->realm)
+				continue;
+			if (!h->tcp || h->dead == SIM_ICMP) {
+				failure(w, h, path, owner, -ECONNREFUSED, NULL, 0, 2 * delay_of(w, h->realm));
+				return 0;
+			}
+			c = conn_new(w, h, addr_port(&h->addr));
+		}
+	}
+	if (!c)
+		return -EHOSTUNREACH;
+	path->conn = c->id;
+	stream(w, TO_HOST, c, p, len);
+	return 0;
+}
+
+static int box_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)
+{
+	struct world *w = container_of(n, struct world, net);
+
+	SIM_CHECK(w, len > 0 && len <= SIP_MSG_MAX, "%zu bytes to send", len);
+	SIM_CHECK(w, path->realm < 2, "realm %u", path->realm);
+	if (path->proto == NET_TCP)
+		return box_send_tcp(w, path, p, len, owner);
+	SIM_CHECK(w, path->proto == NET_UDP, "protocol %u", path->proto);
+	list_each(hn, &w->hosts) {
+		struct sim_host *h = container_of(hn, struct sim_host, node);
+
+		if (h->realm != path->realm || !addr_eq(&h->addr, &path->remote))
+			continue;
+		if (h->dead == SIM_ICMP)
+			failure(w, h, path, 0, -ECONNREFUSED, p, len < 500 ? len : 500, 2 * delay_of(w, h->realm));
+		else
+			datagram(w, TO_HOST, h, p, len);
+		return 0;
+	}
+	sim_fail(w, "a datagram to an address where nobody lives");
+	return 0;
+}
+
+static const struct net_local *box_local(struct net *n, uint8_t realm, enum net_proto proto, int family)
+{
+	struct world *w = container_of(n, struct world, net);
+
+	return realm < 2 && (proto == NET_UDP || proto == NET_TCP) && family == AF_INET ? &w->local[realm] : NULL;
+}
+
+static void box_close(struct net *n, const struct net_path *path, bool now)
+{
+	struct world *w = container_of(n, struct world, net);
+	struct sim_conn *c = conn_by_id(w, path->conn);
+
+	(void)now;
+	if (c)
+		c->up = false;
+}
+
+static const struct net_ops box_ops = {box_send, box_local, box_close};
+
+/* ------------------------------------------------------------------ the hosts' side */
+
+void world_add_host(struct world *w, struct sim_host *h)
+{
+	h->w = w;
+	list_push(&w->hosts, &h->node);
+}
+
+void sim_send(struct sim_host *h, struct sim_conn *conn, const char *text, size_t n)
+{
+	if (h->dead != SIM_ALIVE)
+		return;
+	if (!conn)
+		datagram(h->w, TO_BOX, h, text, n);
+	else if (conn->up)
+		stream(h->w, TO_BOX, conn, text, n);
+}
+
+struct sim_conn *sim_connect(struct sim_host *h)
+{
+	list_each(n, &h->w->conns) {
+		struct sim_conn *c = container_of(n, struct sim_conn, node);
+
+		if (c->up && c->host == h)
+			return c;
+	}
+	return conn_new(h->w, h, (uint16_t)(40000 + h->w->next_conn % 20000));
+}
+
+void sim_cut(struct sim_host *h)
+{
+	list_each(n, &h->w->conns) {
+		struct sim_conn *c = container_of(n, struct sim_conn, node);
+
+		if (c->host == h)
+			c->up = false;
+	}
+}
+
+/* ------------------------------------------------------------------ the world */
+
+static void on_record(void *ctx, const struct call_record *rec)
+{
+	struct world *w = ctx;
+
+	if (w->n_records == SIM_RECORDS)
+		sim_fail(w, "more than %d records", SIM_RECORDS);
+	else
+		w->records[w->n_records++] = *rec;
+}
+
+static void on_answered(void *ctx, const struct call_record *rec)
+{
+	struct world *w = ctx;
+
+	(void)rec;
+	w->n_answered++;
+}
+
+static bool is_local(void *ctx, unsigned realm, const struct addr *a)
+{
+	struct world *w = ctx;
+
+	return realm < 2 && addr_eq_ip(a, &w->local[realm].bound);
+}
+
+static const struct b2b_user box_user = {on_record, on_answered, is_local, NULL};
+
+void sim_set(struct sim_rows *r, unsigned trunk, const char *key, const char *value)
+{
+	struct db_trunk *t = &r->trunks[trunk];
+
+	for (unsigned i = 0; i < t->n_settings; i++) {
+		if (str_eq(r->settings[trunk][i].key, str_z(key))) {
+			r->settings[trunk][i].value = str_z(value);
+			return;
+		}
+	}
+	if (t->n_settings == ARRAY_LEN(r->settings[trunk]))
+		abort();
+	r->settings[trunk][t->n_settings++] = (struct db_setting){str_z(key), str_z(value)};
+}
+
+void world_rows(struct sim_rows *r)
+{
+	memset(r, 0, sizeof(*r));
+	for (unsigned i = 0; i < 2; i++) {
+		r->trunks[i] = (struct db_trunk){.id = i + 1,
+		    .name = i ? S("itsp") : S("pbx"),
+		    .role = i ? S("itsp") : S("pbx"),
+		    .realm = i ? S("wan") : S("lan"),
+		    .admin = DB_ENABLED,
+		    .settings = r->settings[i],
+		    .targets = r->targets[i],
+		    .n_targets = i + 1};
+		sim_set(r, i, "failover-codes", "480,500");
+	}
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
+		r->targets[i > 0][i > 1] = (struct db_target){.host = str_z(sim_addr[i]),
+		    .port = 5060,
+		    .transport = S("udp"),
+		    .priority = (uint16_t)(1 + (i > 1)),
+		    .weight = 1};
+	r->number.trunk_id = 1;
+	snprintf(r->number.first, sizeof(r->number.first), "+49301234500");
+	snprintf(r->number.last, sizeof(r->number.last), "+49301234599");
+	r->via = (struct db_route_via){.trunk_id = 2, .priority = 1, .weight = 1};
+	r->route = (struct db_route){.id = 1,
+	    .name = S("out"),
+	    .position = 1,
+	    .from_trunk = 1,
+	    .from = S("*"),
+	    .to = S("*"),
+	    .via = &r->via,
+	    .n_via = 1};
+	r->rows = (struct db_rows){.revision = 1,
+	    .trunks = r->trunks,
+	    .n_trunks = 2,
+	    .numbers = &r->number,
+	    .n_numbers = 1,
+	    .routes = &r->route,
+	    .n_routes = 1};
+}
+
+static void compile(struct world *w, const struct sim_rows *rows)
+{
+	static const struct pol_realm realms[2] = {
+	    {.name = {"lan", 3}, .strangers = POL_STRANGER_DROP}, {.name = {"wan", 3}, .strangers = POL_STRANGER_DROP}};
+	struct policy_errors *errs = calloc(1, sizeof(*errs));
+
+	if (!errs)
+		abort();
+	if (policy_compile(&(struct policy_input){.realms = realms,
+	                       .n_realms = 2,
+	                       .rows = &rows->rows,
+	                       .hash_key = w->env.hash_key},
+	        &w->policy, errs)) {
+		printf("policy: %s: %s\n", errs->e[0].object, errs->e[0].text);
+		abort();
+	}
+	free(errs);
+}
+
+struct world *world_new(uint64_t seed, const struct sim_rows *rows, bool verbose)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct media_realm_cfg realms[2];
+	enum reason why;
+
+	if (!w)
+		abort();
+	w->verbose = verbose;
+	w->clock.mono_us = 1000000000;
+	w->clock.wall_us = 1700000000000000;
+	timers_init(&w->box_timers, &w->clock);
+	timers_init(&w->timers, &w->clock);
+	rng_init_seeded(&w->rng, seed);
+	rng_init_seeded(&w->box_rng, seed ^ 0x9e3779b97f4a7c15u);
+	metrics_init(&w->metrics);
+	if (logger_init(&w->logger, verbose ? 1 : -1, verbose ? LOG_DEBUG : LOG_ERROR))
+		abort();
+	w->env = (struct env){.clock = &w->clock,
+	    .timers = &w->box_timers,
+	    .rng = &w->box_rng,
+	    .logger = &w->logger,
+	    .metrics = &w->metrics,
+	    .hash_key = {seed, 1}};
+	w->net.ops = &box_ops;
+	list_init(&w->hosts);
+	list_init(&w->packets);
+	list_init(&w->conns);
+	memset(realms, 0, sizeof(realms));
+	for (unsigned i = 0; i < 2; i++) {
+		w->local[i] = (struct net_local){
+		    .bound = address(box_addr[i], 5060), .host = str_z(box_addr[i]), .port = 5060};
+		realms[i] = (struct media_realm_cfg){.name = i ? S("wan") : S("lan"),
+		    .ip4 = address(box_addr[i], 0),
+		    .port_min = (uint16_t)(20000 + i * 1000),
+		    .port_max = (uint16_t)(20099 + i * 1000)};
+	}
+	w->media = media_new(&w->env, &(struct media_cfg){.realms = realms, .n_realms = 2}, &why);
+	w->b2b = w->media ? b2b_new(&w->env, &w->net, w->media, &(struct b2b_cfg){.user_agent = S("Postern/sim")},
+	                        &box_user, w)
+	                  : NULL;
+	if (!w->b2b)
+		abort();
+	compile(w, rows);
+	b2b_set_policy(w->b2b, w->policy);
+	return w;
+}
+
+void world_free(struct world *w)
+{
+	struct list *n;
+
+	b2b_free(w->b2b);
+	media_free(w->media);
+	policy_unref(w->policy);
+	logger_fini(&w->logger);
+	while ((n = list_pop(&w->packets)))
+		free(container_of(n, struct packet, node));
+	while ((n = list_pop(&w->conns)))
+		free(container_of(n, struct sim_conn, node));
+	free(w);
+}
+
+/* What must hold at any moment. */
+static void invariants(struct world *w)
+{
+	unsigned calls = b2b_call_count(w->b2b), legs = b2b_leg_count(w->b2b);
+
+	SIM_CHECK(w, media_call_count(w->media) <= calls, "%u media sessions for %u calls",
+	    media_call_count(w->media), calls);
+	SIM_CHECK(w, legs <= 2 * calls, "%u legs for %u calls", legs, calls);
+	SIM_CHECK(w, media_pairs_in_use(w->media) <= 8 * calls, "%u port pairs for %u calls",
+	    media_pairs_in_use(w->media), calls);
+}
+
+void world_run(struct world *w, int64_t until_us)
+{
+	for (;;) {
+		int64_t a = timers_next_us(&w->box_timers), b = timers_next_us(&w->timers), next = a < b ? a : b;
+		unsigned before = w->failures;
+
+		if (next > until_us)
+			break;
+		if (next > w->clock.mono_us) {
+			w->clock.wall_us += next - w->clock.mono_us;
+			w->clock.mono_us = next;
+		}
+		timers_advance(&w->timers);
+		timers_advance(&w->box_timers);
+		invariants(w);
+		if (w->failures > before + 20)
+			return;
+	}
+}
