@@ -207,8 +207,11 @@ static void on_gone(void *owner, struct txn_cli *t)
 
 	if (l->cli == t)
 		l->cli = NULL;
-	if (l->inv_cli == t)
+	if (l->inv_cli == t) {
 		l->inv_cli = NULL;
+		txn_ack_free(l->ack); /* no copy of the 2xx comes any more */
+		l->ack = NULL;
+	}
 }
 
 const struct txn_cli_ops leg_invite_ops = {on_response, on_failed, on_gone};

@@ -13,13 +13,25 @@ void buf_fail(struct buf *b)
 
 void buf_u64(struct buf *b, uint64_t v)
 {
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+	                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+	                            "8081828384858687888990919293949596979899";
 	char t[20];
 	size_t i = sizeof(t);
 
-	do {
-		t[--i] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
+	while (v >= 100) {
+		const char *two = pairs + v % 100 * 2;
+
+		v /= 100;
+		t[--i] = two[1];
+		t[--i] = two[0];
+	}
+	if (v >= 10) {
+		t[--i] = pairs[v * 2 + 1];
+		t[--i] = pairs[v * 2];
+	} else {
+		t[--i] = (char)('0' + v);
+	}
 	buf_put(b, t + i, sizeof(t) - i);
 }
 

@@ -61,7 +61,7 @@ static bool is_ctl(char c)
 }
 
 /* the first control character but HT, or end */
-static char *scan_ctl(char *p, char *end)
+static const char *find_ctl(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	const __m128i limit = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t');
@@ -89,6 +89,16 @@ static char *scan_ctl(char *p, char *end)
 	while (p < end && !is_ctl(*p))
 		p++;
 	return p;
+}
+
+static char *scan_ctl(char *p, char *end)
+{
+	return p + (find_ctl(p, end) - p);
+}
+
+static bool has_ctl(struct str s)
+{
+	return find_ctl(s.p, s.p + s.n) != s.p + s.n;
 }
 
 /* Where the line of a value ends, for the rare value with a control character in it: legal only as quoted-pair
@@ -300,14 +310,10 @@ static void take_addr(struct parser *ps, struct str value, struct sip_addr *addr
 
 static void take_call_id(struct parser *ps, struct str value)
 {
-	for (size_t i = 0; i < value.n; i++) {
-		if ((unsigned char)value.p[i] <= ' ') {
-			fail(ps, REASON_MALFORMED, value.p + i, "malformed Call-ID");
-			return;
-		}
-	}
 	if (value.n == 0)
 		fail(ps, REASON_MALFORMED, value.p, "empty Call-ID");
+	else if (memchr(value.p, ' ', value.n) || memchr(value.p, '\t', value.n) || has_ctl(value))
+		fail(ps, REASON_MALFORMED, value.p, "malformed Call-ID");
 	ps->m->call_id = value;
 }
 

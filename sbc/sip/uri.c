@@ -458,7 +458,7 @@ int sip_uri_number(const struct sip_uri *u, struct buf *ret)
 {
 	size_t start = ret->n;
 	struct str number, user_params, context = STR_NONE;
-	bool tel = u->scheme == SIP_SCHEME_TEL, has_context, global = false, context_global, phone;
+	bool tel = u->scheme == SIP_SCHEME_TEL, global = false, context_global, phone;
 	char text[64];
 	struct buf digits;
 	struct str v;
@@ -467,18 +467,20 @@ int sip_uri_number(const struct sip_uri *u, struct buf *ret)
 		return -ENOENT;
 	user_params = str_cut(u->user, ';', &number);
 	phone = tel || (sip_param_get(u->params, S("user"), &v) && str_ieq(v, S("phone")));
-	has_context = global_context(tel ? u->params : user_params, &context) ||
-	              (!tel && global_context(u->params, &context));
-
 	buf_init(&digits, text, sizeof(text));
 	if (put_digits(&digits, number, phone, &global) < 0)
 		return -ENOENT;
-	if (tel && !global && !has_context)
-		return -ENOENT;
-	if (!global && has_context &&
-	    (put_digits(ret, context, false, &context_global) < 0 || !context_global)) {
-		ret->n = start;
-		return -ENOENT;
+	if (!global) {
+		bool has_context = global_context(tel ? u->params : user_params, &context) ||
+		                   (!tel && global_context(u->params, &context));
+
+		if (tel && !has_context)
+			return -ENOENT;
+		if (has_context &&
+		    (put_digits(ret, context, false, &context_global) < 0 || !context_global)) {
+			ret->n = start;
+			return -ENOENT;
+		}
 	}
 	buf_str(ret, buf_text(&digits));
 	if (buf_err(&digits) || buf_err(ret)) {

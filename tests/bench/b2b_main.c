@@ -3,8 +3,10 @@
  * (11 messages parsed or written), media anchored but silent, against a network that only counts.
  *
  *     bench_b2b [calls]                           ns per call
+ *     bench_b2b 5000 idle                         bytes of memory per call that is up and older than its transactions
  *     valgrind --tool=callgrind bench_b2b 2000    instructions: repeatable, whatever else the machine does
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -114,7 +116,7 @@ static void answer(struct bench *w, struct b2b *b, const char *req, const char *
 	rx(b, 1, "203.0.113.20", text);
 }
 
-static void one_call(struct bench *w, struct b2b *b, unsigned i)
+static void one_call(struct bench *w, struct b2b *b, unsigned i, bool hang_up)
 {
 	char text[4096], req[4096];
 	struct str to;
@@ -137,6 +139,8 @@ static void one_call(struct bench *w, struct b2b *b, unsigned i)
 	    "CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
 	    i, i, STR(to), i);
 	rx(b, 0, "198.51.100.10", text);
+	if (!hang_up)
+		return;
 	snprintf(text, sizeof(text),
 	    "BYE sip:198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.10:5060;branch=z9hG4bKb%u;rport\r\nMax-Forwards: 70\r\n"
 	    "From: \"Alice\" <sip:+49301234501@pbx.example>;tag=at%u\r\nTo: %.*s\r\nCall-ID: bench-%u@pbx.example\r\n"
@@ -203,9 +207,26 @@ int main(int argc, char **argv)
 	}
 	b2b_set_policy(b, p);
 	policy_unref(p);
+	if (argc > 2 && strcmp(argv[2], "idle") == 0) {
+		size_t before = mallinfo2().uordblks, after;
+
+		for (unsigned i = 0; i < n; i++) {
+			one_call(&w, b, i, false);
+			clock.mono_us += 1000;
+			timers_advance(&timers);
+		}
+		for (int i = 0; i < 400; i++) {
+			clock.mono_us += 100000;
+			timers_advance(&timers);
+		}
+		after = mallinfo2().uordblks;
+		printf("%u calls up: %.0f bytes per call, of these %.0f in call arenas\n", b2b_call_count(b),
+		    (double)(after - before) / n, (double)b2b_call_bytes(b) / n);
+		return b2b_call_count(b) == n ? 0 : 1;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	for (unsigned i = 0; i < n; i++) {
-		one_call(&w, b, i);
+		one_call(&w, b, i, true);
 		clock.mono_us += 100; /* 10,000 calls a second, so that transactions end as they would */
 		timers_advance(&timers);
 	}

@@ -142,7 +142,7 @@ class Box:
     def cdrs(self, n=1, seconds=4, **want):
         """The newest call records (dicts), when at least n are there that fit."""
         def fit():
-            l = [r for r in rows(self.json('cdr', 'tail')) if all(str(r.get(k)) == str(v) for k, v in want.items())]
+            l = [r for r in rows(self.json('cdr', 'tail', '-n', 1000)) if all(str(r.get(k)) == str(v) for k, v in want.items())]
             return l if len(l) >= n else None
         return wait('%d call records with %s' % (n, want), fit, seconds)
 

@@ -573,9 +573,7 @@ def torture(proto):
         c = Call(box)
         c.up()
         c.bye()
-        for x in box.json('call', 'list') if isinstance(box.json('call', 'list'), list) else []:
-            box.cli('call', 'clear', str(x.get('id')), '--force', '--yes', ok=None)
-        box.cli('call', 'clear', '--older', '0s', '--force', '--yes', ok=None)
+        box.cli('call', 'clear', '--over', '0s', '--force', '--yes', ok=None)
     run.__name__ = 'torture_' + proto
     run.__doc__ = 'the messages of RFC 4475 and 5118 over %s: never a crash, the answers the RFC wishes' % proto.upper()
     return run
