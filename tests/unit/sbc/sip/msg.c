@@ -448,6 +448,8 @@ static void to_and_from(void **state)
 	assert_int_equal(good(WITH_TO("isbn:123"))->to.uri.scheme, SIP_SCHEME_OTHER); /* PAR-21 */
 	assert_str(good(WITH_TO("caller<sip:j@x>;tag=1"))->to.display, "caller");
 	BAD(REQ VIA FROM TO "Call-ID: a b\r\n" CSEQ "\r\n", REASON_MALFORMED, 400);
+	BAD(REQ VIA FROM TO "Call-ID: a\tb\r\n" CSEQ "\r\n", REASON_MALFORMED, 400);
+	BAD(REQ VIA FROM TO "Call-ID: \"\\\0\"\r\n" CSEQ "\r\n", REASON_MALFORMED, 400);
 	BAD(REQ VIA FROM TO "Call-ID:\r\n" CSEQ "\r\n", REASON_MALFORMED, 400);
 }
 
