@@ -1,8 +1,9 @@
 /* ports.c - port pairs of one realm and family (RFC 3550 11: RTP even, RTCP the next; RTP-13).
  *
- * Happy path: a pair is drawn at random from all that are free, so that the next port cannot be guessed. If it was
- * never bound its two sockets are made now and stay for good; a call later on pays for nothing. When the pair is given
- * back it rests for a while, so that late packets of the old call do not run into a new one.
+ * Happy path: a pair is drawn at random from those that are bound and free; while there are few of these, from all
+ * that are free, and one that was never bound gets its two sockets now and keeps them. So a call pays for no socket
+ * once the load has been seen, the next port cannot be guessed, and descriptors follow the load, not the range. When
+ * the pair is given back it rests for a while, so that late packets of the old call do not run into a new one.
  *
  * What can go wrong: the port is somebody else's (it is put aside and tried again a minute later), descriptors run out
  * (then a bound pair that is free still serves), the address has gone. Both sockets or none: a half pair is closed.
@@ -220,7 +221,7 @@ static enum reason take(struct relay_range *g, struct relay_pair **ret)
 	enum reason why = REASON_PORTS_EXHAUSTED;
 	unsigned tries = 0;
 
-	while (g->unbound.n) {
+	while (g->unbound.n && g->idle.n < RELAY_IDLE_ENOUGH) {
 		unsigned at = rng_below(rng, g->unbound.n + g->idle.n);
 		uint16_t index;
 

@@ -26,6 +26,7 @@
 #define RELAY_WORKERS_MAX 64
 #define RELAY_BLOCKED_US 60000000 /* before a port that somebody else had is tried again */
 #define RELAY_BIND_TRIES 64       /* ports that are found taken in one call */
+#define RELAY_IDLE_ENOUGH 128 /* bound and free: no other is bound for a call */
 #define RELAY_SAY_US 60000000     /* between two lines about the same trouble */
 #define RELAY_WARN_PERCENT 80
 #define RELAY_CALM_PERCENT 70     /* below, the warning may come again */
@@ -89,6 +90,8 @@ struct relay_pair {
 	struct list feeders; /* pairs whose program leaves here, by feeds */
 	struct list feeds;
 	int64_t released_us;
+	/* worker only: its wake-up at which a socket was read last, by socket */
+	uint32_t read_at[2];
 	struct addr local;
 	int fd[2]; /* -1 in simulation */
 	uint16_t index;
@@ -142,6 +145,7 @@ struct relay_worker {
 	pthread_t thread;
 	int ep, stop;
 	bool running;
+	uint32_t wakeups;    /* of the thread itself */
 	uint64_t quiet_seen; /* signalling: epoch when the waiting list was closed */
 	alignas(64) _Atomic uint64_t epoch; /* even: in its quiet point */
 	/* totals of this worker */
