@@ -55,7 +55,6 @@ struct call_record {
 	uint8_t proto_a;
 	char sip_call_id_a[128];      /* escaped, clipped */
 	uint64_t wire_key_a;          /* b2b_wire_key() of it */
-	struct call_try tries[CALL_TRIES_MAX];
 	unsigned n_tries;
 	uint16_t status;              /* final status leg A got; 200 for an answered call; 0: in progress */
 	uint16_t peer_status;         /* last final status of the far end that decided, 0: none */
@@ -63,7 +62,9 @@ struct call_record {
 	char released_by;             /* 'a', 'b', 's' (us), 0 */
 	char peer_reason[96];         /* Reason header of the far end that ended it, escaped */
 	unsigned n_streams;
-	struct call_media media[2][CALL_STREAMS_MAX]; /* filled when asked or at the end; [side] */
+	/* only the first n_tries and n_streams of these hold anything */
+	struct call_try tries[CALL_TRIES_MAX];
+	struct call_media media[2][CALL_STREAMS_MAX]; /* [side] */
 };
 
 enum call_phase { CALL_SETUP, CALL_RINGING, CALL_UP, CALL_ENDING };

@@ -235,7 +235,7 @@ void call_release(struct call *c, struct leg *by, enum reason why, uint16_t stat
 	c->counted_a = c->counted_b = false;
 	if (!c->answered)
 		b2b_count(b, c->tries ? B2B_CALLS_FAILED : B2B_CALLS_REFUSED);
-	log_info(&c->log, "call_end", "status=%u reason=%s by=%c answered=%d", c->status,
+	log_at(&c->log, c->answered && why == REASON_NORMAL ? LOG_DEBUG : LOG_INFO, "call_end", "status=%u reason=%s by=%c answered=%d", c->status,
 	    reason_code(why, code), c->released_by, c->answered);
 	b->user->on_record(b->ctx, rec);
 

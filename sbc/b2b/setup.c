@@ -890,7 +890,7 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	if (!c->ring_us)
 		c->ring_us = c->answer_us;
 	b2b_count(b, B2B_CALLS_ANSWERED);
-	log_info(&c->log, "call_answered", "trunk=%.*s after_ms=%lld", STR(l->trunk->name),
+	log_debug(&c->log, "call_answered", "trunk=%.*s after_ms=%lld", STR(l->trunk->name),
 	    (long long)(c->answer_us - c->start_us) / 1000);
 	if (c->change.late) {
 		c->change.ack_held = true;

@@ -83,6 +83,7 @@ void call_fill_media(const struct call *c, struct call_record *r)
 		for (unsigned i = 0; i < r->n_streams && i < CALL_STREAMS_MAX; i++) {
 			struct call_media *m = &r->media[side][i];
 
+			*m = (struct call_media){.verdict = ""};
 			if (!media_stream(c->media, (enum media_side)side, i, &m->info, &m->stats))
 				continue;
 			m->verdict = media_verdict(c->media, (enum media_side)side, i, &m->bad);
@@ -94,7 +95,7 @@ void call_snapshot(const struct call *c, struct call_record *r)
 {
 	const int64_t base = c->start_wall_us - c->start_us;
 
-	memset(r, 0, sizeof(*r));
+	memset(r, 0, offsetof(struct call_record, tries));
 	r->id = c->id;
 	r->start_us = c->start_us;
 	r->ring_us = c->ring_us;
