@@ -282,7 +282,7 @@ enum reason db_import_apply(struct db_handle *h, struct db_import *im, bool repl
 		return r;
 	for (unsigned i = 0; i < im->n_rows; i++) {
 		const struct row *row = &im->rows[i];
-		bool present;
+		bool present = false;
 
 		if (!row->n.trunk_id)
 			continue;

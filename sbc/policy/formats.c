@@ -7,7 +7,7 @@
  */
 #include "sbc/policy/internal.h"
 
-#define NATIONAL_MIN 6 /* digits with the national prefix: shorter ones are short codes (0, 115, 0800 is longer) */
+#define NATIONAL_MIN 7 /* digits with the national prefix: what is shorter is a code (0, 112, 116117) */
 #define FULL_MIN 7     /* digits of a number that is taken for a whole one without any prefix */
 #define WORK_MAX 64
 
