@@ -142,7 +142,7 @@ static void on_start(struct timer *t)
 
 static void set_weather(struct batch *b, struct sim_rows *rows, struct rng *r)
 {
-	b->weather = rng_below(r, 3) ? (enum weather)rng_below(r, WEATHERS) : CALM;
+	b->weather = rng_below(r, 5) ? (enum weather)rng_below(r, WEATHERS) : CALM;
 	sim_set(rows, 0, "ring-timeout", "20s");
 	sim_set(rows, 1, "ring-timeout", "20s");
 	if (rng_below(r, 4) == 0)

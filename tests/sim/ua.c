@@ -221,7 +221,8 @@ static void check_sdp(struct ua_call *c, const char *sdp, bool is_answer)
 		SIM_CHECK(w, sid == old_sid, "call %u: session id %llu became %llu", c->index, old_sid, sid);
 		/* back only to what was agreed before an offer that failed, and then to the letter */
 		SIM_CHECK(w, ver >= old_ver || !strcmp(sdp, c->agreed_sdp),
-		    "call %u: version went back from %llu to %llu", c->index, old_ver, ver);
+		    "call %u: version went back from %llu to %llu, which was:\n%s---\n%s", c->index, old_ver, ver,
+		    c->agreed_sdp, sdp);
 		SIM_CHECK(w, ver != old_ver || !strcmp(sdp, c->their_sdp),
 		    "call %u: session changed, its version %llu did not:\n%s---\n%s", c->index, ver, c->their_sdp, sdp);
 	}
@@ -821,8 +822,8 @@ static void got_ack(struct ua_call *c, const char *m, unsigned cseq)
 	if (!timer_running(&c->twoxx_timer) || cseq != c->twoxx_cseq)
 		return;
 	timer_stop(&w->timers, &c->twoxx_timer);
-	if (c->answer_in_ack && c->state == UA_UP && !c->second_fork) {
-		/* without an answer the box must end the call itself (OFA-07) */
+	if (c->answer_in_ack && c->state == UA_UP) {
+		/* without an answer the box must end the call itself (OFA-07) or did not take this fork */
 		if (*body_of(m))
 			take_answer(c, m, true);
 		c->offered = -1;
@@ -866,6 +867,7 @@ static void second_fork(struct ua_call *c, struct ua_st *st)
 	memcpy(f->remote, c->remote, sizeof(f->remote));
 	memcpy(f->remote_tag, c->remote_tag, sizeof(f->remote_tag));
 	memcpy(f->target, c->target, sizeof(f->target));
+	memcpy(f->their_sdp, c->their_sdp, sizeof(f->their_sdp));
 	f->remote_cseq = c->remote_cseq;
 	f->conn = c->conn;
 	f->up_started = true; /* it does nothing but wait for its end */
