@@ -46,6 +46,8 @@ bool codec_is_static(const struct sdp_format *f)
 /* the name all its spellings share */
 static struct str plain_name(struct str n)
 {
+	if (n.n < 4 || chr_lower(n.p[0]) != 'g' || (n.p[1] != '7' && n.p[1] != '.'))
+		return n; /* nearly always */
 	if (str_ieq(n, S("G729A")) || str_ieq(n, S("G.729")) || str_ieq(n, S("G.729A")))
 		return S("G729");
 	if (str_ieq(n, S("G7231")) || str_ieq(n, S("G723.1")))

@@ -59,7 +59,8 @@ struct media_side_cfg {
 	int family;              /* AF_INET, AF_INET6: that of the signalling address of the far end */
 	enum media_latch latch;
 	struct addr signalling;  /* far end's signalling address: only source a latch may take */
-	struct str codecs;       /* "PCMA PCMU telephone-event": order and allow-list; empty: all pass as offered */
+	struct str codecs;       /* "PCMA PCMU telephone-event": order of offers to it and allow-list for formats of
+	                          * any RTP stream; fax (udptl) is not touched; empty: all pass as offered */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
 };
 
@@ -72,7 +73,10 @@ void media_call_free(struct media_call *mc);
 enum reason media_side_open(struct media_call *mc, enum media_side side, const struct media_side_cfg *cfg);
 
 /* All return REASON_NONE or why not (SDP_MALFORMED, NO_COMMON_CODEC, PORTS_EXHAUSTED, ANSWER_BAD …); after a
- * refusal the session is as it was before the call. */
+ * refusal the session is as it was before the call. GLARE: an exchange is open. INTERNAL: the wrong side was asked, or
+ * an answer in an exchange of media_reoffer(), where nobody waits for one. ANSWER_MISSING: no answer to tell yet.
+ * A first answer that refuses every stream is MEDIA_REFUSED or NO_COMMON_CODEC; in a running call it passes. An answer
+ * with fewer lines than its offer refuses the missing ones. A commit without an answer is a rollback. */
 enum reason media_remote_offer(struct media_call *mc, enum media_side side, struct str sdp);
 enum reason media_local_offer(struct media_call *mc, enum media_side side, struct buf *out);
 enum reason media_remote_answer(struct media_call *mc, enum media_side side, struct str sdp);
