@@ -70,7 +70,7 @@ static void plan_todo(struct world *w, struct ua_plan *p, bool may_vanish)
 	p->todo[p->n_todo++].after_ms = sim_chance(w, 60) ? between(w, 0, 12000) : between(w, 12000, 50000);
 	p->refuses = sim_chance(w, 10);
 	p->slow_ms = sim_chance(w, 70) ? between(w, 0, 30) : between(w, 30, 3000);
-	p->lose_acks = sim_chance(w, 10) ? 1 + sim_below(w, 3) : 0;
+	p->lose_acks = sim_chance(w, 10) ? 1 + sim_below(w, 8) : 0;
 }
 
 static void plan_callee(struct world *w, struct ua_plan *p)

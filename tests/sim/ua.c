@@ -517,6 +517,12 @@ static void ack_goes(struct ua_call *c)
 		send_to_box(c->ua, c->conn, c->ack);
 }
 
+static void refusal_ack_goes(struct ua_ct *ct)
+{
+	if (ct->copies >= ct->call->plan->lose_acks || ct->call->ua->tcp)
+		send_to_box(ct->call->ua, ct->call->conn, ct->ack);
+}
+
 static void cancel_now(struct ua_call *c)
 {
 	struct timers *t = &c->ua->host.w->timers;
@@ -669,7 +675,8 @@ static void invite_answered(struct ua_call *c, struct ua_ct *ct, const char *m, 
 			if (c->ack && c->ack_cseq == ct->cseq)
 				ack_goes(c);
 		} else if (ct->ack) {
-			send_to_box(c->ua, c->conn, ct->ack);
+			check_copy(c->ua, c->index, "refusal", ct->final_us, ++ct->copies, false);
+			refusal_ack_goes(ct);
 		}
 		return;
 	}
@@ -690,7 +697,7 @@ static void invite_answered(struct ua_call *c, struct ua_ct *ct, const char *m, 
 		put_request(c, text, "ACK", ct->cseq, ct->branch, "", "");
 		snprintf(c->remote_tag, sizeof(c->remote_tag), "%s", keep);
 		ct->ack = dup(text);
-		send_to_box(c->ua, c->conn, ct->ack);
+		refusal_ack_goes(ct);
 	}
 	c->offered = -1;
 	if (ct->first) {
@@ -786,6 +793,8 @@ static void twoxx_again(struct timer *t)
 	struct world *w = c->ua->host.w;
 
 	if (w->clock.mono_us - c->twoxx_since_us >= 64 * T1 * 1000) {
+		/* with a late offer the ACK may wait for an answer that never comes; else it is owed */
+		SIM_CHECK(w, c->answer_in_ack, "call %u: our 2xx (tag %s) was never acknowledged", c->index, c->local_tag);
 		say_bye(c);
 		return;
 	}
@@ -1065,7 +1074,7 @@ static void in_dialog(struct ua_call *c, struct sim_conn *conn, const char *m, c
 	}
 	st = st_new(c, conn, m, method);
 	/* a lost or late one may be overtaken */
-	SIM_CHECK(w, cseq > c->remote_cseq || !calm(c->ua),
+	SIM_CHECK(w, cseq > c->remote_cseq || !calm(c->ua) || w->refused,
 	    "call %u: CSeq %u after %u", c->index, cseq, c->remote_cseq);
 	if (cseq > c->remote_cseq)
 		c->remote_cseq = cseq;

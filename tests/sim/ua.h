@@ -44,7 +44,7 @@ struct ua_plan {
 	unsigned n_todo;
 	bool refuses;       /* every change of the session: 488 */
 	int slow_ms;        /* before a change is answered */
-	unsigned lose_acks; /* the first ACKs to a 2xx are not sent */
+	unsigned lose_acks; /* the first ACKs to a 2xx are not sent, nor those to a refusal by UDP */
 };
 
 enum ua_state { UA_NEW, UA_CALLING, UA_RINGING, UA_UP, UA_ENDING, UA_ENDED };

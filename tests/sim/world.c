@@ -224,6 +224,7 @@ static int box_send_tcp(struct world *w, struct net_path *path, const void *p, s
 			if (!addr_eq(&h->addr, &path->remote) || h->realm != path->realm)
 				continue;
 			if (!h->tcp || h->dead == SIM_ICMP) {
+				w->refused = true;
 				failure(w, h, path, owner, -ECONNREFUSED, NULL, 0, 2 * delay_of(w, h->realm));
 				return 0;
 			}

@@ -70,6 +70,7 @@ struct world {
 	struct call_record records[SIM_RECORDS];
 	unsigned n_records, n_answered;
 	bool verbose;
+	bool refused; /* a connection was, so that its request went again by UDP, behind others */
 	unsigned failures;
 	uint64_t packets_sent, packets_lost;
 };
