@@ -651,6 +651,11 @@ int netio_new(struct loop *loop, const struct env *env, const struct netio_cfg *
 	return 0;
 }
 
+static void finish_later(struct loop_hook *h)
+{
+	netio_handle_closed(container_of(h, struct netio, deliver));
+}
+
 void netio_free(struct netio *io, loop_fn *closed, void *arg)
 {
 	struct list *n;
@@ -666,7 +671,12 @@ void netio_free(struct netio *io, loop_fn *closed, void *arg)
 	loop_hook_cancel(&io->deliver);
 	while ((n = list_pop(&io->failures)))
 		free(container_of(n, struct failure, node));
-	netio_handle_closed(io);
+	if (io->open_handles > 1) {
+		netio_handle_closed(io);
+	} else { /* nothing to wait for, but closed() is for a later turn */
+		io->deliver.fn = finish_later;
+		loop_at_turn_end(io->loop, &io->deliver);
+	}
 }
 
 /* ---- looking ---- */

@@ -37,7 +37,7 @@ enum resolve_state {
 };
 
 enum { RESOLVE_V4 = 1, RESOLVE_V6 = 2 };
-#define RESOLVE_ADDRS_MAX 32
+#define RESOLVE_ADDRS_MAX 64 /* half of them of each family */
 
 /* State or addresses changed. May unwatch the name. */
 typedef void resolve_fn(void *ctx, struct resolve_name *n);

@@ -163,7 +163,7 @@ static void w_init_bare(struct world *w)
 	w->cfg.socket_buffer = 1 << 20;
 }
 
-static void w_open(struct world *w)
+static inline void w_open(struct world *w)
 {
 	struct netio_error err;
 
@@ -220,7 +220,7 @@ static inline void w_spin(struct world *w, int ms)
 }
 
 /* where the n-th listener of this protocol is */
-static struct addr w_listener(struct world *w, uint8_t proto, unsigned n)
+static inline struct addr w_listener(struct world *w, uint8_t proto, unsigned n)
 {
 	struct net_listener_cfg c;
 	unsigned i = 0;
