@@ -50,10 +50,7 @@ static bool count(struct rtp_rx *s, const struct rtp_head *h)
 		s->bad_seq = (h->seq + 1u) % SEQ_MOD;
 		return false;
 	} else {
-		begin(s, h);
-		/* the stray one before was the first of this sequence */
-		s->base--;
-		s->received = 1;
+		begin(s, h); /* the stray one before was of this sequence; it came, so no loss either way */
 	}
 	s->received++;
 	return true;

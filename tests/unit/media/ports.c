@@ -242,10 +242,12 @@ static void without_descriptors_body(void)
 	close(probe);
 	/* pairs that are bound serve on */
 	keep = port_of(p[0]);
-	relay_pair_put(p[0]);
-	w.clock.mono_us += 6000000;
-	MUST(relay_pair_get(w.relay, 0, AF_INET, &p[0]) == REASON_NONE);
-	MUST(port_of(p[0]) == keep);
+	for (int i = 0; i < 20; i++) { /* whichever is drawn first */
+		relay_pair_put(p[0]);
+		w.clock.mono_us += 6000000;
+		MUST(relay_pair_get(w.relay, 0, AF_INET, &p[0]) == REASON_NONE);
+		MUST(port_of(p[0]) == keep);
+	}
 	MUST(relay_pair_get(w.relay, 0, AF_INET, &more) == REASON_NO_DESCRIPTORS);
 	for (unsigned i = 0; i < n; i++)
 		relay_pair_put(p[i]);

@@ -70,9 +70,14 @@ static void swaps_lose_nothing(void **state)
 
 		for (unsigned s = 0; s < 2; s++) {
 			c.prog[s].pt_map[8] = swaps % 2 ? 8 : 18;
-			/* now and then the latch is begun again, too */
-			if (swaps % 10 == 0)
-				c.prog[s].latch_ip = swaps % 20 ? c.prog[s].source_rtp : (struct addr){0};
+			/* now and then the far end is, or is no more, behind a NAT: its source is learnt again */
+			if (swaps % 10 == 0) {
+				bool nat = swaps % 20 != 0;
+
+				c.prog[s].source_rtp = nat ? ip("192.168.1.1", swaps & 0xffff)
+				                           : c.end[s].rtp_addr;
+				c.prog[s].latch_ip = nat ? c.end[s].rtp_addr : (struct addr){0};
+			}
 		}
 		call_publish(&c);
 		relay_pair_stats(c.pair[swaps % 2], &st);

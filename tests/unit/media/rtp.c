@@ -139,6 +139,16 @@ static void rtcp_is_checked_part_by_part(void **state)
 	assert_int_equal(rtcp_check(p, n), 0);
 }
 
+static void only_the_last_part_is_padded(void **state)
+{
+	static const uint8_t rr_bye[] = {0xa0, 201, 0, 2, 1, 1, 1, 1, 0, 0, 0, 4, 0x81, 203, 0, 1, 1, 1, 1, 1};
+
+	(void)state;
+	assert_int_equal(rtcp_check(rr_bye, 12), 0);
+	assert_int_equal(rtcp_check(rr_bye + 12, 8), 0);
+	assert_int_equal(rtcp_check(rr_bye, sizeof(rr_bye)), -EBADMSG);
+}
+
 static void short_and_single_rtcp(void **state)
 {
 	static const uint8_t bare[4] = {0x80, 200, 0, 0}, bye[4] = {0x80, 203, 0, 0}, sdes[4] = {0x81, 202, 0, 0};
@@ -211,6 +221,7 @@ int main(void)
 	    cmocka_unit_test(header_fields_are_read),
 	    cmocka_unit_test(header_bounds_hold),
 	    cmocka_unit_test(rtcp_is_checked_part_by_part),
+	    cmocka_unit_test(only_the_last_part_is_padded),
 	    cmocka_unit_test(short_and_single_rtcp),
 	    cmocka_unit_test(random_bytes_never_read_too_far),
 	    cmocka_unit_test(udptl_is_told_from_probes),
