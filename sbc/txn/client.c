@@ -209,7 +209,7 @@ void cli_gone(struct cli *t)
 
 static struct cli *cli_new(struct txn_layer *l, enum sip_method method, const struct txn_cli_ops *ops, void *owner)
 {
-	struct arena *a = arena_new(&l->pool);
+	struct arena *a = arena_new(&l->cli_pool);
 	struct cli *t = a ? arena_new_obj(a, struct cli) : NULL;
 
 	if (!t) {
@@ -421,7 +421,7 @@ struct txn_ack *txn_ack_new(struct txn_layer *l, const struct txn_req *r)
 
 	if (l->closing)
 		return NULL;
-	a = arena_new(&l->pool);
+	a = arena_new(&l->cli_pool);
 	k = a ? arena_new_obj(a, struct txn_ack) : NULL;
 	if (!k)
 		goto fail;
@@ -446,7 +446,7 @@ fail:
 
 void txn_ack_resend(struct txn_ack *k)
 {
-	if (k->sent.a)
+	if (k->sent.p)
 		(void)txn_send(k->n.l, &k->path, k->sent.bytes, k->n.id, TXN_TX_RETRANS);
 }
 

@@ -96,7 +96,7 @@ static void act_refused(struct cli *t, const struct sip_msg *m)
 static void act_ack_again(struct cli *t, const struct sip_msg *m)
 {
 	(void)m;
-	if (t->sent.a)
+	if (t->sent.p)
 		cli_send(t);
 }
 

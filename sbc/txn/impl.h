@@ -34,9 +34,12 @@ struct txn_node {
 	uint8_t kind;
 };
 
-/* The bytes that may have to be sent again: a chunk of its own, so that it can go before the transaction. */
+/* Text with a life of its own, of its exact size: what may have to be sent again, and the lines answers are made
+ * of. Most of a transaction's life is spent waiting for copies that never come (J, L, M: 32 s); by then these have
+ * gone and little is left of it. */
 struct kept {
-	struct arena *a; /* own, NULL: nothing kept */
+	struct txn_layer *l; /* borrow: counts the bytes */
+	char *p;             /* own, NULL: nothing kept */
 	struct str bytes;
 };
 
@@ -76,10 +79,12 @@ struct srv {
 	bool to_tagged; /* the request's To had a tag */
 	int64_t since_us;
 	uint16_t source_port;
-	/* all in n.a */
+	/* in n.a: what copies are known by */
 	struct str branch, host; /* of the top Via */
 	uint16_t port;
 	struct str legacy_via, legacy_ruri;
+	/* in lines, which goes with the final answer */
+	struct kept lines;
 	struct str head; /* Via lines with the top one fixed, From line */
 	struct str to;   /* value of To */
 	struct str tail; /* Call-ID and CSeq lines */
@@ -102,8 +107,8 @@ struct txn_layer {
 	const struct txn_user *user;
 	void *ctx;
 	struct log log;
-	struct arena_pool pool;       /* transactions */
-	struct arena_pool bytes_pool; /* what they keep for sending again */
+	struct arena_pool srv_pool, cli_pool; /* transactions */
+	size_t kept_bytes;                    /* in struct kept of all */
 	struct arena_pool msg_pool;
 	struct arena *msg;            /* own: reset for each message */
 	struct htab cli, srv, merged, ids;

@@ -54,7 +54,7 @@ static void start_end(struct srv *t, int64_t ms)
 
 static void act_repeat(struct srv *t)
 {
-	if (t->sent.a)
+	if (t->sent.p)
 		srv_send(t);
 }
 

@@ -41,25 +41,23 @@ void txn_resend_after(struct txn_layer *l, struct timer *t, uint32_t interval_ms
 
 void txn_kept_drop(struct kept *k)
 {
-	arena_free(k->a);
+	if (k->p)
+		k->l->kept_bytes -= k->bytes.n;
+	free(k->p);
 	*k = (struct kept){0};
 }
 
 int txn_kept_set(struct txn_layer *l, struct kept *k, struct str bytes)
 {
-	char *p;
+	char *p = malloc(bytes.n ? bytes.n : 1);
 
-	if (k->a)
-		arena_reset(k->a);
-	else
-		k->a = arena_new(&l->bytes_pool);
-	p = k->a ? arena_alloc(k->a, bytes.n) : NULL;
-	if (!p) {
-		txn_kept_drop(k);
+	if (p)
+		memcpy(p, bytes.p, bytes.n); /* bytes may be what k holds */
+	txn_kept_drop(k);
+	if (!p)
 		return -ENOMEM;
-	}
-	memcpy(p, bytes.p, bytes.n);
-	k->bytes = str_n(p, bytes.n);
+	*k = (struct kept){.l = l, .p = p, .bytes = str_n(p, bytes.n)};
+	l->kept_bytes += bytes.n;
 	return 0;
 }
 
@@ -196,8 +194,8 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	l->ctx = ctx;
 	l->log = (struct log){.to = env->logger, .area = LOG_SIP};
 	list_init(&l->all);
-	arena_pool_init(&l->pool, 1408, 8192);
-	arena_pool_init(&l->bytes_pool, 1408, 8192);
+	arena_pool_init(&l->srv_pool, 752, 8192);
+	arena_pool_init(&l->cli_pool, 560, 8192);
 	arena_pool_init(&l->msg_pool, 16384, 4);
 	l->msg = arena_new(&l->msg_pool);
 	if (!l->msg || htab_init(&l->cli, 1024) || htab_init(&l->srv, 1024) || htab_init(&l->merged, 1024) ||
@@ -250,8 +248,8 @@ void txn_free(struct txn_layer *l)
 	htab_fini(&l->merged);
 	htab_fini(&l->ids);
 	arena_free(l->msg);
-	arena_pool_fini(&l->pool);
-	arena_pool_fini(&l->bytes_pool);
+	arena_pool_fini(&l->srv_pool);
+	arena_pool_fini(&l->cli_pool);
 	arena_pool_fini(&l->msg_pool);
 	free(l);
 }

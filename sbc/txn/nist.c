@@ -37,7 +37,7 @@ static timer_fn on_resend, on_end;
 
 static void act_repeat(struct srv *t)
 {
-	if (t->sent.a)
+	if (t->sent.p)
 		srv_send(t);
 }
 

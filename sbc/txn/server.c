@@ -42,7 +42,7 @@ static struct net_path answer_path(const struct net_path *from, const struct sip
 
 void srv_send(struct srv *t)
 {
-	if (t->sent.a)
+	if (t->sent.p)
 		(void)txn_send(t->n.l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RETRANS);
 }
 
@@ -120,6 +120,10 @@ int srv_answer(struct srv *t, const struct txn_reply *r)
 	if (err)
 		return err;
 	t->pub.status = r->status;
+	if (r->status >= 200) { /* no other answer will be made */
+		t->head = t->to = t->tail = t->timestamp = STR_NONE;
+		txn_kept_drop(&t->lines);
+	}
 	(void)txn_send(l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RESPONSE);
 	return 0;
 }
@@ -229,6 +233,7 @@ void srv_gone(struct srv *t)
 	txn_node_unlink(&t->n);
 	l->n_srv--;
 	txn_kept_drop(&t->sent);
+	txn_kept_drop(&t->lines);
 	arena_free(t->n.a);
 }
 
@@ -322,8 +327,8 @@ static int srv_keep_head(struct srv *t, const struct sip_msg *m, const struct ne
 	struct txn_layer *l = t->n.l;
 	struct arena *a = t->n.a;
 	struct buf b;
-	struct str via, all;
-	size_t at_head, at_to, at_tail, at_ts, at_via;
+	struct str via, all, key;
+	size_t at_head, at_to, at_tail, at_ts, at_key;
 	const struct str to = sip_hdr_value(m, SIP_H_TO), timestamp = sip_hdr_value(m, SIP_H_TIMESTAMP);
 
 	buf_init(&b, l->out, SIP_MSG_MAX);
@@ -338,42 +343,42 @@ static int srv_keep_head(struct srv *t, const struct sip_msg *m, const struct ne
 	sip_put_hdr(&b, SIP_H_CSEQ, sip_hdr_value(m, SIP_H_CSEQ));
 	at_ts = b.n;
 	buf_str(&b, timestamp);
-	at_via = b.n;
+	at_key = b.n;
 	buf_str(&b, m->via.branch);
 	buf_str(&b, m->via.host);
 	buf_str(&b, m->from.tag);
+	buf_str(&b, m->call_id);
 	if (t->legacy) {
 		buf_str(&b, m->via.raw);
 		buf_str(&b, m->ruri_raw);
 	}
 	if (buf_err(&b))
 		return buf_err(&b);
-	all = str_dup(a, str_from(buf_text(&b), at_head));
-	if (!all.p)
+	key = str_dup(a, str_from(buf_text(&b), at_key));
+	if (!key.p || txn_kept_set(l, &t->lines, str_head(str_from(buf_text(&b), at_head), at_key - at_head)))
 		return -ENOMEM;
+	all = t->lines.bytes;
 	at_to -= at_head;
 	at_tail -= at_head;
 	at_ts -= at_head;
-	at_via -= at_head;
 	t->head = str_n(all.p, at_to);
 	t->to = str_n(all.p + at_to, to.n);
 	t->tail = str_n(all.p + at_tail, at_ts - at_tail);
 	t->timestamp = str_n(all.p + at_ts, timestamp.n);
-	t->branch = str_n(all.p + at_via, m->via.branch.n);
+	t->branch = str_n(key.p, m->via.branch.n);
 	t->host = str_n(t->branch.p + t->branch.n, m->via.host.n);
 	t->pub.from_tag = str_n(t->host.p + t->host.n, m->from.tag.n);
+	t->pub.call_id = str_n(t->pub.from_tag.p + t->pub.from_tag.n, m->call_id.n);
 	if (t->legacy) {
-		t->legacy_via = str_n(t->pub.from_tag.p + t->pub.from_tag.n, m->via.raw.n);
+		t->legacy_via = str_n(t->pub.call_id.p + t->pub.call_id.n, m->via.raw.n);
 		t->legacy_ruri = str_n(t->legacy_via.p + t->legacy_via.n, m->ruri_raw.n);
 	}
-	/* "Call-ID: value CRLF" is how sip_put_hdr() writes it */
-	t->pub.call_id = str_n(t->tail.p + sizeof("Call-ID: ") - 1, m->call_id.n);
 	return 0;
 }
 
 static struct srv *srv_new(struct txn_layer *l, const struct sip_msg *m, const struct net_path *from, uint64_t hash)
 {
-	struct arena *a = arena_new(&l->pool);
+	struct arena *a = arena_new(&l->srv_pool);
 	struct srv *t = a ? arena_new_obj(a, struct srv) : NULL;
 
 	if (!t)
@@ -395,6 +400,8 @@ static struct srv *srv_new(struct txn_layer *l, const struct sip_msg *m, const s
 	l->n_srv++;
 	return t;
 fail:
+	if (t)
+		txn_kept_drop(&t->lines);
 	arena_free(a);
 	return NULL;
 }

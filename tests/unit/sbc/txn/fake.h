@@ -257,8 +257,8 @@ static UNUSED void assert_idle(struct fake *f)
 	assert_int_equal(txn_count_cli(f->l), 0);
 	assert_int_equal(txn_count_srv(f->l), 0);
 	assert_int_equal(f->timers.n, 0);
-	assert_int_equal(f->l->pool.live_bytes, 0);
-	assert_int_equal(f->l->bytes_pool.live_bytes, 0);
+	assert_int_equal(f->l->srv_pool.live_bytes + f->l->cli_pool.live_bytes, 0);
+	assert_int_equal(f->l->kept_bytes, 0);
 	assert_int_equal(f->l->cli.n + f->l->srv.n + f->l->merged.n + f->l->ids.n, 0);
 }
 

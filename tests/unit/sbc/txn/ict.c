@@ -140,7 +140,7 @@ static void txn_08_accepted_passes_every_2xx(void **s)
 	answer(&f, &peer, 0, "183 Session Progress", "x");
 	answer(&f, &peer, 0, "200 OK", "x");
 	/* its bytes are given back at once */
-	assert_int_equal(f.l->bytes_pool.live_bytes, 0);
+	assert_int_equal(f.l->kept_bytes, 0);
 	answer(&f, &peer, 0, "200 OK", "y");
 	run_to(&f, 600);
 	answer(&f, &peer, 0, "200 OK", "x");

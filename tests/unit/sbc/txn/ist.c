@@ -139,7 +139,7 @@ static void txn_04_ack_ends_it(void **s)
 	run_to(&f, 700);
 	receive(&f, &peer, ACK("z9hG4bKa"));
 	assert_events(&f, "INVITE;end 0;"); /* the ACK did not go up */
-	assert_int_equal(f.l->bytes_pool.live_bytes, 0);
+	assert_int_equal(f.l->kept_bytes, 0);
 	run_to(&f, 5000);
 	assert_times(&f, "SIP/2.0 486", TIMES(0, 200, 500));
 	receive(&f, &peer, ACK("z9hG4bKa"));
@@ -200,7 +200,7 @@ static void txn_07_accepted_absorbs_copies(void **s)
 	receive(&f, &peer, ACK("z9hG4bKa"));
 	assert_events(&f, "INVITE;ACK up;ACK up;");
 	txn_srv_acked(f.srv);
-	assert_int_equal(f.l->bytes_pool.live_bytes, 0);
+	assert_int_equal(f.l->kept_bytes, 0);
 	txn_srv_resend(f.srv);
 	receive(&f, &peer, INVITE("z9hG4bKa"));
 	assert_int_equal(f.n_sent, 2);

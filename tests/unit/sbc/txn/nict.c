@@ -58,7 +58,7 @@ static void txn_05_k_absorbs_copies(void **s)
 	request(&f, SIP_BYE, NET_UDP);
 	run_to(&f, 600);
 	answer(&f, &peer, 0, "200 OK", "b1");
-	assert_int_equal(f.l->bytes_pool.live_bytes, 0);
+	assert_int_equal(f.l->kept_bytes, 0);
 	answer(&f, &peer, 0, "200 OK", "b1");
 	answer(&f, &peer, 0, "100 Trying", "");
 	assert_events(&f, "200 b1;");
