@@ -59,9 +59,15 @@ static bool send_change(struct call *c)
 	if (!to->cli)
 		return false;
 	if (method == SIP_INVITE) {
-		/* the earlier INVITE's transaction has nothing more to bring for this leg */
-		if (to->inv_cli)
+		/* Copies of the last 2xx still get their ACK, whatever became of the INVITEs since (13.2.2.4). An
+		 * older one is history: its peer would not have accepted another. */
+		if (to->inv_cli && to->inv_cli->status >= 200 && to->inv_cli->status < 300) {
+			if (to->old_cli)
+				txn_cli_detach(to->old_cli);
+			to->old_cli = to->inv_cli;
+		} else if (to->inv_cli) {
 			txn_cli_detach(to->inv_cli);
+		}
 		to->inv_cli = to->cli;
 	}
 	b2b_count(c->b2b, B2B_REINVITES);

@@ -57,6 +57,7 @@ struct leg {
 	struct txn_srv *srv;    /* borrow: their INVITE (first or re-INVITE) whose transaction lives */
 	struct txn_cli *cli;    /* borrow: our INVITE (first or re-INVITE) or UPDATE without final answer */
 	struct txn_cli *inv_cli; /* borrow: our last INVITE's transaction while it may bring copies of its 2xx */
+	struct txn_cli *old_cli; /* borrow: the INVITE before inv_cli, whose 2xx may come again when its ACK was lost */
 	struct txn_cli *bye;    /* borrow */
 	struct dlg_2xx twoxx;
 	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx */

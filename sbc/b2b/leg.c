@@ -207,8 +207,11 @@ static void on_gone(void *owner, struct txn_cli *t)
 
 	if (l->cli == t)
 		l->cli = NULL;
-	if (l->inv_cli == t) {
+	if (l->old_cli == t)
+		l->old_cli = NULL;
+	if (l->inv_cli == t)
 		l->inv_cli = NULL;
+	if (!l->inv_cli && !l->old_cli) {
 		txn_ack_free(l->ack); /* no copy of the 2xx comes any more */
 		l->ack = NULL;
 	}

@@ -61,10 +61,12 @@ void leg_gone(struct leg *l)
 		txn_cli_detach(l->cli);
 	if (l->inv_cli)
 		txn_cli_bind(l->inv_cli, &b2b_orphan_ops, b);
+	if (l->old_cli)
+		txn_cli_bind(l->old_cli, &b2b_orphan_ops, b);
 	if (l->bye)
 		txn_cli_detach(l->bye);
 	l->srv = NULL;
-	l->cli = l->inv_cli = l->bye = NULL;
+	l->cli = l->inv_cli = l->old_cli = l->bye = NULL;
 	txn_ack_free(l->ack);
 	l->ack = NULL;
 	list_del(&l->node);
