@@ -112,12 +112,13 @@ void log_write_any(const struct log *l, enum log_level level, const char *event,
 
 unsigned logger_read_any(struct logger *lg, uint64_t after, struct log_line *ret_lines, unsigned max)
 {
+	bool newest = after == 0;
 	unsigned n = 0;
 
 	pthread_mutex_lock(&lg->lock);
 	if (lg->seq > LOG_RING && after < lg->seq - LOG_RING)
 		after = lg->seq - LOG_RING;
-	if (lg->seq - after > max && after == 0)
+	if (newest && lg->seq - after > max)
 		after = lg->seq - max;
 	for (uint64_t s = after + 1; s <= lg->seq && n < max; s++)
 		ret_lines[n++] = lg->ring[s % LOG_RING];

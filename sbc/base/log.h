@@ -46,7 +46,7 @@ struct log {
 
 MUST_USE int logger_init(struct logger *lg, int fd, enum log_level level);
 void logger_fini(struct logger *lg);
-/* copies lines with seq > after, oldest first, at most max; returns how many */
+/* Copies lines with seq > after, oldest first, at most max; after 0: the newest max lines. Returns how many. */
 unsigned logger_read_any(struct logger *lg, uint64_t after, struct log_line *ret_lines, unsigned max);
 int log_level_parse(struct str s); /* enum log_level, or -EINVAL */
 int log_area_parse(struct str s);  /* enum log_area, or -EINVAL  */
