@@ -1,0 +1,777 @@
+/* cmd_call.c - calls: list, one in full, its messages, its media, why it ended, ending it.
+ *
+ * A call is looked for among those in progress, then among the last that ended (b2b keeps them), and for `why` in
+ * the call records. Messages come from the ring of net/tap.h, found by the keys in the call's record.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sbc/ctl/view.h"
+#include "sbc/net/tap.h"
+
+/* Copy of the record of a call in progress or remembered; *ret_phase NULL: ended. Refuses when there is none. */
+static struct call_record *find_call(struct ctl_req *r, const char **ret_phase, struct call **ret_live)
+{
+	struct call_record *rec = malloc(sizeof(*rec));
+	const struct call_record *ended;
+	struct call *c;
+	uint64_t id;
+
+	*ret_phase = NULL;
+	if (ret_live)
+		*ret_live = NULL;
+	if (!rec || !call_id_parse(ctl_arg_str(r, "CALL"), &id)) {
+		free(rec);
+		ctl_refuse(r, REASON_NO_SUCH, "postern call list shows the ids", "no call '%s'", ctl_arg(r, "CALL"));
+		return NULL;
+	}
+	c = b2b_call_find(r->be->b2b, id);
+	if (c) {
+		call_snapshot(c, rec);
+		*ret_phase = call_phase_names[call_phase(c)];
+		if (ret_live)
+			*ret_live = c;
+		return rec;
+	}
+	ended = b2b_ended_find(r->be->b2b, id);
+	if (ended) {
+		*rec = *ended;
+		return rec;
+	}
+	free(rec);
+	return NULL;
+}
+
+static void no_call(struct ctl_req *r)
+{
+	if (!r->ended)
+		ctl_refuse(r, REASON_NO_SUCH, "postern call list --ended; older ones: postern cdr find",
+		    "no call '%s' in progress or among the last that ended", ctl_arg(r, "CALL"));
+}
+
+/* The worst stream, in words; false when all are well. */
+static bool worst_media(const struct call_record *rec, const char **ret_verdict)
+{
+	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
+
+	for (int side = 0; side < 2; side++)
+		for (unsigned i = 0; i < n; i++)
+			if (rec->media[side][i].bad) {
+				*ret_verdict = rec->media[side][i].verdict;
+				return true;
+			}
+	*ret_verdict = "";
+	return false;
+}
+
+static int64_t length_ms(struct ctl_req *r, const struct call_record *rec)
+{
+	int64_t now = r->be->env->clock->mono_us, end = rec->end_us ? rec->end_us : now;
+
+	return (end - (rec->answer_us ? rec->answer_us : rec->start_us)) / 1000;
+}
+
+static json_t *call_json(struct ctl_req *r, const struct call_record *rec, const char *phase)
+{
+	char id[CALL_ID_TEXT];
+	const char *verdict;
+	bool bad = worst_media(rec, &verdict);
+	json_t *j = json_object();
+	struct text note = {0};
+
+	call_id_text(rec->id, id);
+	json_object_set_new(j, "id", json_string(id));
+	json_object_set_new(j, "state", json_string(phase ? phase : "ended"));
+	json_object_set_new(j, "start_us", json_integer(rec->start_wall_us));
+	json_object_set_new(j, "length_ms", json_integer(length_ms(r, rec)));
+	json_object_set_new(j, "from_trunk", print_jsonz(rec->trunk_a));
+	json_object_set_new(j, "to_trunk", print_jsonz(rec->trunk_b));
+	json_object_set_new(j, "calling", print_jsonz(rec->calling));
+	json_object_set_new(j, "called", print_jsonz(rec->called));
+	json_object_set_new(j, "route", print_jsonz(rec->route));
+	json_object_set_new(j, "status", json_integer(rec->status));
+	json_object_set_new(j, "reason", view_code(rec->reason));
+	json_object_set_new(j, "media_bad", json_boolean(bad));
+	json_object_set_new(j, "level", json_integer(bad ? 2 : 0));
+	if (bad)
+		text_fmt(&note, "media: %s", verdict);
+	else if (!phase && rec->reason != REASON_NONE && rec->reason != REASON_NORMAL)
+		text_fmt(&note, "%s", reason_info(rec->reason)->text);
+	json_object_set_new(j, "note", print_json(text_get(&note)));
+	text_fini(&note);
+	return j;
+}
+
+static bool wanted(struct ctl_req *r, const struct call_record *rec)
+{
+	const char *trunk = ctl_arg(r, "--trunk"), *v;
+	uint32_t over = ctl_seconds(r, "--over", 0);
+
+	if (trunk && strcmp(trunk, rec->trunk_a) && strcmp(trunk, rec->trunk_b))
+		return false;
+	if (over && length_ms(r, rec) < (int64_t)over * 1000)
+		return false;
+	return !ctl_flag(r, "--ill") || worst_media(rec, &v);
+}
+
+#define LIST_MAX 5000 /* calls shown at once */
+
+void cmd_call_list(struct ctl_req *r)
+{
+	static const struct print_col cols[] = {
+	    {"id", "CALL", PK_TEXT, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"length_ms", "LENGTH", PK_MS, 0},
+	    {"from_trunk", "FROM", PK_TEXT, 0},
+	    {"calling", "CALLING", PK_TEXT, 3},
+	    {"to_trunk", "TO", PK_TEXT, 0},
+	    {"called", "CALLED", PK_TEXT, 0},
+	    {"note", "NOTE", PK_TEXT, 0},
+	};
+	struct call_record *rec = malloc(sizeof(*rec));
+	json_t *rows = json_array();
+	struct call *c = NULL;
+	unsigned total = 0;
+
+	while (rec && (c = b2b_call_next(r->be->b2b, c))) {
+		call_snapshot(c, rec);
+		if (!wanted(r, rec))
+			continue;
+		if (++total <= LIST_MAX)
+			json_array_append_new(rows, call_json(r, rec, call_phase_names[call_phase(c)]));
+	}
+	free(rec);
+	for (unsigned i = 0; ctl_flag(r, "--ended"); i++) {
+		const struct call_record *e = b2b_ended(r->be->b2b, i);
+
+		if (!e)
+			break;
+		if (wanted(r, e))
+			json_array_append_new(rows, call_json(r, e, NULL));
+	}
+	ctl_set(r, "total", json_integer(total));
+	ctl_table(r, "calls", rows, cols, ARRAY_LEN(cols), "no calls");
+	if (total > LIST_MAX)
+		ctl_say(r, "%u more are not shown: --trunk, --over, --ill\n", total - LIST_MAX);
+	ctl_end(r);
+}
+
+/* -------------------------------------------------------------------- one call */
+
+static json_t *tries_json(const struct call_record *rec)
+{
+	json_t *rows = json_array();
+
+	for (unsigned i = 0; i < rec->n_tries && i < CALL_TRIES_MAX; i++) {
+		const struct call_try *t = &rec->tries[i];
+		json_t *j = json_object();
+
+		json_object_set_new(j, "trunk", print_jsonz(t->trunk));
+		json_object_set_new(j, "target", view_peer(t->proto, &t->addr));
+		json_object_set_new(j, "after_ms", json_integer(t->after_ms));
+		json_object_set_new(j, "status", json_integer(t->status));
+		json_object_set_new(j, "reason", view_code(t->reason));
+		json_object_set_new(j, "text", json_string(t->reason == REASON_NONE ? "" : reason_info(t->reason)->text));
+		json_object_set_new(j, "sip_call_id", print_jsonz(t->sip_call_id));
+		json_array_append_new(rows, j);
+	}
+	return rows;
+}
+
+static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
+{
+	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
+	int64_t now = r->be->env->clock->mono_us;
+	json_t *rows = json_array();
+
+	for (unsigned i = 0; i < n; i++) {
+		for (int side = 0; side < 2; side++) {
+			const struct call_media *m = &rec->media[side][i];
+			const struct media_stats *s = &m->stats;
+			uint64_t drops = 0, expected = s->rx_packets + (s->lost > 0 ? (uint64_t)s->lost : 0);
+			json_t *j = json_object();
+			char at[ADDR_TEXT_MAX];
+
+			for (size_t d = 0; d < ARRAY_LEN(s->drops); d++)
+				drops += s->drops[d];
+			json_object_set_new(j, "leg", json_string(side == 0 ? "a" : "b"));
+			json_object_set_new(j, "trunk", print_jsonz(side == 0 ? rec->trunk_a : rec->trunk_b));
+			json_object_set_new(j, "stream", json_integer(i));
+			json_object_set_new(j, "kind", print_jsonz(m->info.kind));
+			json_object_set_new(j, "codec", print_jsonz(m->info.codec));
+			json_object_set_new(j, "direction", print_jsonz(m->info.direction));
+			json_object_set_new(j, "rx_packets", json_integer((json_int_t)s->rx_packets));
+			json_object_set_new(j, "tx_packets", json_integer((json_int_t)s->tx_packets));
+			json_object_set_new(j, "rx_bytes", json_integer((json_int_t)s->rx_bytes));
+			json_object_set_new(j, "lost", json_integer((json_int_t)s->lost));
+			if (expected)
+				json_object_set_new(j, "loss_percent",
+				    json_real(s->lost > 0 ? 100.0 * (double)s->lost / (double)expected : 0.0));
+			json_object_set_new(j, "jitter_us", json_integer(s->jitter_us));
+			json_object_set_new(j, "dropped", json_integer((json_int_t)drops));
+			if (s->last_rx_us && !rec->end_us)
+				json_object_set_new(j, "silent_ms", json_integer((now - s->last_rx_us) / 1000));
+			json_object_set_new(
+			    j, "from", json_string(addr_none(&s->source) ? "-" : addr_text(&s->source, at)));
+			json_object_set_new(
+			    j, "sent_to", json_string(addr_none(&s->remote) ? "-" : addr_text(&s->remote, at)));
+			json_object_set_new(j, "ours", json_string(addr_none(&s->local) ? "-" : addr_text(&s->local, at)));
+			json_object_set_new(j, "latched", json_boolean(s->latched));
+			json_object_set_new(j, "verdict", print_jsonz(m->verdict ? m->verdict : "-"));
+			json_object_set_new(j, "level", json_integer(m->bad ? 2 : 0));
+			json_array_append_new(rows, j);
+		}
+	}
+	return rows;
+}
+
+static const struct print_col media_cols[] = {
+    {"trunk", "FROM", PK_TEXT, 0},
+    {"kind", "KIND", PK_TEXT, 5},
+    {"codec", "CODEC", PK_TEXT, 0},
+    {"direction", "DIR", PK_TEXT, 4},
+    {"rx_packets", "IN", PK_NUM, 0},
+    {"tx_packets", "OUT", PK_NUM, 0},
+    {"loss_percent", "LOSS", PK_PCT, 0},
+    {"jitter_us", "JITTER", PK_US, 0},
+    {"dropped", "DROPPED", PK_NUM, 3},
+    {"from", "COMES FROM", PK_TEXT, 2},
+    {"verdict", "VERDICT", PK_TEXT, 0},
+};
+
+static void put_media(struct ctl_req *r, const struct call_record *rec)
+{
+	const char *verdict;
+
+	ctl_table(r, "media", media_json(r, rec), media_cols, ARRAY_LEN(media_cols), "no streams");
+	if (rec->n_streams > CALL_STREAMS_MAX)
+		ctl_say(r, "%u more streams are not shown\n", rec->n_streams - CALL_STREAMS_MAX);
+	if (worst_media(rec, &verdict))
+		r->code = 2;
+}
+
+void cmd_call_show(struct ctl_req *r)
+{
+	static const struct print_col head[] = {
+	    {"id", "call", PK_TEXT, 0},
+	    {"state", "state", PK_TEXT, 0},
+	    {"start_us", "began", PK_WHEN, 0},
+	    {"ring_ms", "rang after", PK_MS, 0},
+	    {"answer_ms", "answered after", PK_MS, 0},
+	    {"length_ms", "length", PK_MS, 0},
+	    {"from", "from", PK_TEXT, 0},
+	    {"to", "to", PK_TEXT, 0},
+	    {"route", "route", PK_TEXT, 0},
+	    {"peer", "caller's address", PK_TEXT, 0},
+	    {"sip_call_id", "Call-ID of leg A", PK_TEXT, 0},
+	    {"status", "status", PK_NUM, 0},
+	    {"released_by", "ended by", PK_TEXT, 0},
+	    {"reason_text", "reason", PK_TEXT, 0},
+	    {"peer_reason", "far end says", PK_TEXT, 0},
+	};
+	static const struct print_col tries[] = {
+	    {"trunk", "TRIED", PK_TEXT, 0},
+	    {"target", "TARGET", PK_TEXT, 0},
+	    {"after_ms", "AFTER", PK_MS, 0},
+	    {"status", "STATUS", PK_NUM, 0},
+	    {"reason", "CODE", PK_TEXT, 0},
+	    {"text", "REASON", PK_TEXT, 0},
+	};
+	const char *phase;
+	struct call_record *rec = find_call(r, &phase, NULL);
+	char code[REASON_CODE_MAX];
+	struct text t = {0};
+	json_t *j;
+
+	if (!rec) {
+		no_call(r);
+		return;
+	}
+	j = call_json(r, rec, phase);
+	text_fmt(&t, "%s %s", rec->trunk_a, rec->calling);
+	json_object_set_new(j, "from", print_json(text_get(&t)));
+	t.n = 0;
+	text_fmt(&t, "%s %s", rec->trunk_b[0] ? rec->trunk_b : "-", rec->called);
+	json_object_set_new(j, "to", print_json(text_get(&t)));
+	if (rec->ring_us)
+		json_object_set_new(j, "ring_ms", json_integer((rec->ring_us - rec->start_us) / 1000));
+	if (rec->answer_us)
+		json_object_set_new(j, "answer_ms", json_integer((rec->answer_us - rec->start_us) / 1000));
+	json_object_set_new(j, "peer", view_peer(rec->proto_a, &rec->peer_a));
+	json_object_set_new(j, "sip_call_id", print_jsonz(rec->sip_call_id_a));
+	if (!phase) {
+		json_object_set_new(j, "released_by",
+		    json_string(rec->released_by == 'a'	    ? "caller"
+				: rec->released_by == 'b' ? "called side"
+							  : "this controller"));
+		t.n = 0;
+		text_fmt(&t, "%s %s", reason_code(rec->reason, code), reason_info(rec->reason)->text);
+		json_object_set_new(j, "reason_text", print_json(text_get(&t)));
+	}
+	if (rec->peer_reason[0])
+		json_object_set_new(j, "peer_reason", print_jsonz(rec->peer_reason));
+	text_fini(&t);
+	ctl_set(r, "call", j);
+	ctl_block(r, "call", head, ARRAY_LEN(head));
+	ctl_say(r, "\n");
+	ctl_table(r, "tries", tries_json(rec), tries, ARRAY_LEN(tries), "no target was tried");
+	ctl_say(r, "\n");
+	put_media(r, rec);
+	free(rec);
+	ctl_end(r);
+}
+
+void cmd_call_media(struct ctl_req *r)
+{
+	const char *phase;
+	struct call_record *rec = find_call(r, &phase, NULL);
+	struct text t = {0};
+
+	if (!rec) {
+		no_call(r);
+		return;
+	}
+	print_duration_ms(&t, length_ms(r, rec));
+	ctl_say(r, "call %s  %s <-> %s  %s %s\n", ctl_arg(r, "CALL"), rec->trunk_a, rec->trunk_b[0] ? rec->trunk_b : "-",
+	    phase ? phase : "ended,", text_z(&t));
+	text_fini(&t);
+	put_media(r, rec);
+	free(rec);
+	ctl_end(r);
+}
+
+/* -------------------------------------------------------------------- messages */
+
+#define KEYS_MAX (CALL_TRIES_MAX + 1)
+
+static unsigned wire_keys(const struct call_record *rec, uint64_t keys[KEYS_MAX])
+{
+	unsigned n = 0;
+
+	keys[n++] = rec->wire_key_a;
+	for (unsigned i = 0; i < rec->n_tries && i < CALL_TRIES_MAX; i++)
+		if (rec->tries[i].wire_key)
+			keys[n++] = rec->tries[i].wire_key;
+	return n;
+}
+
+struct ladder {
+	struct ctl_req *r;
+	const struct call_record *rec;
+	json_t *rows;
+	int64_t first_us;
+	unsigned width; /* columns between two life lines */
+	bool full;
+};
+
+/* "INVITE (SDP)", "200 OK (SDP)" out of the start of a message. */
+static void label(struct text *t, struct str m)
+{
+	struct str line, rest, word;
+	bool sdp = str_find(m, S("\r\n\r\nv=")) >= 0;
+
+	str_cut(m, '\r', &line);
+	if (str_prefix(line, S("SIP/2.0 "))) {
+		ptrdiff_t cseq = str_find(m, S("\r\nCSeq:"));
+
+		text_str(t, str_head(str_from(line, 8), 40));
+		if (cseq >= 0) {
+			str_cut(str_from(m, (size_t)cseq + 7), '\r', &rest);
+			rest = str_trim(str_cut(str_trim(rest), ' ', &word));
+			if (rest.n && !str_eq(rest, S("INVITE")) && rest.n < 20)
+				text_fmt(t, " /%.*s", STR(rest));
+		}
+	} else {
+		str_cut(line, ' ', &word);
+		text_str(t, str_head(word, 20));
+	}
+	if (sdp)
+		text_lit(t, " (SDP)");
+	for (size_t i = 0; i < t->n; i++)
+		if ((unsigned char)t->p[i] < 0x20 || (unsigned char)t->p[i] >= 0x7f)
+			t->p[i] = '?';
+}
+
+static void put_full(struct ctl_req *r, const struct tap_msg *m)
+{
+	struct str rest = m->bytes, line;
+
+	while (!str_empty(rest)) {
+		char shown[2048];
+		struct buf b;
+
+		rest = str_cut(rest, '\n', &line);
+		if (line.n && line.p[line.n - 1] == '\r')
+			line.n--;
+		buf_init(&b, shown, sizeof(shown));
+		for (size_t i = 0; i < line.n && i < 1000; i++)
+			buf_chr(&b, (unsigned char)line.p[i] < 0x20 || line.p[i] == 0x7f ? '?' : line.p[i]);
+		ctl_say(r, "          %.*s\n", STR(buf_text(&b)));
+	}
+	if (m->len > m->bytes.n)
+		ctl_say(r, "          (%zu bytes more were not kept)\n", m->len - m->bytes.n);
+}
+
+/* "- INVITE (SDP) ------>" in width columns */
+static void arrow(struct text *t, struct str label_text, bool rightwards, unsigned width)
+{
+	struct str shown = str_head(label_text, width - 4);
+
+	text_fmt(t, "%s %.*s ", rightwards ? "-" : "<", STR(shown));
+	text_fill(t, '-', width - 4 - shown.n);
+	text_fmt(t, "%s", rightwards ? ">" : "-");
+}
+
+#define LADDER_TIME 10 /* columns before the first life line */
+
+static void ladder_text(struct ladder *l, const struct tap_msg *m, struct str label_text, bool leg_a)
+{
+	int64_t ms = (m->mono_us - l->first_us) / 1000;
+	bool rightwards = leg_a != m->out;
+	struct text line = {0};
+	char at[ADDR_TEXT_MAX];
+
+	text_fmt(&line, "%5lld.%03lld |", (long long)(ms / 1000), (long long)(ms % 1000));
+	if (leg_a) {
+		arrow(&line, label_text, rightwards, l->width);
+		text_lit(&line, "|");
+		text_fill(&line, ' ', l->width);
+	} else {
+		text_fill(&line, ' ', l->width);
+		text_lit(&line, "|");
+		arrow(&line, label_text, rightwards, l->width);
+	}
+	text_fmt(&line, "| %s", addr_text(&m->path.remote, at));
+	ctl_say(l->r, "%s\n", text_z(&line));
+	text_fini(&line);
+	if (l->full)
+		put_full(l->r, m);
+}
+
+static bool ladder_line(void *ctx, const struct tap_msg *m)
+{
+	struct ladder *l = ctx;
+	bool leg_a = m->key == l->rec->wire_key_a;
+	struct text t = {0};
+	json_t *j = json_object();
+
+	if (!l->first_us)
+		l->first_us = m->mono_us;
+	label(&t, m->bytes);
+	json_object_set_new(j, "at_us", json_integer(m->wall_us));
+	json_object_set_new(j, "leg", json_string(leg_a ? "a" : "b"));
+	json_object_set_new(j, "out", json_boolean(m->out));
+	json_object_set_new(j, "peer", view_peer(m->path.proto, &m->path.remote));
+	json_object_set_new(j, "label", print_json(text_get(&t)));
+	json_object_set_new(j, "bytes", json_integer((json_int_t)m->len));
+	if (l->full)
+		json_object_set_new(j, "message", print_json(m->bytes));
+	json_array_append_new(l->rows, j);
+	if (!l->r->json)
+		ladder_text(l, m, text_get(&t), leg_a);
+	text_fini(&t);
+	return json_array_size(l->rows) < 2000;
+}
+
+/* Names over the life lines: the caller's left, the called one's right-aligned. */
+static void ladder_head(struct ladder *l)
+{
+	struct str a = str_head(str_z(l->rec->trunk_a[0] ? l->rec->trunk_a : "caller"), l->width - 1);
+	struct str b = str_head(str_z(l->rec->trunk_b), l->width - 1);
+	size_t middle = LADDER_TIME + l->width + 1 - 4, right = LADDER_TIME + 2 * (l->width + 1) + 1 - b.n;
+	struct text t = {0};
+
+	text_fill(&t, ' ', LADDER_TIME);
+	text_str(&t, a);
+	text_fill(&t, ' ', middle > t.n ? middle - t.n : 1);
+	text_lit(&t, "Postern");
+	if (b.n) {
+		text_fill(&t, ' ', right > t.n ? right - t.n : 1);
+		text_str(&t, b);
+	}
+	ctl_say(l->r, "%s\n", text_z(&t));
+	text_fini(&t);
+}
+
+void cmd_call_ladder(struct ctl_req *r)
+{
+	const char *phase;
+	struct call_record *rec = find_call(r, &phase, NULL);
+	struct ladder l = {.r = r, .rec = rec, .full = ctl_flag(r, "--full")};
+	uint64_t keys[KEYS_MAX];
+	unsigned n, room = r->view.columns > 80 ? r->view.columns : 80;
+
+	if (!rec) {
+		no_call(r);
+		return;
+	}
+	/* three life lines, the time before, an address behind */
+	l.width = (room - LADDER_TIME - 3 - 22) / 2;
+	if (l.width > 40)
+		l.width = 40;
+	l.rows = json_array();
+	n = wire_keys(rec, keys);
+	ladder_head(&l);
+	tap_each(r->be->tap, keys, n, 0, ladder_line, &l);
+	if (json_array_size(l.rows) == 0)
+		ctl_finding(r, 1, "ladder", "postern cdr show ID has the outcome",
+		    "its messages are no longer in the ring");
+	ctl_set(r, "messages", l.rows);
+	free(rec);
+	ctl_end(r);
+}
+
+struct pcap_out {
+	struct ctl_req *r;
+	struct text t;
+};
+
+static int pcap_put(void *ctx, const void *p, size_t n)
+{
+	struct pcap_out *o = ctx;
+
+	text_put(&o->t, p, n);
+	if (o->t.n > 256 * 1024) {
+		ctl_binary(o->r, text_get(&o->t));
+		o->t.n = 0;
+	}
+	return o->t.failed || !o->r->client ? -1 : 0;
+}
+
+void cmd_call_pcap(struct ctl_req *r)
+{
+	const char *phase;
+	struct call_record *rec = find_call(r, &phase, NULL);
+	struct pcap_out o = {.r = r};
+	uint64_t keys[KEYS_MAX];
+	unsigned n;
+
+	if (!rec) {
+		no_call(r);
+		return;
+	}
+	n = wire_keys(rec, keys);
+	free(rec);
+	if (tap_pcap(r->be->tap, keys, n, pcap_put, &o) < 0) {
+		text_fini(&o.t);
+		ctl_refuse(r, REASON_NO_MEMORY, NULL, "the capture could not be made");
+		return;
+	}
+	if (r->client)
+		ctl_binary(r, text_get(&o.t));
+	text_fini(&o.t);
+	ctl_end(r);
+}
+
+/* -------------------------------------------------------------------- ending */
+
+void cmd_call_clear(struct ctl_req *r)
+{
+	bool force = ctl_flag(r, "--force");
+	const struct log lg = {.to = r->be->env->logger, .area = LOG_CTL};
+	struct call *c = NULL, *next;
+	struct call_record *rec;
+	unsigned cleared = 0;
+	const char *phase;
+
+	if (ctl_arg(r, "CALL")) {
+		rec = find_call(r, &phase, &c);
+		if (!c) {
+			free(rec);
+			if (!r->ended)
+				ctl_refuse(r, REASON_NO_SUCH, "postern call list shows those in progress",
+				    "call '%s' is not in progress", ctl_arg(r, "CALL"));
+			return;
+		}
+		free(rec);
+		call_clear(c, REASON_ADMIN_CLEARED, force);
+		cleared = 1;
+	} else if (!ctl_arg(r, "--trunk") && !ctl_arg(r, "--over")) {
+		ctl_refuse(r, REASON_BAD_VALUE, "postern call clear ID, or --trunk TRUNK, or --over TIME",
+		    "which call? none was named");
+		return;
+	} else {
+		if (ctl_arg(r, "--trunk") && !ctl_trunk(r, ctl_arg(r, "--trunk")))
+			return;
+		rec = malloc(sizeof(*rec));
+		for (c = b2b_call_next(r->be->b2b, NULL); rec && c; c = next) {
+			next = b2b_call_next(r->be->b2b, c);
+			call_snapshot(c, rec);
+			if (!wanted(r, rec) || call_phase(c) == CALL_ENDING)
+				continue;
+			call_clear(c, REASON_ADMIN_CLEARED, force);
+			cleared++;
+		}
+		free(rec);
+	}
+	log_info(&lg, "calls_cleared", "uid=%u calls=%u command=\"%s\"", r->uid, cleared, r->command);
+	ctl_set(r, "cleared", json_integer(cleared));
+	ctl_say(r, "%u call%s cleared\n", cleared, cleared == 1 ? "" : "s");
+	ctl_end(r);
+}
+
+/* -------------------------------------------------------------------- why */
+
+static void why_media(struct ctl_req *r, const struct call_record *rec)
+{
+	const char *verdict;
+
+	if (worst_media(rec, &verdict))
+		ctl_finding(r, 2, "media", "postern call media ID shows both directions", "%s", verdict);
+}
+
+static unsigned same_reason(const struct ctl_backend *be, enum reason why, unsigned *ret_ended)
+{
+	const struct call_record *e;
+	unsigned n = 0;
+
+	for (*ret_ended = 0; (e = b2b_ended(be->b2b, *ret_ended)); ++*ret_ended)
+		n += e->reason == why;
+	return n;
+}
+
+static void why_ended(struct ctl_req *r, const struct call_record *rec, const char *phase)
+{
+	const struct reason_info *i = reason_info(rec->reason);
+	char code[REASON_CODE_MAX], at[ADDR_TEXT_MAX];
+	struct text when = {0}, t = {0};
+	unsigned seen, ended;
+
+	print_time(&when, rec->start_wall_us);
+	if (rec->end_us)
+		print_duration_ms(&t, (rec->end_us - rec->start_us) / 1000);
+	ctl_say(r, "call %s  %s  %s %s -> %s %s  ", ctl_arg(r, "CALL"), text_z(&when), rec->trunk_a, rec->calling,
+	    rec->trunk_b[0] ? rec->trunk_b : "-", rec->called);
+	if (phase)
+		ctl_say(r, "is %s\n", phase);
+	else if (rec->answer_us)
+		ctl_say(r, "was answered, ended after %s\n", text_z(&t));
+	else
+		ctl_say(r, "FAILED %u after %s\n", rec->status, text_z(&t));
+	text_fini(&when);
+	text_fini(&t);
+	if (phase && rec->reason == REASON_NONE) {
+		ctl_say(r, "Reason   it has not ended\n");
+		return;
+	}
+	ctl_say(r, "Reason   %s %s\n", reason_code(rec->reason, code), i->text);
+	ctl_say(r, "Ended by %s\n", rec->released_by == 'a'	 ? "the caller"
+			      : rec->released_by == 'b' ? "the called side"
+							: "this controller");
+	for (unsigned k = 0; k < rec->n_tries && k < CALL_TRIES_MAX; k++) {
+		const struct call_try *y = &rec->tries[k];
+
+		ctl_say(r, "%s%s %s after %u ms: ", k ? "         " : "Proof    ", y->trunk, addr_text(&y->addr, at),
+		    y->after_ms);
+		if (y->status)
+			ctl_say(r, "answered %u", y->status);
+		else
+			ctl_say(r, "no answer");
+		if (y->reason != REASON_NONE)
+			ctl_say(r, ", left because %s", reason_info(y->reason)->text);
+		ctl_say(r, "\n");
+	}
+	if (rec->n_tries == 0 && rec->reason != REASON_NORMAL)
+		ctl_say(r, "Proof    it was refused before any target was tried\n");
+	if (rec->peer_reason[0])
+		ctl_say(r, "         far end's Reason: %s\n", rec->peer_reason);
+	if (rec->route[0])
+		ctl_say(r, "Rule     %s\n", rec->route);
+	if (!rec->answer_us && rec->reason != REASON_CANCELLED) {
+		ctl_say(r, "Remedy   %s\n", i->remedy);
+		ctl_say(r, "         messages: postern call ladder %s\n", ctl_arg(r, "CALL"));
+		seen = same_reason(r->be, rec->reason, &ended);
+		ctl_say(r, "Seen     %u of the last %u calls ended so\n", seen, ended);
+		r->code = 2;
+	}
+}
+
+static bool why_row(void *ctx, const struct db_cdr *c)
+{
+	struct ctl_req *r = ctx;
+	char code[REASON_CODE_MAX];
+
+	r->made = json_object();
+	json_object_set_new(r->made, "start_us", json_integer(c->start_us));
+	json_object_set_new(r->made, "answered", json_boolean(c->answer_us != 0));
+	json_object_set_new(r->made, "from_trunk", print_json(c->trunk_a_name));
+	json_object_set_new(r->made, "to_trunk", print_json(c->trunk_b_name));
+	json_object_set_new(r->made, "calling", print_json(c->calling));
+	json_object_set_new(r->made, "called", print_json(c->called));
+	json_object_set_new(r->made, "status", json_integer(c->status));
+	json_object_set_new(r->made, "reason", json_string(reason_code(c->reason, code)));
+	json_object_set_new(r->made, "peer_reason", print_json(c->peer_reason));
+	json_object_set_new(r->made, "tries", print_json(c->tries));
+	return false;
+}
+
+static enum reason why_load(struct db_handle *h, struct ctl_req *r, struct db_err *err)
+{
+	struct db_cdr_query q = {.max = 1};
+
+	if (!call_id_parse(ctl_arg_str(r, "CALL"), &q.call_id))
+		return REASON_NONE;
+	return db_cdr_find(h, &q, why_row, r, err);
+}
+
+static const char *member(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	return s ? s : "-";
+}
+
+static void why_loaded(struct ctl_req *r)
+{
+	enum reason why;
+	struct text when = {0};
+	json_t *m = r->made, *tries, *t;
+	size_t i;
+
+	if (!m) {
+		no_call(r);
+		return;
+	}
+	why = reason_parse(str_z(member(m, "reason")));
+	print_time(&when, (int64_t)json_integer_value(json_object_get(m, "start_us")));
+	ctl_say(r, "call %s  %s  %s %s -> %s %s  %s %lld\n", ctl_arg(r, "CALL"), text_z(&when),
+	    member(m, "from_trunk"), member(m, "calling"),
+	    member(m, "to_trunk"), member(m, "called"),
+	    json_is_true(json_object_get(m, "answered")) ? "was answered" : "FAILED",
+	    (long long)json_integer_value(json_object_get(m, "status")));
+	text_fini(&when);
+	ctl_say(r, "Reason   %s %s\n", member(m, "reason"), reason_info(why)->text);
+	tries = json_loads(member(m, "tries"), 0, NULL);
+	json_array_foreach(tries, i, t)
+		ctl_say(r, "%s%s %s: status %lld %s\n", i ? "         " : "Proof    ",
+		    member(t, "trunk"), member(t, "target"),
+		    (long long)json_integer_value(json_object_get(t, "status")),
+		    member(t, "reason"));
+	json_decref(tries);
+	if (!json_is_true(json_object_get(m, "answered"))) {
+		ctl_say(r, "Remedy   %s\n", reason_info(why)->remedy);
+		r->code = 2;
+	}
+	ctl_set(r, "call", json_incref(m));
+	ctl_set(r, "remedy", json_string(reason_info(why)->remedy));
+	ctl_end(r);
+}
+
+void cmd_why_call(struct ctl_req *r)
+{
+	const char *phase;
+	struct call_record *rec = find_call(r, &phase, NULL);
+
+	if (!rec) {
+		if (!r->ended)
+			ctl_read(r, why_load, why_loaded);
+		return;
+	}
+	ctl_set(r, "call", call_json(r, rec, phase));
+	ctl_set(r, "tries", tries_json(rec));
+	ctl_set(r, "remedy", json_string(reason_info(rec->reason)->remedy));
+	why_ended(r, rec, phase);
+	why_media(r, rec);
+	free(rec);
+	ctl_end(r);
+}
