@@ -3,7 +3,10 @@
 
 Our relay and Debian's rtpengine (user space: no kernel table) under the same load in the same run, taking turns so
 that what else the machine does hits both. Prints medians and their spread. Each has one thread for media on the
-same CPU. rtpengine gets its calls over its ng protocol (bencode over UDP), with the SDP of plain PCMU."""
+same CPU. rtpengine gets its calls over its ng protocol (bencode over UDP), with the SDP of plain PCMU.
+
+On a machine that does other things the latencies are those of its scheduler (a tick of 4 ms and more); to see the
+relay's own, run all of it at real-time priority: chrt -f 5 rtp_compare.py …"""
 import argparse
 import json
 import os
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 
-NG = ('127.0.0.1', 22223)
+NG = ('127.71.0.3', 2223)
 
 
 def bencode(v):
@@ -60,6 +63,8 @@ class Rtpengine:
         self.s.settimeout(0.5)
         self.n = 0
         time.sleep(1)
+        if self.p.poll() is not None:
+            raise SystemExit('rtpengine ended at once: is %s:%d, or a port of 127.71.0.3, taken?' % NG)
         with open(self.table, 'w') as f:
             for c in range(calls):
                 port = 30000 + 2 * c
