@@ -269,6 +269,21 @@ static void not_a_file(void **state)
 	conf_report_fini(&r);
 }
 
+/* The sample that is installed. */
+static void sample(void **state)
+{
+	struct conf_report r;
+	struct conf *c = conf_load_file(TEST_SOURCE_DIR "/conf/postern.conf", &r);
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(r.n_issues, 0);
+	assert_int_equal(c->n_realms, 2);
+	assert_string_equal(c->state_dir, "/var/lib/postern");
+	conf_report_fini(&r);
+	conf_unref(c);
+}
+
 static void too_large(void **state)
 {
 	char *p = malloc(CONF_FILE_MAX + 1);
@@ -298,6 +313,7 @@ int main(void)
 	    cmocka_unit_test(settings),
 	    cmocka_unit_test(diff),
 	    cmocka_unit_test(not_a_file),
+	    cmocka_unit_test(sample),
 	    cmocka_unit_test(too_large),
 	};
 
