@@ -291,7 +291,12 @@ static int run_daemon(struct client *c, const struct ctl_args *a, const struct c
 {
 	struct text input = {0}, screen = {0};
 	struct str in = STR_NONE;
-	int code = 2;
+	char *words[CTL_WORDS_MAX];
+	int code = 2, n = 0;
+
+	for (int i = 0; i < argc; i++) /* the parser took no more than that */
+		if (!a->global[i])
+			words[n++] = argv[i];
 
 	c->streaming = a->cmd->id == CTL_CMD_log_tail || a->cmd->id == CTL_CMD_cdr_tail
 			   ? ctl_value(a, "--follow") != NULL
@@ -318,12 +323,12 @@ static int run_daemon(struct client *c, const struct ctl_args *a, const struct c
 		}
 	}
 	if (!g->watch_s || c->streaming) {
-		code = ask(c, argc, argv, in);
+		code = ask(c, n, words, in);
 	} else {
 		c->catch = &screen;
 		for (;;) {
 			screen.n = 0;
-			code = ask(c, argc, argv, in);
+			code = ask(c, n, words, in);
 			if (isatty(STDOUT_FILENO))
 				say(STDOUT_FILENO, S("\033[H\033[2J"));
 			say(STDOUT_FILENO, text_get(&screen));

@@ -617,7 +617,7 @@ static void why_media(struct ctl_req *r, const struct call_record *rec)
 	const char *verdict;
 
 	if (worst_media(rec, &verdict))
-		ctl_finding(r, 2, "media", "postern call media ID shows both directions", "%s", verdict);
+		ctl_finding(r, 2, "media", "postern call media CALL shows both directions", "%s", verdict);
 }
 
 static unsigned same_reason(const struct ctl_backend *be, enum reason why, unsigned *ret_ended)
@@ -678,7 +678,7 @@ static void why_ended(struct ctl_req *r, const struct call_record *rec, const ch
 	if (rec->route[0])
 		ctl_say(r, "Rule     %s\n", rec->route);
 	if (!rec->answer_us && rec->reason != REASON_CANCELLED) {
-		ctl_say(r, "Remedy   %s\n", i->remedy);
+		ctl_say_wrapped(r, "Remedy", i->remedy);
 		ctl_say(r, "         messages: postern call ladder %s\n", ctl_arg(r, "CALL"));
 		seen = same_reason(r->be, rec->reason, &ended);
 		ctl_say(r, "Seen     %u of the last %u calls ended so\n", seen, ended);
@@ -749,7 +749,7 @@ static void why_loaded(struct ctl_req *r)
 		    member(t, "reason"));
 	json_decref(tries);
 	if (!json_is_true(json_object_get(m, "answered"))) {
-		ctl_say(r, "Remedy   %s\n", reason_info(why)->remedy);
+		ctl_say_wrapped(r, "Remedy", reason_info(why)->remedy);
 		r->code = 2;
 	}
 	ctl_set(r, "call", json_incref(m));

@@ -436,10 +436,10 @@ static void reloaded(void *arg, enum reason why, const char *text)
 	struct str s = str_trim(str_z(text));
 
 	if (why != REASON_NONE) {
-		ctl_fail(r, why, why == REASON_CONFIG_INVALID ? "postern config check" : NULL, "not reloaded%s",
-		    str_empty(s) ? "" : ":");
-		if (!r->json)
+		if (!r->json && !str_empty(s))
 			text_fmt(&r->err, "%.*s\n", STR(s));
+		ctl_fail(r, why, why == REASON_CONFIG_INVALID ? "correct the file and look with: postern config check" : NULL,
+		    "not reloaded");
 	} else {
 		ctl_say(r, "%.*s%s", STR(s), str_empty(s) ? "reloaded, nothing changed\n" : "\nreloaded\n");
 	}

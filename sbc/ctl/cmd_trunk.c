@@ -43,9 +43,9 @@ static const char *near_trunk(const struct policy *p, const char *name, char hin
 		struct str n = policy_trunk_at(p, i)->name;
 		unsigned d = str_distance(str_z(name), n, 3);
 
-		if (d > 3 && strlen(name) >= 3 && str_prefix(n, str_z(name)))
-			d = 3;
-		if (d < best_d) {
+		if (d > 2 && strlen(name) >= 3 && str_prefix(n, str_z(name)))
+			d = 2;
+		if (d < best_d && d < strlen(name)) {
 			best_d = d;
 			best = n;
 		}
@@ -246,7 +246,7 @@ static enum reason no_trunk(const struct db_rows *rows, struct str name, struct 
 	for (unsigned i = 0; i < rows->n_trunks; i++) {
 		unsigned d = str_distance(name, rows->trunks[i].name, 3);
 
-		if (d < best_d) {
+		if (d < best_d && d < name.n) {
 			best_d = d;
 			best = rows->trunks[i].name;
 		}

@@ -319,7 +319,7 @@ void print_block(struct text *t, const json_t *obj, const struct print_col *cols
 		const json_t *v = json_object_get(obj, cols[k].key);
 		struct text cell = {0};
 
-		if (!v)
+		if (!v || (json_is_string(v) && json_string_length(v) == 0))
 			continue;
 		print_value(&cell, v, cols[k].kind, o);
 		put_cell(t, cols[k].title, width, false, false);

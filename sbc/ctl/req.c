@@ -93,7 +93,9 @@ static void keep_command(struct ctl_req *r, int argc, char *const *argv)
 
 	buf_init(&b, r->command, sizeof(r->command) - 1);
 	for (int i = 0; i < argc && b.n + 8 < b.cap; i++) {
-		if (i)
+		if (r->args.global[i])
+			continue;
+		if (b.n)
 			buf_chr(&b, ' ');
 		buf_escaped(&b, str_z(argv[i]), (b.cap - b.n) / 4 - 1);
 	}
@@ -121,7 +123,6 @@ void ctl_req_start(struct ctl_client *c)
 		at += strlen(at) + 1;
 	}
 	proto_fini(&c->proto);
-	keep_command(r, argc, argv);
 	switch (ctl_parse(argc, argv, &r->args, &g, &err)) {
 	case CTL_HELP:
 		if (r->args.cmd)
@@ -137,6 +138,7 @@ void ctl_req_start(struct ctl_client *c)
 		break;
 	case CTL_PARSED:
 		text_fini(&err);
+		keep_command(r, argc, argv);
 		r->holds++; /* the handler's */
 		if (r->role < r->args.cmd->role)
 			ctl_refuse(r, REASON_PERMISSION, "join the group, or use sudo",
@@ -199,6 +201,14 @@ void ctl_say(struct ctl_req *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	text_vfmt(&r->out, fmt, ap);
 	va_end(ap);
+}
+
+void ctl_say_wrapped(struct ctl_req *r, const char *label, const char *text)
+{
+	if (r->json)
+		return;
+	text_fmt(&r->out, "%-9s", label);
+	text_wrap(&r->out, str_z(text), 9, 9, r->view.columns);
 }
 
 void ctl_table(struct ctl_req *r, const char *key, json_t *rows, const struct print_col *cols, unsigned n_cols,

@@ -68,6 +68,8 @@ uint32_t ctl_seconds(const struct ctl_req *r, const char *name, uint32_t def);
 void ctl_set(struct ctl_req *r, const char *key, json_t *value);
 /* For people only: not in the JSON. */
 void ctl_say(struct ctl_req *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "label    text", the text wrapped behind nine columns; for people only. */
+void ctl_say_wrapped(struct ctl_req *r, const char *label, const char *text);
 /* Stores rows under key and shows them; empty is said when there are none. rows is stolen. */
 void ctl_table(struct ctl_req *r, const char *key, json_t *rows, const struct print_col *cols, unsigned n_cols,
     const char *empty);

@@ -208,9 +208,12 @@ static bool add_value(struct parser *p, const struct ctl_row *row, const char *t
 
 static void usage_line(struct parser *p)
 {
+	struct text line = {0};
+
 	text_lit(p->err, "usage: ");
-	ctl_put_usage(p->err, p->args->cmd);
-	text_lit(p->err, "\n");
+	ctl_put_usage(&line, p->args->cmd);
+	text_wrap(p->err, text_get(&line), 7, 7, 100);
+	text_fini(&line);
 	text_fmt(p->err, "       for example: %s\n", p->args->cmd->example);
 }
 
@@ -393,9 +396,10 @@ static enum ctl_parse_result find_command(struct parser *p, int w1, int w2)
 		text_fmt(p->err, "did you mean: postern %.*s %.*s?\n", STR(typed1), STR(near));
 	else if (!str_empty(near))
 		text_fmt(p->err, "did you mean: postern %.*s?\n", STR(near));
-	else if (!group && more.n)
-		text_fmt(p->err, "did you mean one of: %.*s?\n", STR(text_get(&more)));
-	else if (group)
+	else if (!group && more.n) {
+		text_lit(p->err, "did you mean one of: ");
+		text_wrap(p->err, text_get(&more), 21, 21, 100);
+	} else if (group)
 		ctl_put_commands(p->err, p->argv[w1]);
 	else
 		text_lit(p->err, "postern help lists all commands\n");
@@ -495,6 +499,7 @@ enum ctl_parse_result ctl_parse(
 
 	args->cmd = NULL;
 	args->n = 0;
+	memset(args->global, 0, sizeof(args->global));
 	if (argc > CTL_WORDS_MAX) {
 		text_lit(err, "too many arguments\n");
 		return CTL_USAGE;
@@ -511,7 +516,7 @@ enum ctl_parse_result ctl_parse(
 			if (n < 0)
 				return CTL_USAGE;
 			for (int k = 0; k < n; k++)
-				p.used[i + k] = true;
+				p.used[i + k] = args->global[i + k] = true;
 			i += n ? n : 1;
 			if (n == 0 && n_words == 0) {
 				text_lit(err, "unknown option '");
@@ -612,8 +617,9 @@ void ctl_put_help(struct text *t, const struct ctl_row *cmd)
 
 	text_wrap(t, str_z(cmd->help), 0, 0, 100);
 	text_lit(t, "\nusage: ");
-	ctl_put_usage(t, cmd);
-	text_fmt(t, "\n       for example: %s\n", cmd->example);
+	ctl_put_usage(&name, cmd);
+	text_wrap(t, text_get(&name), 7, 7, 100);
+	text_fmt(t, "       for example: %s\n", cmd->example);
 	for (const struct ctl_row *r = NULL; (r = ctl_sub_next(cmd, r));) {
 		if (!any)
 			text_lit(t, "\n");

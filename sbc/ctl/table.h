@@ -84,6 +84,7 @@ struct ctl_args {
 	const struct ctl_row *cmd;
 	unsigned n;
 	struct ctl_value v[CTL_VALUES_MAX];
+	bool global[CTL_WORDS_MAX]; /* words of argv that belong to struct ctl_global, not to the command */
 };
 
 /* What every command takes, before, among or behind its words. */
