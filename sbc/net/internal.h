@@ -99,7 +99,7 @@ struct netio {
 	struct list failures;
 	struct loop_hook deliver;
 
-	struct log_gate no_fd_gate, framing_gate, refused_gate;
+	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate;
 	bool closing;
 	unsigned open_handles;
 	loop_fn *closed;

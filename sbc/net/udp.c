@@ -155,11 +155,17 @@ static void fail(struct udp *u, const struct addr *to, const struct addr *local,
     const char *p, size_t n)
 {
 	struct net_path path = u->in;
+	struct netio *io = u->l->io;
+	char code[REASON_CODE_MAX], at[ADDR_TEXT_MAX];
+	unsigned unsaid;
 
-	u->l->io->counts[NET_UDP_TX_FAILED]++;
+	io->counts[NET_UDP_TX_FAILED]++;
+	if (log_gate_open(io, &io->send_gate, &unsaid))
+		log_warn(&io->log, "send_failed", "code=%s to=%s errno=%s unsaid=%u",
+		    reason_code(REASON_SEND_FAILED, code), addr_text(to, at), uv_err_name(err), unsaid);
 	path.remote = *to;
 	path.local = addr_none(local) ? u->in.local : *local;
-	netio_fail_later(u->l->io, &path, owner, err, p, n < FAIL_HEAD ? n : FAIL_HEAD);
+	netio_fail_later(io, &path, owner, err, p, n < FAIL_HEAD ? n : FAIL_HEAD);
 }
 
 static int enqueue(

@@ -171,6 +171,17 @@ static void other_errors_are_the_messages_own(void **state)
 		assert_int_equal(w.lost[1].owner, 1003);
 		expect_n(&w, fd, 0, 2);
 	}
+	{ /* said once in a while, with what the system said */
+		struct log_line *l = calloc(LOG_RING, sizeof(*l));
+		unsigned n, said = 0;
+
+		assert_non_null(l);
+		n = logger_read_any(&w.logger, 0, l, LOG_RING);
+		for (unsigned i = 0; i < n; i++)
+			said += strstr(l[i].text, "send_failed code=PSN-E6009") && strstr(l[i].text, "errno=ENOBUFS");
+		assert_int_equal(said, 1);
+		free(l);
+	}
 	w.n_lost = 0;
 	take_n = 0;
 	then_err = EINTR;
