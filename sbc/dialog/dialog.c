@@ -1,7 +1,8 @@
 /* dialog.c - dialog state and the requests made from it (RFC 3261 12.1, 12.2).
  *
- * Text that changes during the dialog (remote target) is copied into the call's arena again only when it is
- * really different, so a session refresh costs no memory. Names in Contact or Record-Route are never resolved
+ * Text that may change as often as the far end likes (remote target, route set) is written over its old place in
+ * the call's arena when it fits; a place that is too small is left for one of twice the size. So a session refresh
+ * costs no memory, and a far end that says another Contact each time cannot make the arena grow. Names in Contact or Record-Route are never resolved
  * (field rule: only configured names are): such a hop is reached where the dialog's messages come from.
  */
 #include "sbc/dialog/dialog.h"
@@ -24,6 +25,32 @@ static int keep(struct arena *a, struct str *slot, struct str s)
 		return -ENOMEM;
 	*slot = copy;
 	return 0;
+}
+
+/* keep() for what may change again and again */
+static int keep_over(struct arena *a, struct str *slot, size_t *cap, struct str s)
+{
+	size_t want = s.n < 64 ? 128 : s.n * 2;
+	char *p;
+
+	if (s.n <= *cap) {
+		if (s.n)
+			memmove((char *)slot->p, s.p, s.n);
+		slot->n = s.n;
+		return 0;
+	}
+	p = arena_alloc(a, want);
+	if (!p)
+		return -ENOMEM;
+	memcpy(p, s.p, s.n);
+	*slot = str_n(p, s.n);
+	*cap = want;
+	return 0;
+}
+
+static int keep_target(struct dlg *d, struct str s)
+{
+	return keep_over(d->arena, &d->target, &d->target_cap, s);
 }
 
 /* name-addr without header parameters, in brackets, as From and To of later requests want it */
@@ -58,7 +85,7 @@ static int take_routes(struct dlg *d, const struct sip_msg *m, bool reverse)
 	while (n < ARRAY_LEN(value) && sip_values_next(&w, &value[n]))
 		n++;
 	if (n == 0) {
-		d->routes = d->first_route = STR_NONE;
+		d->routes.n = d->first_route.n = 0; /* their places stay */
 		d->strict = false;
 		return 0;
 	}
@@ -71,8 +98,8 @@ static int take_routes(struct dlg *d, const struct sip_msg *m, bool reverse)
 	if (buf_err(&b) || sip_addr_parse(value[reverse ? n - 1 : 0], &first) < 0)
 		return -EBADMSG;
 	d->strict = !sip_param_get(first.uri.params, S("lr"), NULL);
-	if (keep(d->arena, &d->routes, buf_text(&b)) < 0 ||
-	    keep(d->arena, &d->first_route, first.uri.raw) < 0)
+	if (keep_over(d->arena, &d->routes, &d->routes_cap, buf_text(&b)) < 0 ||
+	    keep_over(d->arena, &d->first_route, &d->first_route_cap, first.uri.raw) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -98,7 +125,7 @@ int dlg_init_uas(struct dlg *d, struct arena *a, const struct sip_msg *invite, c
 	d->has_remote_cseq = true;
 	dlg_note_allow(d, invite);
 	if (keep(a, &d->call_id, invite->call_id) < 0 || keep(a, &d->remote_tag, invite->from.tag) < 0 ||
-	    keep(a, &d->local_tag, local_tag) < 0 || keep(a, &d->target, contact.uri.raw) < 0)
+	    keep(a, &d->local_tag, local_tag) < 0 || keep_target(d, contact.uri.raw) < 0)
 		return -ENOMEM;
 	e = keep_name_addr(a, &d->remote, &invite->from);
 	if (e == 0)
@@ -134,7 +161,7 @@ int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_pa
 	if (e < 0)
 		return e;
 	if (sip_contact(response, &contact) == 0) {
-		if (keep(d->arena, &d->target, contact.uri.raw) < 0)
+		if (keep_target(d, contact.uri.raw) < 0)
 			return -ENOMEM;
 	} else if (final) {
 		return -EBADMSG;
@@ -148,6 +175,7 @@ void dlg_fork(struct dlg *to, const struct dlg *from)
 {
 	*to = *from;
 	to->remote_tag = to->target = to->routes = to->first_route = STR_NONE;
+	to->target_cap = to->routes_cap = to->first_route_cap = 0;
 	to->strict = to->confirmed = to->has_remote_cseq = false;
 }
 
@@ -172,13 +200,13 @@ void dlg_refresh(struct dlg *d, const struct sip_msg *m)
 
 	dlg_note_allow(d, m);
 	if (sip_contact(m, &contact) == 0)
-		(void)keep(d->arena, &d->target, contact.uri.raw); /* out of memory: the old one still works */
+		(void)keep_target(d, contact.uri.raw); /* out of memory: the old one still works */
 }
 
 void dlg_set_target(struct dlg *d, struct str target)
 {
 	if (target.n)
-		(void)keep(d->arena, &d->target, target);
+		(void)keep_target(d, target);
 }
 
 void dlg_next_hop(const struct dlg *d, struct net_path *ret)

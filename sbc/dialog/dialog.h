@@ -17,6 +17,7 @@ struct dlg {
 	struct str target;                /* remote target: URI of their Contact */
 	struct str routes;                /* route set as complete "Route: …" lines, in the order to send */
 	struct str first_route;           /* URI of the first one, empty: none */
+	size_t target_cap, routes_cap, first_route_cap; /* bytes of the places these are kept in, 0: not ours */
 	bool strict;                      /* first route has no lr: RFC 3261 12.2.1.1 */
 	bool nat;                         /* answer to where their packets come from, whatever Contact says */
 	bool has_remote_cseq;
@@ -35,7 +36,7 @@ void dlg_init_uac(struct dlg *d, struct arena *a, struct str call_id, struct str
 /* UAC: takes tag, target and route set from a 1xx or 2xx with a To tag. A 2xx recomputes the route set
  * (13.2.2.4) and confirms. 0, -ENOMEM, -EBADMSG (no usable Contact in a 2xx). */
 MUST_USE int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_path *from);
-/* A copy for another fork of the same INVITE. */
+/* For another early dialog of the same INVITE: what `from` was made with, nothing of what it has learned. */
 void dlg_fork(struct dlg *to, const struct dlg *from);
 
 /* Does this request belong here: Call-ID and both tags. */
