@@ -11,6 +11,9 @@
  * the same side's second one (DLG-06). 491 to ours: we try again by ourselves after the time of RFC 3261 14.1,
  * which depends on who made the Call-ID of that leg (DLG-07); who asked just waits.
  *
+ * A change that got a provisional answer and no more is cancelled after the ring-timeout of the trunk, so that it
+ * cannot keep the call from changing for ever.
+ *
  * Our own re-offer (CHANGE_OWN) tells a side what it does not know: an answer that changed after it was passed on
  * (OFA-04), or the old session after a failed change that the other side had already executed (DLG-10).
  */
@@ -22,10 +25,11 @@
 #define GLARE_TRIES_MAX 8
 
 static void on_retry(struct timer *t);
+static void on_overdue(struct timer *t);
 
 void change_end(struct call *c)
 {
-	timer_stop(c->b2b->env->timers, &c->change.retry);
+	timer_stop(c->b2b->env->timers, &c->change.timer);
 	free((char *)c->change.body.p);
 	free((char *)c->change.target.p);
 	c->change = (struct change){0};
@@ -69,6 +73,8 @@ static bool send_change(struct call *c)
 			txn_cli_detach(to->inv_cli);
 		}
 		to->inv_cli = to->cli;
+		timer_start_ms(c->b2b->env->timers, &ch->timer, (int64_t)to->trunk->sip.ring_timeout_s * 1000,
+		    on_overdue);
 	}
 	b2b_count(c->b2b, B2B_REINVITES);
 	return true;
@@ -81,7 +87,7 @@ static void keep_text(struct str *slot, struct str s)
 	*slot = p ? str_n(p, s.n) : STR_NONE;
 }
 
-void change_request(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
+void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m)
 {
 	struct call *c = l->call;
 	struct change *ch = &c->change;
@@ -101,7 +107,7 @@ void change_request(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 		return;
 	}
 	if (m->method == SIP_UPDATE && sdp.n == 0) {
-		dlg_refresh(&l->dlg, m); /* nothing of the session changes: answered here */
+		dlg_refresh(d, m); /* of the early dialog it came in; nothing of the session changes: answered here */
 		(void)leg_reply(l, srv, 200, STR_NONE, STR_NONE, STR_NONE);
 		return;
 	}
@@ -181,7 +187,11 @@ static void accept_from(struct call *c, struct str sdp)
 	dlg_set_target(&from->dlg, ch->target);
 	if (!srv)
 		return;
-	(void)leg_reply(from, srv, 200, STR_NONE, STR_NONE, sdp);
+	if (leg_reply(from, srv, 200, STR_NONE, STR_NONE, sdp) < 0) {
+		/* the other side has changed and this one cannot be told */
+		call_release(c, NULL, REASON_NO_MEMORY, 0, STR_NONE);
+		return;
+	}
 	if (srv->method == SIP_INVITE)
 		dlg_2xx_start(&from->twoxx, c->b2b->env, srv, &from->timers, setup_no_ack);
 }
@@ -228,6 +238,8 @@ static void changed(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		why = media_remote_answer(c->media, l->side, sdp);
 		if (why == REASON_NONE)
 			why = media_local_answer(c->media, media_other(l->side), &s);
+		if (why == REASON_NONE && buf_err(&s))
+			why = REASON_TOO_LARGE;
 	}
 	if (invite)
 		leg_ack(l, m->cseq, STR_NONE);
@@ -242,6 +254,8 @@ static void changed(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		refuse_from(c, why ? why : REASON_ANSWER_BAD);
 		resync = ch->kind == CHANGE_PEER;
 	}
+	if (c->released)
+		return;
 	change_end(c);
 	if (resync)
 		change_own(c, l);
@@ -254,12 +268,20 @@ static void retry_later(struct leg *l)
 	uint32_t wait = dlg_glare_wait_ms(c->b2b->env->rng, l->side == MEDIA_B);
 
 	b2b_count(c->b2b, B2B_GLARE);
-	timer_start_ms(c->b2b->env->timers, &c->change.retry, wait, on_retry);
+	timer_start_ms(c->b2b->env->timers, &c->change.timer, wait, on_retry);
+}
+
+static void on_overdue(struct timer *t)
+{
+	struct change *ch = container_of(t, struct change, timer);
+
+	if (ch->to->cli) /* 487 ends the change, silence the call */
+		txn_cli_cancel(ch->to->cli, STR_NONE);
 }
 
 static void on_retry(struct timer *t)
 {
-	struct change *ch = container_of(t, struct change, retry);
+	struct change *ch = container_of(t, struct change, timer);
 	struct call *c = ch->call;
 
 	if (send_change(c))
@@ -284,6 +306,7 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		txn_cli_detach(t);
 	if (ch->kind == CHANGE_NONE || ch->to != l)
 		return;
+	timer_stop(c->b2b->env->timers, &ch->timer);
 	if (status < 300) {
 		changed(l, t, m);
 		return;

@@ -268,8 +268,9 @@ void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk,
 	b2b_put_agent(b, trunk, false, &h);
 	b2b_put_reason(trunk, why, &h);
 	b2b_put_warning(trunk, why, &h);
-	(void)txn_srv_reply(t, &(struct txn_reply){.status = status ? status : 500,
-	                           .headers = buf_err(&h) ? STR_NONE : buf_text(&h)});
+	if (txn_srv_reply(t, &(struct txn_reply){.status = status ? status : 500,
+	                         .headers = buf_err(&h) ? STR_NONE : buf_text(&h)}) < 0)
+		txn_srv_detach(t); /* no memory to refuse: the transaction must not wait for us */
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -448,6 +449,7 @@ static const struct txn_user user = {on_request, on_wire, may_answer};
 static void orphan_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct b2b *b = owner;
+	const struct pol_trunk *trunk;
 	struct txn_req r;
 	struct arena *a;
 	struct dlg d;
@@ -469,6 +471,8 @@ static void orphan_response(void *owner, struct txn_cli *t, const struct sip_msg
 	d.remote = str_dup(a, buf_text(&h));
 	d.local_cseq = m->cseq;
 	d.target = m->to.uri.raw;
+	trunk = policy_identify(b->policy, &t->path);
+	d.nat = trunk && trunk->sip.nat;
 	if (dlg_learn(&d, m, &t->path) != -ENOMEM) {
 		r = (struct txn_req){0};
 		buf_init(&h, text, sizeof(text));

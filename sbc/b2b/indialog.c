@@ -14,6 +14,7 @@ static void carried_free(struct carried *k)
 	if (k->srv)
 		txn_srv_detach(k->srv);
 	list_del(&k->node);
+	k->from->call->n_carried--;
 	free(k);
 }
 
@@ -91,9 +92,20 @@ static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 	struct str type = sip_hdr_value(m, SIP_H_CONTENT_TYPE);
 	char text[8192];
 	struct carried *k;
+	enum reason why;
 	struct buf h;
 
+	buf_init(&h, text, sizeof(text));
+	why = screen_request(c->b2b, c->policy, l->trunk, m, &l->dlg.path, &h);
+	if (why != REASON_NONE) {
+		leg_refuse(l, srv, why, buf_err(&h) ? STR_NONE : buf_text(&h));
+		return;
+	}
 	if (!peer || peer->state != LEG_UP || l->state != LEG_UP) {
+		leg_refuse(l, srv, REASON_PENDING, STR_NONE);
+		return;
+	}
+	if (c->n_carried >= CARRIED_MAX) {
 		leg_refuse(l, srv, REASON_PENDING, STR_NONE);
 		return;
 	}
@@ -116,30 +128,29 @@ static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 	k->srv = srv;
 	txn_srv_bind(srv, &carried_srv_ops, k);
 	list_push(&c->carried, &k->node);
+	c->n_carried++;
 }
 
 static void take_bye(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 {
 	struct call *c = l->call;
-	char text[1024];
+	char text[4096];
 	struct buf h;
 
 	(void)leg_reply(l, srv, 200, STR_NONE, STR_NONE, STR_NONE);
 	if (c->released || l->state == LEG_CALLING || l->state == LEG_EARLY)
 		return; /* crossing BYE (FOV-06); or a callee that may not do this: its final answer will come */
 	buf_init(&h, text, sizeof(text));
-	if (sip_hdr(m, SIP_H_REASON)) { /* CAL-06 */
-		setup_keep_reason(c, m);
-		buf_lit(&h, "Reason: ");
-		buf_str(&h, sip_hdr_value(m, SIP_H_REASON));
-		buf_lit(&h, "\r\n");
+	setup_keep_reason(c, m);
+	if (l->state == LEG_INVITED) {
+		if (leg_peer(l))
+			leg_pass_reason(l, leg_peer(l), m, &h); /* becomes a CANCEL, which carries nothing else */
+		call_release(c, l, REASON_CANCELLED, 487, buf_err(&h) ? STR_NONE : buf_text(&h));
+		return;
 	}
-	if (buf_err(&h))
-		h.n = 0;
-	if (l->state == LEG_INVITED)
-		call_release(c, l, REASON_CANCELLED, 487, buf_text(&h));
-	else
-		call_release(c, l, REASON_NORMAL, 0, buf_text(&h));
+	if (leg_peer(l))
+		leg_pass_headers(l, leg_peer(l), m, &h); /* Reason, User-to-User … (CAL-06, HDR-15) */
+	call_release(c, l, REASON_NORMAL, 0, buf_err(&h) ? STR_NONE : buf_text(&h));
 }
 
 void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m,
@@ -166,7 +177,7 @@ void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const s
 	switch (m->method) {
 	case SIP_INVITE:
 	case SIP_UPDATE:
-		change_request(l, srv, m);
+		change_request(l, d, srv, m);
 		break;
 	case SIP_INFO:
 		if (sip_hdr(m, SIP_H_INFO_PACKAGE))

@@ -22,6 +22,8 @@
 #define B2B_HEADERS_MAX 16384 /* scratch for the header block of one message */
 #define B2B_SDP_MAX 16384     /* scratch for one session description */
 #define ENDED_KEPT 256
+#define FORKS_MAX 16   /* early dialogs of one INVITE; further ones are not heard until they answer */
+#define CARRIED_MAX 16 /* requests of one call on their way to the other side */
 
 struct leg;
 
@@ -52,6 +54,7 @@ struct leg {
 	struct hnode by_tag;           /* in b2b->dialogs under dlg.local_tag */
 	struct dlg dlg;
 	struct list forks;             /* B: struct fork, early dialogs besides dlg */
+	unsigned n_forks;
 	struct txn_timers timers;
 
 	struct txn_srv *srv;    /* borrow: their INVITE (first or re-INVITE) whose transaction lives */
@@ -90,7 +93,7 @@ struct change {
 	uint32_t ack_cseq;      /* of the held ACK */
 	struct str target;      /* from's new Contact, taken with our 2xx (DLG-11); malloc'ed */
 	struct str body;        /* what was offered to `to`, for the retry; malloc'ed */
-	struct timer retry;
+	struct timer timer;     /* after 491: the next try; while `to` has not answered: on_overdue() */
 	struct call *call;      /* borrow: the one it is part of */
 };
 
@@ -125,6 +128,7 @@ struct call {
 	struct leg *a, *b;     /* b: the current one, or NULL; a: NULL once gone */
 	struct change change;
 	struct list carried;   /* struct carried */
+	unsigned n_carried;
 	struct log log;
 
 	/* the way of the INVITE; own, malloc'ed, given back when it is over */
@@ -159,9 +163,9 @@ struct setup {
 	size_t invite_len;
 	struct str hop_called[POL_HOPS_MAX]; /* empty: call->called; a redirection dials something else */
 	uint32_t max_forwards;
-	uint16_t best_status;
+	uint16_t best_status; /* as leg A would be told */
 	enum reason best_reason;
-	bool best_is_peers;
+	unsigned best_rank;
 	uint16_t last_18x;
 	bool sdp_sent;       /* an early answer went to A: no other target any more */
 	struct timer expires;     /* A's Expires */
@@ -232,7 +236,8 @@ void setup_keep_reason(struct call *c, const struct sip_msg *m); /* their Reason
 extern const struct txn_srv_ops leg_srv_ops; /* INVITE and UPDATE transactions of either leg */
 
 /* change.c */
-void change_request(struct leg *l, struct txn_srv *srv, const struct sip_msg *m);
+/* d: the dialog of l it came in, which may be another early one than l->dlg */
+void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m);
 void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m);
 void change_failed(struct leg *l, int err);
 void change_cancel(struct call *c, struct str headers); /* CANCEL for their re-INVITE */
@@ -273,6 +278,8 @@ int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str ph
 void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str extra);
 /* headers of m that may cross from leg `from` to leg `to`, as lines */
 void leg_pass_headers(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
+/* the same for Reason alone: what a CANCEL may carry */
+void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
 /* rewrite.c */

@@ -99,7 +99,7 @@ int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str ph
 void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str extra)
 {
 	uint16_t status = reason_info(why)->sip;
-	char text[1024];
+	char text[4096];
 	struct buf h;
 
 	buf_init(&h, text, sizeof(text));
@@ -111,7 +111,9 @@ void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str 
 		buf_u64(&h, rng_below(l->call->b2b->env->rng, 11));
 		buf_lit(&h, "\r\n");
 	}
-	(void)leg_reply(l, srv, status ? status : 500, STR_NONE, buf_err(&h) ? STR_NONE : buf_text(&h), STR_NONE);
+	if (leg_reply(l, srv, status ? status : 500, STR_NONE, buf_err(&h) ? STR_NONE : buf_text(&h), STR_NONE) < 0 &&
+	    srv != l->srv)
+		txn_srv_detach(srv); /* no memory to refuse: the transaction must not wait for us */
 }
 
 struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
@@ -145,12 +147,13 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	buf_init(&h, text, sizeof(text));
 	dlg_request(&l->dlg, SIP_ACK, STR_NONE, cseq, &h, &r);
 	b2b_put_agent(l->call->b2b, l->trunk, true, &h);
+	txn_ack_free(l->ack);
+	l->ack = NULL;
+	l->ack_cseq = cseq;
 	if (buf_err(&h))
 		return;
 	r.headers = buf_text(&h);
-	txn_ack_free(l->ack);
 	l->ack = txn_ack_new(l->call->b2b->txn, &r);
-	l->ack_cseq = cseq;
 }
 
 void leg_pass_headers(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h)
@@ -168,14 +171,27 @@ void leg_pass_headers(const struct leg *from, const struct leg *to, const struct
 	}
 }
 
+void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h)
+{
+	if (!sip_hdr(m, SIP_H_REASON) ||
+	    policy_header(from->trunk, to->trunk, SIP_H_REASON, STR_NONE) != POL_HDR_PASS)
+		return;
+	buf_lit(h, "Reason: ");
+	buf_str(h, sip_hdr_value(m, SIP_H_REASON));
+	buf_lit(h, "\r\n");
+}
+
 static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct leg *l = owner;
 
-	/* a copy of a 2xx we have acknowledged: the ACK was lost */
-	if (t->method == SIP_INVITE && m->status >= 200 && m->status < 300 && l->ack && l->ack_cseq == m->cseq &&
+	/* a copy of a 2xx we have acknowledged: the ACK was lost, or there was no memory for it */
+	if (t->method == SIP_INVITE && m->status >= 200 && m->status < 300 && l->ack_cseq == m->cseq &&
 	    str_eq(m->to.tag, l->dlg.remote_tag)) {
-		txn_ack_resend(l->ack);
+		if (l->ack)
+			txn_ack_resend(l->ack);
+		else
+			leg_ack(l, m->cseq, STR_NONE);
 		return;
 	}
 	if (l->call->change.kind == CHANGE_SETUP && l->call->change.to == l)

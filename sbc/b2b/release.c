@@ -59,8 +59,10 @@ void leg_gone(struct leg *l)
 		txn_srv_detach(l->srv);
 	if (l->cli && l->cli != l->inv_cli)
 		txn_cli_detach(l->cli);
-	if (l->inv_cli)
+	if (l->inv_cli) {
 		txn_cli_bind(l->inv_cli, &b2b_orphan_ops, b);
+		txn_cli_cancel(l->inv_cli, STR_NONE); /* a re-INVITE that got a 1xx and no more has no other end */
+	}
 	if (l->old_cli)
 		txn_cli_bind(l->old_cli, &b2b_orphan_ops, b);
 	if (l->bye)
@@ -148,7 +150,7 @@ void leg_bye(struct leg *l, enum reason why, struct str headers)
 static void end_leg(struct leg *l, bool is_by, enum reason why, uint16_t status, struct str headers)
 {
 	const struct b2b *b = l->call->b2b;
-	char text[2048];
+	char text[8192];
 	struct buf h;
 
 	buf_init(&h, text, sizeof(text));

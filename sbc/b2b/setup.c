@@ -47,11 +47,8 @@ static void srv_cancel(void *owner, struct txn_srv *t, const struct sip_msg *can
 	struct buf h;
 
 	buf_init(&h, text, sizeof(text));
-	if (sip_hdr(cancel, SIP_H_REASON)) { /* HDR-01 */
-		buf_lit(&h, "Reason: ");
-		buf_str(&h, sip_hdr_value(cancel, SIP_H_REASON));
-		buf_lit(&h, "\r\n");
-	}
+	if (leg_peer(l))
+		leg_pass_reason(l, leg_peer(l), cancel, &h); /* HDR-01 */
 	if (buf_err(&h))
 		h.n = 0;
 	if (c->change.kind == CHANGE_PEER && c->change.srv == t)
@@ -89,7 +86,7 @@ void setup_no_ack(struct dlg_2xx *x)
 /* ------------------------------------------------------------------ a new call */
 
 static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
-    const struct net_path *from)
+    const struct net_path *from, bool *ret_dialog)
 {
 	struct arena *a = arena_new(&b->pool);
 	struct call *c;
@@ -125,11 +122,13 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 		goto fail;
 	buf_init(&h, tag, sizeof(tag));
 	rng_put_token(b->env->rng, &h, sizeof(tag));
+	*ret_dialog = true;
 	switch (dlg_init_uas(&c->a->dlg, a, m, from, buf_text(&h))) {
 	case -ENOMEM:
 		b->n_legs--;
 		goto fail;
-	case -EBADMSG: /* no Contact: the call lives just long enough to be refused on record */
+	case -EBADMSG: /* no Contact, a broken Record-Route: it lives just long enough to be refused on record */
+		*ret_dialog = false;
 		c->a->dlg.path = *from;
 		c->a->dlg.local_tag = str_dup(a, buf_text(&h));
 		c->a->dlg.call_id = str_dup(a, m->call_id);
@@ -203,9 +202,10 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 	struct call *c;
 	struct str sdp = STR_NONE;
 	uint32_t expires;
+	bool dialog;
 
 	b2b_count(b, B2B_CALLS_IN);
-	c = call_new(b, t, srv, m, from);
+	c = call_new(b, t, srv, m, from, &dialog);
 	if (!c) {
 		b2b_refuse(b, srv, t, REASON_NO_MEMORY, S("Retry-After: 5\r\n"));
 		return;
@@ -216,6 +216,8 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 	why = screen_request(b, c->policy, t, m, from, &h);
 	if (why == REASON_NONE && sip_contact(m, &contact) < 0)
 		why = REASON_HEADER_MISSING;
+	if (why == REASON_NONE && !dialog)
+		why = REASON_MALFORMED;
 	if (why == REASON_NONE)
 		why = screen_invite(b, m, &sdp, &h);
 	screen_calling(t, m, &who);
@@ -223,6 +225,8 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 	if (why == REASON_NONE)
 		why = screen_called(b, c->policy, t, m, from, &to);
 	c->called = str_dup(c->arena, to.n ? buf_text(&to) : str_head(m->ruri.user, 200));
+	if (why == REASON_NONE && (!c->calling.p || !c->called.p))
+		why = REASON_NO_MEMORY; /* an empty number would be routed like any other */
 	if (why == REASON_NONE && t->admin == POL_DISABLED)
 		why = REASON_TRUNK_DISABLED;
 	if (why == REASON_NONE && t->admin == POL_DRAINING)
@@ -378,9 +382,9 @@ fail:
 
 /* FOV-04: 6xx first, then the lowest class; within 4xx those that tell the caller what to change. What we made up
  * ourselves (silence, no connection, limits) comes after what a far end said. */
-static unsigned rank(uint16_t status, bool peer)
+static unsigned rank(uint16_t status)
 {
-	if (!peer)
+	if (status == 0)
 		return 9;
 	if (status >= 600)
 		return 0;
@@ -389,16 +393,18 @@ static unsigned rank(uint16_t status, bool peer)
 	return status / 100u;
 }
 
-static void note_failure(struct call *c, enum reason why, uint16_t status)
+/* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
+ * true when it is the best so far. */
+static bool note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown)
 {
 	struct setup *s = c->setup;
-	uint16_t shown = status ? status : reason_info(why)->sip;
 
-	if (s->best_reason == REASON_NONE || rank(shown, status != 0) <= rank(s->best_status, s->best_is_peers)) {
-		s->best_status = shown;
-		s->best_is_peers = status != 0;
-		s->best_reason = why;
-	}
+	if (s->best_reason != REASON_NONE && rank(status) > s->best_rank)
+		return false;
+	s->best_rank = rank(status);
+	s->best_status = shown ? shown : reason_info(why)->sip;
+	s->best_reason = why;
+	return true;
 }
 
 void setup_next(struct call *c, const struct sip_msg *m)
@@ -451,7 +457,7 @@ void setup_next(struct call *c, const struct sip_msg *m)
 		}
 		if (t)
 			t->reason = why;
-		note_failure(c, why, 0);
+		(void)note_failure(c, why, 0, 0);
 	}
 	free(copy);
 	arena_free(a);
@@ -527,36 +533,43 @@ static void drop_try(struct leg *l, enum reason why, uint16_t status)
 	struct call *c = l->call;
 
 	call_try_end(l, why, status);
-	note_failure(c, why, status ? setup_status_towards(status) : 0);
+	(void)note_failure(c, why, status, status ? setup_status_towards(status) : 0);
 	c->change.to = NULL;
 	leg_give_up(l, why, STR_NONE);
 }
 
-static bool hop_known(const struct setup *s, const struct pol_hop *hop, struct str called, struct str first)
+/* its place among the hops, n_hops when it is none of them */
+static unsigned hop_find(const struct setup *s, const struct pol_hop *hop, struct str called, struct str first)
 {
-	for (unsigned i = 0; i < s->route.n_hops; i++) {
+	unsigned i;
+
+	for (i = 0; i < s->route.n_hops; i++) {
 		struct str other = s->hop_called[i].n ? s->hop_called[i] : first;
 
 		if (s->route.hops[i].trunk->id == hop->trunk->id && s->route.hops[i].target == hop->target &&
 		    str_eq(other, called))
-			return true;
+			break;
 	}
-	return false;
+	return i;
 }
 
+/* Makes the hop the next one at *at. One that was tried is not tried again (UAS-08); one that waits for its turn is
+ * moved forward. */
 static void insert_hop(struct call *c, unsigned *at, const struct pol_hop *hop, struct str called)
 {
 	struct setup *s = c->setup;
+	unsigned was = hop_find(s, hop, called, c->called);
 
-	if (s->route.n_hops >= POL_HOPS_MAX || hop_known(s, hop, called, c->called))
+	if (was < *at || was >= POL_HOPS_MAX)
 		return;
-	for (unsigned i = s->route.n_hops; i > *at; i--) {
+	if (was == s->route.n_hops)
+		s->route.n_hops++;
+	for (unsigned i = was; i > *at; i--) {
 		s->route.hops[i] = s->route.hops[i - 1];
 		s->hop_called[i] = s->hop_called[i - 1];
 	}
 	s->route.hops[*at] = *hop;
 	s->hop_called[*at] = called;
-	s->route.n_hops++;
 	(*at)++;
 }
 
@@ -583,12 +596,14 @@ static unsigned q_of(struct str params)
 	return w ? 1000 : f;
 }
 
-/* Adds the contacts of a 3xx as next hops, best q first. true when there is at least one new. */
+/* Adds the contacts of a 3xx as next hops, best q first. true when there is at least one not tried yet. A contact
+ * that names a target of the redirecting trunk itself is taken at its word; any other goes where the routes send a
+ * call of that trunk, whatever address it names (ACC-02). */
 static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 {
 	struct sip_values w = sip_values(m, SIP_H_CONTACT);
 	struct redirect list[8];
-	unsigned n = 0, at = c->setup->next_hop, before = c->setup->route.n_hops;
+	unsigned n = 0, at = c->setup->next_hop;
 	struct str v;
 
 	if (++c->setup->redirects > REDIRECTS_MAX)
@@ -629,7 +644,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 				addr_set_port(&path.remote, 5060);
 			t = policy_identify(c->policy, &path);
 		}
-		if (t && t->admin == POL_ENABLED) {
+		if (t == l->trunk) {
 			for (unsigned k2 = 0; k2 < t->n_targets; k2++) {
 				struct pol_hop hop = {t, &t->targets[k2]};
 				struct net_path p2;
@@ -645,7 +660,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 		for (unsigned k2 = 0; k2 < res.n_hops; k2++)
 			insert_hop(c, &at, &res.hops[k2], called);
 	}
-	return c->setup->route.n_hops > before;
+	return at > c->setup->next_hop;
 }
 
 /* 3xx to leg A, contacts made ours (pol_redirect relay). */
@@ -729,8 +744,7 @@ static void final_failure(struct leg *l, const struct sip_msg *m)
 			towards = 480;
 	}
 	/* a better failure of an earlier target decides, when there was one */
-	note_failure(c, why, towards);
-	if (c->setup->best_reason != why) {
+	if (!note_failure(c, why, status, towards)) {
 		towards = c->setup->best_status;
 		why = c->setup->best_reason;
 	} else if (c->a) {
@@ -756,7 +770,7 @@ void setup_failed(struct leg *l, int err)
 		setup_next(c, NULL);
 		return;
 	}
-	note_failure(c, why, 0);
+	(void)note_failure(c, why, 0, 0);
 	call_try_end(l, why, 0);
 	why = c->setup->best_reason;
 	call_release(c, l, why, c->setup->best_status, STR_NONE);
@@ -781,13 +795,19 @@ static int choose_dialog(struct leg *l, const struct sip_msg *m, const struct ne
 		f->dlg = other;
 		return dlg_learn(&l->dlg, m, path);
 	}
-	f = arena_new_obj(l->call->arena, struct fork);
-	if (!f)
-		return -ENOMEM;
-	f->dlg = l->dlg;
-	dlg_fork(&l->dlg, &f->dlg);
-	l->dlg.target = f->dlg.target;
-	list_push(&l->forks, &f->node);
+	other = l->dlg;
+	if (m->status < 200) { /* a 2xx decides: the others are not needed any more */
+		if (l->n_forks >= FORKS_MAX)
+			return -ENOSPC;
+		f = arena_new_obj(l->call->arena, struct fork);
+		if (!f)
+			return -ENOMEM;
+		f->dlg = other;
+		list_push(&l->forks, &f->node);
+		l->n_forks++;
+	}
+	dlg_fork(&l->dlg, &other);
+	dlg_set_target(&l->dlg, other.target); /* until it says its own */
 	return dlg_learn(&l->dlg, m, path);
 }
 
@@ -835,6 +855,23 @@ static void supervise_from_answer(struct call *c)
 	timer_start_ms(c->b2b->env->timers, &c->timer, SUPERVISE_MS, on_supervise);
 }
 
+/* What leg A is told when the far end's 2xx cannot be used. */
+static uint16_t unusable_status(enum reason why)
+{
+	switch (why) {
+	case REASON_NO_MEMORY:
+	case REASON_PORTS_EXHAUSTED:
+		return 503;
+	case REASON_HEADER_MISSING:
+	case REASON_MALFORMED:
+		return 502;
+	case REASON_INTERNAL:
+		return 500;
+	default:
+		return 488; /* of the session description */
+	}
+}
+
 static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct call *c = l->call;
@@ -849,7 +886,8 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	timer_stop(b->env->timers, &l->timer);
 	timer_stop(b->env->timers, &c->timer);
 	e = choose_dialog(l, m, &t->path);
-	l->forks.next = l->forks.prev = &l->forks; /* the others get ACK and BYE as they answer */
+	list_init(&l->forks); /* the others get ACK and BYE as they answer */
+	l->n_forks = 0;
 	l->cli = NULL;
 	leg_set_state(l, LEG_ANSWERED, "rx_2xx");
 	call_try_end(l, REASON_NONE, m->status);
@@ -871,17 +909,22 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		                     : media_local_answer(c->media, MEDIA_A, &s);
 	if (why == REASON_NONE && buf_err(&s))
 		why = REASON_TOO_LARGE;
-	if (why != REASON_NONE || !c->a || !c->a->srv) {
+	if (why == REASON_NONE && (!c->a || !c->a->srv))
+		why = REASON_INTERNAL;
+	if (why == REASON_NONE) {
+		buf_init(&h, headers, sizeof(headers));
+		leg_pass_headers(l, c->a, m, &h);
+		if (leg_reply(c->a, c->a->srv, 200, STR_NONE, buf_err(&h) ? STR_NONE : buf_text(&h),
+		        buf_text(&s)) < 0)
+			why = REASON_NO_MEMORY;
+	}
+	if (why != REASON_NONE) {
 		leg_ack(l, m->cseq, STR_NONE);
 		leg_set_state(l, LEG_UP, "answer_unusable");
 		call_try_end(l, why, m->status);
-		call_release(c, NULL, why ? why : REASON_INTERNAL,
-		    why == REASON_NO_MEMORY || why == REASON_PORTS_EXHAUSTED ? 503 : 488, STR_NONE);
+		call_release(c, NULL, why, unusable_status(why), STR_NONE);
 		return;
 	}
-	buf_init(&h, headers, sizeof(headers));
-	leg_pass_headers(l, c->a, m, &h);
-	(void)leg_reply(c->a, c->a->srv, 200, STR_NONE, buf_err(&h) ? STR_NONE : buf_text(&h), buf_text(&s));
 	leg_set_state(c->a, LEG_ANSWERED, "tx_2xx");
 	dlg_2xx_start(&c->a->twoxx, b->env, c->a->srv, &c->a->timers, setup_no_ack);
 	c->answered = true;

@@ -42,6 +42,11 @@ struct rig {
 	unsigned n_sent, at;
 	int send_err; /* what the next sends return */
 	bool tcp_fails;
+	const char *fail_host; /* sends to that address return fail_err */
+	int fail_err;
+	uint8_t rx_proto;      /* what comes in next came over this, on that connection */
+	uint32_t rx_conn;
+	uint32_t n_conns;      /* connections made for sends */
 	struct media *media;
 	struct policy *policy;
 	struct b2b *b2b;
@@ -72,6 +77,15 @@ static int rig_net_send(struct net *n, struct net_path *path, const void *p, siz
 		return r->send_err;
 	if (path->proto == NET_TCP && r->tcp_fails)
 		return -ECONNREFUSED;
+	if (r->fail_host) {
+		struct addr bad;
+
+		assert_int_equal(addr_parse(str_z(r->fail_host), 5060, &bad), 0);
+		if (addr_eq_ip(&bad, &path->remote))
+			return r->fail_err;
+	}
+	if (path->proto == NET_TCP && path->conn == 0)
+		path->conn = 1000 + ++r->n_conns;
 	assert_true(r->n_sent < RIG_SENT);
 	s = &r->sent[r->n_sent++];
 	s->to = *path;
@@ -135,7 +149,7 @@ static bool rig_is_local(void *ctx, unsigned realm, const struct addr *a)
 static const struct b2b_user rig_user = {rig_on_record, rig_on_answered, rig_is_local, NULL};
 
 /* a setting of trunk i as the CLI would store it; before rig_start() or followed by rig_compile() */
-static void rig_set(struct rig *r, int trunk, const char *key, const char *value)
+__attribute__((unused)) static void rig_set(struct rig *r, int trunk, const char *key, const char *value)
 {
 	struct db_trunk *t = &r->trunks[trunk];
 
@@ -271,8 +285,8 @@ static void rig_end(struct rig *r)
 
 static void rig_rx_raw(struct rig *r, int realm, const char *from, const char *text, size_t len)
 {
-	struct net_path p = {.proto = NET_UDP, .realm = (uint8_t)realm, .remote = rig_addr(from),
-	    .local = rig_local[realm].bound};
+	struct net_path p = {.proto = r->rx_proto, .conn = r->rx_conn, .realm = (uint8_t)realm, .remote = rig_addr(from),
+	    .local = rig_local[realm + (from[0] == '[' ? 2 : 0)].bound};
 	char *copy = malloc(len + 1);
 
 	memcpy(copy, text, len);
@@ -320,7 +334,7 @@ static struct sent *rig_tx(struct rig *r, const char *start)
 	return s;
 }
 
-static void rig_quiet(struct rig *r)
+__attribute__((unused)) static void rig_quiet(struct rig *r)
 {
 	if (r->at < r->n_sent)
 		fail_msg("not expected:\n%s", r->sent[r->at].text);
@@ -373,11 +387,17 @@ static void rig_answer(struct rig *r, const struct sent *req, const char *status
 {
 	char from[ADDR_TEXT_MAX];
 	const char *to = rig_hdr(r, req, "To");
+	uint8_t proto = r->rx_proto;
+	uint32_t conn = r->rx_conn;
 
+	r->rx_proto = req->to.proto;
+	r->rx_conn = req->to.conn;
 	addr_text(&req->to.remote, from);
 	rig_rx(r, req->to.realm, from, body, "SIP/2.0 %s\nVia: %s\nFrom: %s\nTo: %s%s%s\nCall-ID: %s\nCSeq: %s\n%s", status,
 	    rig_hdr(r, req, "Via"), rig_hdr(r, req, "From"), to, to_tag[0] && !strstr(to, ";tag=") ? ";tag=" : "",
 	    strstr(to, ";tag=") ? "" : to_tag, rig_hdr(r, req, "Call-ID"), rig_hdr(r, req, "CSeq"), extra);
+	r->rx_proto = proto;
+	r->rx_conn = conn;
 }
 
 static const char sdp_a[] = "v=0\r\no=alice 1 1 IN IP4 198.51.100.10\r\ns=call\r\nc=IN IP4 198.51.100.10\r\nt=0 0\r\n"
@@ -398,7 +418,7 @@ struct up {
 	char a_to_tag[64]; /* our tag on leg A */
 };
 
-static struct up rig_call_up(struct rig *r, const char *call_id)
+__attribute__((unused)) static struct up rig_call_up(struct rig *r, const char *call_id)
 {
 	struct up u;
 
@@ -467,7 +487,7 @@ __attribute__((unused)) static void rig_ack_failure(struct rig *r, const struct 
 }
 
 /* ends the call from the PBX */
-static void rig_hang_up(struct rig *r, const struct up *u, const char *call_id, unsigned cseq)
+__attribute__((unused)) static void rig_hang_up(struct rig *r, const struct up *u, const char *call_id, unsigned cseq)
 {
 	struct sent *bye = NULL;
 
@@ -477,6 +497,53 @@ static void rig_hang_up(struct rig *r, const struct up *u, const char *call_id, 
 			bye = &r->sent[r->at];
 	assert_non_null(bye);
 	rig_answer(r, bye, "200 OK", "", "", NULL);
+}
+
+/* next message with that start among those not looked at yet; the ones before it are skipped */
+__attribute__((unused)) static struct sent *rig_find(struct rig *r, const char *start)
+{
+	while (r->at < r->n_sent && strncmp(r->sent[r->at].text, start, strlen(start)) != 0)
+		r->at++;
+	return rig_tx(r, start);
+}
+
+/* how many messages with that start were sent since message number `since` */
+__attribute__((unused)) static unsigned rig_count(const struct rig *r, unsigned since, const char *start)
+{
+	unsigned n = 0;
+
+	for (; since < r->n_sent; since++)
+		n += strncmp(r->sent[since].text, start, strlen(start)) == 0;
+	return n;
+}
+
+/* An INVITE of the PBX outside of any dialog; its branch is z9hG4bKv and r->branch. */
+__attribute__((unused)) static void rig_invite(struct rig *r, const char *call_id, const char *extra, const char *body)
+{
+	rig_rx(r, 0, "198.51.100.10", body,
+	    "INVITE sip:+4989998877@198.51.100.1 SIP/2.0\nVia: SIP/2.0/%s 198.51.100.10:5060;branch=z9hG4bKv%u\n"
+	    "From: <sip:+49301234501@pbx.example>;tag=atag\nTo: <sip:+4989998877@198.51.100.1>\nCall-ID: %s\n"
+	    "CSeq: 1 INVITE\nMax-Forwards: 30\nContact: <sip:alice@198.51.100.10:5060>\n%s",
+	    r->rx_proto == NET_TCP ? "TCP" : "UDP", ++r->branch, call_id, extra);
+}
+
+/* CANCEL for the INVITE that rig_invite() sent with that branch */
+__attribute__((unused)) static void rig_cancel(struct rig *r, unsigned branch, const char *call_id, const char *extra)
+{
+	rig_rx(r, 0, "198.51.100.10", NULL,
+	    "CANCEL sip:+4989998877@198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.10:5060;branch=z9hG4bKv%u\n"
+	    "From: <sip:+49301234501@pbx.example>;tag=atag\nTo: <sip:+4989998877@198.51.100.1>\nCall-ID: %s\n"
+	    "CSeq: 1 CANCEL\nMax-Forwards: 70\n%s",
+	    branch, call_id, extra);
+}
+
+/* remembers our tag of an answer to the PBX and the INVITE to the ITSP, for requests in the dialogs */
+__attribute__((unused)) static struct up rig_up(struct rig *r, struct sent *invite_b, struct sent *answer_a)
+{
+	struct up u = {.invite_b = invite_b, .ok_a = answer_a};
+
+	snprintf(u.a_to_tag, sizeof(u.a_to_tag), "%s", rig_tag(r, rig_hdr(r, answer_a, "To")));
+	return u;
 }
 
 #endif
