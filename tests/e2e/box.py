@@ -112,7 +112,9 @@ class Box:
         rc, out = self.cli(*args, '-j', ok=None)
         if rc > 1:
             raise Failed('postern %s -j: exit %d: %s' % (' '.join(map(str, args)), rc, out.strip()))
-        return json.loads(out)
+        answer = json.loads(out)
+        check(answer['postern'] == 1 and answer['code'] == rc, 'envelope: %s' % out[:200])
+        return answer['data']
 
     def provision(self):
         more = self.config.get('trunk', {})
@@ -134,15 +136,18 @@ class Box:
             if self.alive():
                 self.cli(*u, ok=None)
         self.undoing = []
+        if self.alive() and self.calls():       # left by a case that failed
+            for c in rows(self.json('call', 'list')):
+                self.cli('call', 'clear', c['id'], '--force', '--yes', ok=None)
 
     # ---- what it holds
     def calls(self):
         return len(rows(self.json('call', 'list')))
 
     def cdrs(self, n=1, seconds=4, **want):
-        """The newest call records (dicts), when at least n are there that fit."""
+        """Call records (dicts), newest first, when at least n are there that fit."""
         def fit():
-            l = [r for r in rows(self.json('cdr', 'tail', '-n', 1000)) if all(str(r.get(k)) == str(v) for k, v in want.items())]
+            l = [r for r in reversed(rows(self.json('cdr', 'tail', '-n', 1000))) if all(str(r.get(k)) == str(v) for k, v in want.items())]
             return l if len(l) >= n else None
         return wait('%d call records with %s' % (n, want), fit, seconds)
 

@@ -36,7 +36,7 @@ BOX = {('lan', 4): '198.51.100.1', ('lan', 6): '2001:db8:a::1',
        ('wan', 4): '203.0.113.1', ('wan', 6): '2001:db8:b::1'}
 LISTEN = 5060          # our port in both realms
 PBX_PORT, ITSP_PORT = 5062, 5064
-LAN_PORTS, WAN_PORTS = (16384, 16483), (20480, 20579)
+LAN_PORTS, WAN_PORTS = (16384, 17383), (20480, 21479)
 
 
 class Failed(Exception):

@@ -102,7 +102,7 @@ def messages(text):
 class Baresip:
     """A headless baresip on a host, driven by its control port; records what it hears."""
 
-    def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None):
+    def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None):
         self.lab, self.host = lab, host
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
@@ -121,7 +121,7 @@ class Baresip:
                 'ctrl_tcp_listen 127.0.0.1:4444', 'snd_path %s' % self.dir, 'ringback_disabled yes']) + '\n')
         with open(os.path.join(self.dir, 'accounts'), 'w') as f:
             f.write('<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s\n'
-                    % (CALLING if host[0] == 'p' else CALLED, hp(a, port), transport, codecs,
+                    % (number or (CALLING if host[0] == 'p' else CALLED), hp(a, port), transport, codecs,
                        ';answermode=auto' if answer else ''))
         open(os.path.join(self.dir, 'contacts'), 'w').close()
         self.p = lab.run(host, ['baresip', '-v', '-s', '-f', self.dir] + (['-6'] if family == 6 else ['-4']),
@@ -163,11 +163,9 @@ class Baresip:
                     return e
         return wait('%s: %s' % (self.host, kind), seen, seconds)
 
-    def recording(self):
-        """Newest file of what it heard."""
-        l = sorted((os.path.join(self.dir, f) for f in os.listdir(self.dir) if f.endswith('-dec.wav')),
-                   key=os.path.getmtime)
-        return l[-1] if l else None
+    def recordings(self):
+        """Files of what it heard: one, and another after each hold."""
+        return sorted(os.path.join(self.dir, f) for f in os.listdir(self.dir) if f.endswith('-dec.wav'))
 
     def stop(self):
         self.p.stop()

@@ -9,7 +9,7 @@ from raw import Call, party
 from sip import Rtp, Ua, ack_failure, sdp
 
 # eight pairs per realm: enough for each case, few enough to run out of
-CONFIG = {'lan': (16384, 16399), 'wan': (20480, 20495), 'extra': 'media { workers = 2  quarantine = 0s }\n',
+CONFIG = {'lan': (16384, 16399), 'wan': (20480, 20495), 'extra': 'media { workers = 2  quarantine = 1ms }\n',
           'trunk': {'itsp': ['media-timeout=5s'], 'pbx': ['media-timeout=5s']}}
 CASES = []
 

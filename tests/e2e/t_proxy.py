@@ -32,7 +32,7 @@ request_route {
 	if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
 	record_route();
 	if ($si == "203.0.113.1") $du = "sip:203.0.113.22:5064";
-	else $du = "sip:203.0.113.1:5060";
+	else rewritehostport("203.0.113.1:5060");
 	t_relay();
 	exit;
 }
