@@ -48,8 +48,13 @@ static int keep_over(struct arena *a, struct str *slot, size_t *cap, struct str 
 	return 0;
 }
 
+/* Without "?header=value", which may not stand in a request URI (19.1.5). */
 static int keep_target(struct dlg *d, struct str s)
 {
+	struct sip_uri uri;
+
+	if (sip_uri_parse(s, &uri) == 0 && uri.headers.n && uri.headers.p > s.p && uri.headers.p <= s.p + s.n)
+		s = str_head(s, (size_t)(uri.headers.p - s.p) - 1);
 	return keep_over(d->arena, &d->target, &d->target_cap, s);
 }
 
