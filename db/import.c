@@ -30,7 +30,7 @@ struct row {
 
 struct problem {
 	unsigned line;
-	char text[240];
+	char text[sizeof(((struct db_err *)0)->text)];
 };
 
 struct db_import {

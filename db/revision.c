@@ -119,7 +119,7 @@ enum reason db_change_run(struct db_handle *h, struct db_req *req, struct db_err
 {
 	struct db_change *c = container_of(req, struct db_change, req);
 	struct db_err ignored;
-	uint64_t now;
+	uint64_t now = 0;
 	enum reason r;
 
 	db_rows_free(c->rows); /* of a run that was rolled back */

@@ -124,6 +124,8 @@ static void find_realm(struct build *b, const struct db_trunk *row, struct pol_t
 
 /* ---------------------------------------------------------------- settings */
 
+_Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "an enum is stored as a uint32_t");
+
 static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *k, const struct key_value *v)
 {
 	char *field = (char *)t + k->offset;
@@ -137,8 +139,6 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field, &on, sizeof(on));
 		break;
 	case TKEY_ENUM: /* an enum of C or a uint32_t: four bytes either way */
-		_Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "enums are ints");
-		/* fall through */
 	case TKEY_U32:
 	case TKEY_MS32:
 	case TKEY_S32:
@@ -241,7 +241,7 @@ static const struct policy_resolved *resolved(const struct build *b, struct str 
 struct ordered {
 	struct pol_target target;
 	uint16_t second; /* priority of SRV behind the configured one */
-	unsigned at;     /* as given */
+	unsigned at;     /* as given; no two are equal, since qsort() is not stable */
 };
 
 static int by_order(const void *a, const void *b)
@@ -261,7 +261,7 @@ static unsigned expand(struct build *b, const struct db_trunk *row, const struct
 {
 	const struct db_target *in = &row->targets[at];
 	const struct policy_resolved *r;
-	struct ordered o = {.at = at};
+	struct ordered o = {.at = at * TARGETS_MAX};
 	unsigned n = 0;
 
 	o.target.host = keep(b, in->host);
@@ -293,6 +293,7 @@ static unsigned expand(struct build *b, const struct db_trunk *row, const struct
 	}
 	for (; n < r->n_addrs && n < room; n++) {
 		out[n] = o;
+		out[n].at += n;
 		out[n].target.addr = r->addrs[n].addr;
 		if (addr_port(&r->addrs[n].addr) && !in->port)
 			out[n].target.port = addr_port(&r->addrs[n].addr);

@@ -127,6 +127,8 @@ void trunk_target_put(struct buf *b, const struct db_target *t);
 /* an IP, a net, or a name of the DNS */
 bool trunk_address_check(struct str text, struct db_err *err);
 bool trunk_host_is_name(struct str host);
+/* the long form of a compact name ("s" is Subject), else as it is */
+struct str trunk_header_long(struct str name);
 bool trunk_header_check(struct str name, struct db_err *err);
 
 #endif

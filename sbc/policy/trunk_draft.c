@@ -119,6 +119,28 @@ static void put_setting(struct trunk_draft *d, const char *key, const struct str
 	d->t.n_settings = n;
 }
 
+/* Two elements are the same: targets by where they lead, the rest by their text. */
+static bool same(const struct trunk_key *k, struct str a, struct str b)
+{
+	struct db_target x, y;
+
+	if (k->type == TKEY_HEADERS_PASS || k->type == TKEY_HEADERS_DROP)
+		return str_ieq(trunk_header_long(a), trunk_header_long(b));
+	if (k->type != TKEY_TARGETS || !trunk_target_read(a, &x, NULL) || !trunk_target_read(b, &y, NULL))
+		return str_ieq(a, b);
+	return str_ieq(x.host, y.host) && x.port == y.port && str_eq(x.transport, y.transport);
+}
+
+static bool in_list(const struct trunk_key *k, struct str list, struct str element)
+{
+	struct str one;
+
+	while (trunk_list_next(&list, &one))
+		if (same(k, one, element))
+			return true;
+	return false;
+}
+
 /* The whole list of that kind becomes what text says. */
 static void put_list(struct trunk_draft *d, const struct trunk_key *k, struct str text)
 {
@@ -149,33 +171,13 @@ static void put_list(struct trunk_draft *d, const struct trunk_key *k, struct st
 		struct db_header *h = array(d, (size_t)n + d->t.n_headers, sizeof(*h));
 
 		for (unsigned i = 0; h && i < d->t.n_headers; i++)
-			if (d->t.headers[i].pass != pass)
-				h[kept++] = d->t.headers[i];
+			if (d->t.headers[i].pass != pass && !in_list(k, text, d->t.headers[i].name))
+				h[kept++] = d->t.headers[i]; /* a name is in one of the two lists: the last word counts */
 		while (h && trunk_list_next(&rest, &one))
 			h[kept++] = (struct db_header){copy(d, one), pass};
 		d->t.headers = h;
 		d->t.n_headers = h ? kept : 0;
 	}
-}
-
-/* Two elements are the same: targets by where they lead, the rest by their text. */
-static bool same(const struct trunk_key *k, struct str a, struct str b)
-{
-	struct db_target x, y;
-
-	if (k->type != TKEY_TARGETS || !trunk_target_read(a, &x, NULL) || !trunk_target_read(b, &y, NULL))
-		return str_ieq(a, b);
-	return str_ieq(x.host, y.host) && x.port == y.port && str_eq(x.transport, y.transport);
-}
-
-static bool in_list(const struct trunk_key *k, struct str list, struct str element)
-{
-	struct str one;
-
-	while (trunk_list_next(&list, &one))
-		if (same(k, one, element))
-			return true;
-	return false;
 }
 
 /* now, with `value` added or taken out, into b */

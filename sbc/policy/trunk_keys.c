@@ -459,12 +459,23 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 	return true;
 }
 
+/* Is this element, as text, in the list already? */
+static bool has_element(struct str list, struct str element)
+{
+	struct str one;
+
+	while (trunk_list_next(&list, &one))
+		if (str_ieq(one, element))
+			return true;
+	return false;
+}
+
 bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *ret, struct db_err *err)
 {
 	struct key_value v;
 	struct db_target t;
 	struct str rest, one;
-	bool first = true;
+	size_t before = ret->n;
 
 	value = str_trim(value);
 	if (!trunk_key_read(k, value, &v, err))
@@ -504,14 +515,22 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
 	case TKEY_HEADERS_DROP:
-		for (rest = value; trunk_list_next(&rest, &one); first = false) {
-			buf_str(ret, str_z(first ? "" : ","));
+		for (rest = value; trunk_list_next(&rest, &one);) {
+			char text[288];
+			struct buf e;
+
+			buf_init(&e, text, sizeof(text));
 			if (k->type == TKEY_CODECS)
-				buf_str(ret, str_z(codec_known(one)));
+				buf_str(&e, str_z(codec_known(one)));
 			else if (k->type == TKEY_TARGETS && trunk_target_read(one, &t, NULL))
-				trunk_target_put(ret, &t);
+				trunk_target_put(&e, &t);
 			else
-				buf_str(ret, one);
+				buf_str(&e, k->type == TKEY_ADDRESSES ? one : trunk_header_long(one));
+			if (has_element(str_n(ret->p + before, ret->n - before), buf_text(&e)))
+				continue;
+			if (ret->n > before)
+				buf_chr(ret, ',');
+			buf_str(ret, buf_text(&e));
 		}
 		break;
 	case TKEY_ROLE:
@@ -643,6 +662,13 @@ bool trunk_address_check(struct str text, struct db_err *err)
 	    "address: '%.*s' is not valid, expected an address, a network such as 192.0.2.0/28, or a DNS name",
 	    STR(str_head(text, 80)));
 	return false;
+}
+
+struct str trunk_header_long(struct str name)
+{
+	enum sip_hdr_id id = sip_hdr_parse(name);
+
+	return id == SIP_H_OTHER ? name : sip_hdr_name(id);
 }
 
 bool trunk_header_check(struct str name, struct db_err *err)
