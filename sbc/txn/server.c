@@ -455,6 +455,7 @@ static void on_cancel(struct txn_layer *l, const struct sip_msg *m, const struct
 			txn_answer_stateless(l, m, from, 481, STR_NONE, STR_NONE);
 		return;
 	}
+	follow_connection(t, from);
 	txn_answer_stateless(l, m, from, 200, STR_NONE, t->to_tagged ? STR_NONE : srv_tag(t, STR_NONE));
 	if (t->cancelled || t->pub.status >= 200) {
 		txn_metric_inc(l, t->cancelled ? TXN_RX_RETRANS : TXN_UNEXPECTED);
