@@ -339,7 +339,8 @@ enum reason db_cdr_purge(struct db_handle *h, int64_t before_us, unsigned max, u
 /* SQLite's integrity and foreign key checks, then ours: overlapping numbers, malformed rows, routes that lead
  * nowhere. One line per finding; none: healthy. The result is a reason only when the check itself failed. */
 enum reason db_check(struct db_handle *h, void (*fn)(void *ctx, const char *line), void *ctx, struct db_err *err);
-/* Consistent copy while running, written beside, verified, then renamed to path; refuses when path exists. */
+/* Consistent copy while running, written beside, verified, then renamed to path; refuses when path exists. The
+ * store does nothing else meanwhile: calls go on, records and changes wait. */
 enum reason db_backup(struct db_handle *h, const char *path, struct db_err *err);
 
 #endif

@@ -19,7 +19,7 @@
 #include "db/db.h"
 #include "sbc/base/buf.h"
 
-#define DB_APPLICATION_ID 0x50737472 /* "Pstr" */
+#define DB_APPLICATION_ID 1349743730 /* "Pstr" in the header of the file */
 #define DB_CHUNK 32768
 
 enum db_sql {
@@ -57,6 +57,9 @@ int64_t db_mono_us(void);
 /* schema.c */
 extern const unsigned db_schema_version;
 enum reason db_migrate(struct db_handle *h, struct db_err *err);
+
+/* trunk.c: letters, digits, '-', '_', '.', first a letter or digit; routes too */
+bool db_name_ok(struct str s);
 
 /* store.c */
 void db_journal_flush(struct db *db);

@@ -132,8 +132,10 @@ enum reason db_route_put(struct db_handle *h, const struct db_route *e, struct s
 
 	if (!err)
 		err = &own;
-	if (e->name.n == 0 || e->name.n > DB_NAME_MAX)
-		return db_fail(err, REASON_BAD_VALUE, NULL, "name of a route: 1 to %d characters", DB_NAME_MAX);
+	if (!db_name_ok(e->name))
+		return db_fail(err, REASON_BAD_VALUE, NULL,
+		    "'%.*s' is no name for a route: 1 to %d letters, digits, '-', '_', '.', first a letter or digit",
+		    STR(str_head(e->name, 64)), DB_NAME_MAX);
 	if ((r = find(h, e->name, &id, &position, err)))
 		return r;
 	if (id && id != e->id)

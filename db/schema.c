@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
 static const char *const steps[] = {
     /* 0 -> 1 */
     "CREATE TABLE trunk ("
@@ -179,13 +182,8 @@ enum reason db_migrate(struct db_handle *h, struct db_err *err)
 		return db_fail(err, REASON_DB_VERSION, NULL,
 		    "%s has schema %lld, this program knows up to %u", h->path, (long long)version,
 		    db_schema_version);
-	if (app == 0) {
-		char pragma[48];
-
-		snprintf(pragma, sizeof(pragma), "PRAGMA application_id = %d", DB_APPLICATION_ID);
-		if ((r = db_exec(h, pragma, "new database", err)))
-			return r;
-	}
+	if (app == 0 && (r = db_exec(h, "PRAGMA application_id = " TEXT(DB_APPLICATION_ID), "new database", err)))
+		return r;
 	if (version > 0 && version < (int64_t)db_schema_version &&
 	    (r = keep_copy(h, (unsigned)version, err)))
 		return r;

@@ -5,7 +5,7 @@
  */
 #include "db/internal.h"
 
-static bool name_ok(struct str s)
+bool db_name_ok(struct str s)
 {
 	if (s.n == 0 || s.n > DB_NAME_MAX)
 		return false;
@@ -126,7 +126,7 @@ enum reason db_trunk_put(struct db_handle *h, const struct db_trunk *t, uint32_t
 
 	if (!err)
 		err = &own;
-	if (!name_ok(t->name))
+	if (!db_name_ok(t->name))
 		return db_fail(err, REASON_BAD_VALUE, NULL,
 		    "'%.*s' is no name for a trunk: 1 to %d letters, digits, '-', '_', '.', first a letter or digit",
 		    STR(str_head(t->name, 64)), DB_NAME_MAX);

@@ -59,6 +59,26 @@ static struct str keep(struct build *b, struct str s)
 	return c;
 }
 
+/* A list as media.h wants it: with blanks between. */
+static struct str keep_words(struct build *b, struct str list)
+{
+	struct str rest = list, one;
+	char *text = arena_alloc(b->p->arena, list.n + 1);
+	struct buf w;
+
+	if (!text) {
+		b->no_memory = true;
+		return STR_NONE;
+	}
+	buf_init(&w, text, list.n + 1);
+	while (trunk_list_next(&rest, &one)) {
+		if (w.n)
+			buf_chr(&w, ' ');
+		buf_str(&w, one);
+	}
+	return buf_text(&w);
+}
+
 static void *array(struct build *b, size_t n, size_t size)
 {
 	void *a = pol_array(b->p, n, size);
@@ -150,8 +170,11 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		break;
 	case TKEY_HOST:
 	case TKEY_DIGITS:
-	case TKEY_CODECS:
 		s = keep(b, v->s);
+		memcpy(field, &s, sizeof(s));
+		break;
+	case TKEY_CODECS:
+		s = keep_words(b, v->s);
 		memcpy(field, &s, sizeof(s));
 		break;
 	case TKEY_CODES:

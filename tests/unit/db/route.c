@@ -122,6 +122,10 @@ static void must_deny_or_lead_somewhere(void **s)
 	none.r.n_via = 0;
 	assert_int_equal(fix_edit(&f, do_put, &both, NULL), REASON_BAD_VALUE);
 	assert_int_equal(fix_edit(&f, do_put, &none, NULL), REASON_BAD_VALUE);
+	none.r.name = S("a b");
+	assert_int_equal(fix_edit(&f, do_put, &none, NULL), REASON_BAD_VALUE);
+	assert_non_null(strstr(f.err.text, "no name for a route"));
+	none.r.name = S("y");
 	none.r.via = &ghost;
 	none.r.n_via = 1;
 	assert_int_equal(fix_edit(&f, do_put, &none, NULL), REASON_DB_FAILED); /* foreign key */

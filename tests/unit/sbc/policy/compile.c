@@ -45,7 +45,7 @@ static void settings_arrive(void **s)
 	assert_true(str_eq(t->num.country, S("49")));
 	assert_true(str_eq(t->num.national_prefix, S("1")));
 	assert_true(str_eq(t->num.international_prefix, S("011")));
-	assert_true(str_eq(t->media.codecs, S("PCMA,G722")));
+	assert_true(str_eq(t->media.codecs, S("PCMA G722")));
 	assert_int_equal(t->media.latch, MEDIA_LATCH_ON);
 	assert_int_equal(t->media.timeout_s, 0);
 	assert_int_equal(t->source.port, 5070);
