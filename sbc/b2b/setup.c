@@ -533,7 +533,9 @@ static void drop_try(struct leg *l, enum reason why, uint16_t status)
 	struct call *c = l->call;
 
 	call_try_end(l, why, status);
-	(void)note_failure(c, why, status, status ? setup_status_towards(status) : 0);
+	/* a redirection that is followed is no failure: those it leads to decide */
+	if (status == 0 || status >= 400)
+		(void)note_failure(c, why, status, status ? setup_status_towards(status) : 0);
 	c->change.to = NULL;
 	leg_give_up(l, why, STR_NONE);
 }
