@@ -395,13 +395,13 @@ def redirect(box):
     """302 of the far side to a number of another trunk is followed there; to a foreign host it is not"""
     for contact, follows in (('<sip:%s@203.0.113.21:5064;transport=tcp>' % NUMBERS['itspt'], True),
                              ('<sip:1234@evil.example.org>', False)):
+        t = party(box, 'itspt')
         c = Call(box)
         c.invite()
         c.arrive()
         c.b.reply(c.inv_b, 302, 'Moved', tag='m', headers=['Contact: ' + contact])
         c.b.expect('ACK')
         if follows:
-            t = party(box, 'itspt')
             m = t.expect(lambda m: m.method == 'INVITE')
             t.reply(m, 486, 'Busy', tag='z')
             t.expect('ACK')
@@ -539,6 +539,7 @@ def tcp_lost(box):
     for s in list(c.a.conns):
         s.close()
         del c.a.conns[s]
+    time.sleep(0.3)
     s = c.a.connect(c.a.hop)
     cancel(c.a, c.inv, c.a.hop)
     x = c.b.expect('CANCEL')
@@ -565,7 +566,9 @@ def torture(proto):
                 a.raw(data[:65000], a.hop)
             else:
                 c = a.connect(a.hop)
-                data = data.replace(b'SIP/2.0/UDP', b'SIP/2.0/TCP')
+                # another transaction and call than the one that came by UDP, and a Via that says how it came
+                data = re.sub(rb'SIP/2.0/(UDP|TLS)', b'SIP/2.0/TCP', data).replace(b'z9hG4bK', b'z9hG4bKt')
+                data = re.sub(rb'(?im)^(call-id|i)([ \t]*:[ \t]*)', rb'\1\2t', data)
                 try:
                     c.sendall(data)
                 except OSError:
@@ -581,7 +584,8 @@ def torture(proto):
                     break
             if want and answers and answers[0] not in want:
                 raise Failed('%s: answered %s, RFC 4475 wishes %s' % (name, answers, want))
-            if want and proto == 'tcp' and not answers:
+            # clerr promises more bytes than it has: on a stream that is a message not whole yet
+            if want and proto == 'tcp' and not answers and name != 'clerr':
                 raise Failed('%s: no answer, RFC 4475 wishes %s' % (name, want))
             check(box.alive(), 'posternd ended after %s' % name)
             a.others = []
@@ -604,7 +608,7 @@ def torture(proto):
 WISH = {'badvers': {505}, 'clerr': {400}, 'ncl': {400}, 'scalar02': {400}, 'ltgtruri': {400, 414}, 'lwsruri': {400},
         'lwsstart': {400}, 'trws': {400, 404, 403}, 'escruri': {400, 403, 404}, 'badinv01': {400}, 'mismatch01': {400},
         'mismatch02': {400, 501}, 'quotbal': {400}, 'multi01': {400}, 'mcl01': {400}, 'insuf': {400},
-        'unkscm': {416}, 'novelsc': {416}, 'bext01': {420}, 'zeromf': {483}, 'invut': {415}}
+        'unkscm': {416}, 'novelsc': {416}, 'bext01': {420}, 'zeromf': {483, 200}, 'invut': {415}}
 
 
 def mutated(box):
