@@ -175,7 +175,7 @@ static int ask(struct client *c, int argc, char *const *argv, struct str input)
 {
 	size_t n = 0;
 	char *p;
-	int fd, err = dial(c, &fd), code;
+	int fd = -1, err = dial(c, &fd), code;
 
 	if (err)
 		return unreachable(c, err);
