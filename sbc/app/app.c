@@ -187,7 +187,7 @@ static int open_log(struct app *a)
 	if (a->conf->log.to == CONF_LOG_FILE) {
 		fd = open(a->conf->log.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 		if (fd < 0) {
-			fprintf(stderr, "posternd: cannot open log file %s: %s\n", a->conf->log.path, strerror(errno));
+			fprintf(stderr, "posternd: cannot open log file %s: %s\n", a->conf->log.path, strerrordesc_np(errno));
 			return 2;
 		}
 	}

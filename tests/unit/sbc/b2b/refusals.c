@@ -502,6 +502,28 @@ static void headers_cross_by_policy(void **state)
 	rig_end(r);
 }
 
+static void software_is_named_only_when_told(void **state)
+{
+	static const char *const words[] = {"yes", "no"};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) { /* UAS-12 */
+		struct rig *r = rig_new();
+		struct sent *s;
+
+		rig_set(r, PBX, "user-agent", words[i]);
+		rig_set(r, ITSP, "user-agent", words[i]);
+		rig_compile(r);
+		s = try_invite(r, OURS, CONTACT_A, sdp_a);
+		assert_string_equal(rig_hdr(r, s, "User-Agent"), i ? "" : "Postern/test");
+		rig_answer(r, s, "404 No", "b", "Server: secret/1\n", NULL);
+		rig_tx(r, "ACK ");
+		s = rig_tx(r, "SIP/2.0 404");
+		assert_string_equal(rig_hdr(r, s, "Server"), i ? "" : "Postern/test");
+		rig_end(r);
+	}
+}
+
 static void ports_run_out(void **state)
 {
 	struct rig *r = rig_new();
@@ -588,6 +610,7 @@ int main(void)
 	    cmocka_unit_test(loops_are_seen),
 	    cmocka_unit_test(max_forwards_and_breadth),
 	    cmocka_unit_test(headers_cross_by_policy),
+	    cmocka_unit_test(software_is_named_only_when_told),
 	    cmocka_unit_test(ports_run_out),
 	    cmocka_unit_test(unreachable_targets),
 	    cmocka_unit_test(explain_takes_the_same_way),
