@@ -49,9 +49,14 @@ static bool write_all(int fd, const char *p, size_t n)
 	return true;
 }
 
-static void say(int fd, struct str s)
+/* Standard output that takes nothing (a full disk) is an error; a closed pipe ends us by SIGPIPE. */
+static bool say(int fd, struct str s)
 {
-	(void)!write_all(fd, s.p, s.n); /* a closed pipe ends us by SIGPIPE; a full disk shows in the exit code below */
+	if (write_all(fd, s.p, s.n))
+		return true;
+	if (fd == STDOUT_FILENO)
+		fprintf(stderr, "error: cannot write: %s\n", strerror(errno));
+	return false;
 }
 
 static int unreachable(const struct client *c, int err)
@@ -98,14 +103,17 @@ static bool on_line(struct client *c, struct str line, int *code)
 
 	switch (kind) {
 	case 'o':
-		if (c->catch)
+		if (c->catch) {
 			text_put(c->catch, text, n);
-		else if (!c->quiet)
-			say(STDOUT_FILENO, str_n(text, n));
+		} else if (!c->quiet && !say(STDOUT_FILENO, str_n(text, n))) {
+			free(text);
+			*code = 2;
+			return true;
+		}
 		break;
 	case 'e':
 		if (!c->quiet && !c->silent)
-			say(STDERR_FILENO, str_n(text, n));
+			(void)say(STDERR_FILENO, str_n(text, n));
 		break;
 	case 'b':
 		if (!write_all(c->out_fd >= 0 ? c->out_fd : STDOUT_FILENO, text, n)) {
@@ -330,9 +338,10 @@ static int run_daemon(struct client *c, const struct ctl_args *a, const struct c
 			screen.n = 0;
 			code = ask(c, n, words, in);
 			if (isatty(STDOUT_FILENO))
-				say(STDOUT_FILENO, S("\033[H\033[2J"));
-			say(STDOUT_FILENO, text_get(&screen));
-			if (code == EXIT_BAD_USAGE || code == EXIT_UNREACHABLE)
+				(void)say(STDOUT_FILENO, S("\033[H\033[2J"));
+			if (!say(STDOUT_FILENO, text_get(&screen)))
+				code = 2;
+			if (code == 2 || code == EXIT_BAD_USAGE || code == EXIT_UNREACHABLE)
 				break;
 			sleep(g->watch_s);
 		}
@@ -402,8 +411,9 @@ static int run_local(const struct client *c, const struct ctl_args *a, const str
 		json_decref(env);
 	}
 	if (!g->quiet) {
-		say(STDOUT_FILENO, text_get(&l->out));
-		say(STDERR_FILENO, text_get(&l->err));
+		(void)say(STDERR_FILENO, text_get(&l->err));
+		if (!say(STDOUT_FILENO, text_get(&l->out)))
+			l->code = 2;
 	}
 	if (l->out.failed) {
 		fprintf(stderr, "error: out of memory\n");
@@ -443,7 +453,7 @@ static int run_complete(struct client *c, int argc, char *const *argv)
 				text_fmt(&out, "%.*s%.*s\n", STR(head), STR(line));
 		}
 	}
-	say(STDOUT_FILENO, text_get(&out));
+	(void)say(STDOUT_FILENO, text_get(&out));
 	text_fini(&out);
 	text_fini(&live);
 	return 0;
@@ -462,6 +472,10 @@ int ctl_client_run(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "__complete"))
 		return run_complete(&c, argc - 2, argv + 2);
+	if (argc == 2 && !strcmp(argv[1], "--version")) { /* what people try first */
+		printf("postern %s\n", POSTERN_VERSION);
+		return 0;
+	}
 	args = calloc(1, sizeof(*args));
 	if (!args)
 		return 2;
@@ -476,11 +490,11 @@ int ctl_client_run(int argc, char **argv)
 			ctl_put_commands(&err, group);
 			text_lit(&err, "\nMore on one: postern help COMMAND\n");
 		}
-		say(g.help ? STDOUT_FILENO : STDERR_FILENO, text_get(&err));
+		(void)say(g.help ? STDOUT_FILENO : STDERR_FILENO, text_get(&err));
 		code = g.help ? 0 : EXIT_BAD_USAGE;
 		break;
 	case CTL_USAGE:
-		say(STDERR_FILENO, text_get(&err));
+		(void)say(STDERR_FILENO, text_get(&err));
 		code = EXIT_BAD_USAGE;
 		break;
 	default:

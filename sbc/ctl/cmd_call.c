@@ -146,7 +146,8 @@ void cmd_call_list(struct ctl_req *r)
 
 		if (!e)
 			break;
-		if (wanted(r, e))
+		/* one whose BYE is not answered yet was shown above */
+		if (wanted(r, e) && !b2b_call_find(r->be->b2b, e->id))
 			json_array_append_new(rows, call_json(r, e, NULL));
 	}
 	ctl_set(r, "total", json_integer(total));
@@ -630,24 +631,33 @@ static unsigned same_reason(const struct ctl_backend *be, enum reason why, unsig
 	return n;
 }
 
+/* A line that may wrap; frees it. */
+static void say_head(struct ctl_req *r, struct text *head)
+{
+	if (!r->json)
+		text_wrap(&r->out, text_get(head), 0, 9, r->view.columns);
+	text_fini(head);
+}
+
 static void why_ended(struct ctl_req *r, const struct call_record *rec, const char *phase)
 {
 	const struct reason_info *i = reason_info(rec->reason);
 	char code[REASON_CODE_MAX], at[ADDR_TEXT_MAX];
-	struct text when = {0}, t = {0};
+	struct text when = {0}, t = {0}, head = {0};
 	unsigned seen, ended;
 
 	print_time(&when, rec->start_wall_us);
 	if (rec->end_us)
 		print_duration_ms(&t, (rec->end_us - rec->start_us) / 1000);
-	ctl_say(r, "call %s  %s  %s %s -> %s %s  ", ctl_arg(r, "CALL"), text_z(&when), rec->trunk_a, rec->calling,
+	text_fmt(&head, "call %s  %s  %s %s -> %s %s  ", ctl_arg(r, "CALL"), text_z(&when), rec->trunk_a, rec->calling,
 	    rec->trunk_b[0] ? rec->trunk_b : "-", rec->called);
 	if (phase)
-		ctl_say(r, "is %s\n", phase);
+		text_fmt(&head, "is %s", phase);
 	else if (rec->answer_us)
-		ctl_say(r, "was answered, ended after %s\n", text_z(&t));
+		text_fmt(&head, "was answered, ended after %s", text_z(&t));
 	else
-		ctl_say(r, "FAILED %u after %s\n", rec->status, text_z(&t));
+		text_fmt(&head, "FAILED %u after %s", rec->status, text_z(&t));
+	say_head(r, &head);
 	text_fini(&when);
 	text_fini(&t);
 	if (phase && rec->reason == REASON_NONE) {
@@ -661,20 +671,23 @@ static void why_ended(struct ctl_req *r, const struct call_record *rec, const ch
 	for (unsigned k = 0; k < rec->n_tries && k < CALL_TRIES_MAX; k++) {
 		const struct call_try *y = &rec->tries[k];
 
-		ctl_say(r, "%s%s %s after %u ms: ", k ? "         " : "Proof    ", y->trunk, addr_text(&y->addr, at),
-		    y->after_ms);
+		text_fmt(&t, "%s %s after %u ms: ", y->trunk, addr_text(&y->addr, at), y->after_ms);
 		if (y->status)
-			ctl_say(r, "answered %u", y->status);
+			text_fmt(&t, "answered %u", y->status);
 		else
-			ctl_say(r, "no answer");
+			text_lit(&t, "no answer");
 		if (y->reason != REASON_NONE)
-			ctl_say(r, ", left because %s", reason_info(y->reason)->text);
-		ctl_say(r, "\n");
+			text_fmt(&t, ", left because %s", reason_info(y->reason)->text);
+		ctl_say_wrapped(r, k ? "" : "Proof", text_z(&t));
+		text_fini(&t);
 	}
 	if (rec->n_tries == 0 && rec->reason != REASON_NORMAL)
 		ctl_say(r, "Proof    it was refused before any target was tried\n");
-	if (rec->peer_reason[0])
-		ctl_say(r, "         far end's Reason: %s\n", rec->peer_reason);
+	if (rec->peer_reason[0]) {
+		text_fmt(&t, "far end's Reason: %s", rec->peer_reason);
+		ctl_say_wrapped(r, "", text_z(&t));
+		text_fini(&t);
+	}
 	if (rec->route[0])
 		ctl_say(r, "Rule     %s\n", rec->route);
 	if (!rec->answer_us && rec->reason != REASON_CANCELLED) {
@@ -724,7 +737,7 @@ static const char *member(const json_t *j, const char *key)
 static void why_loaded(struct ctl_req *r)
 {
 	enum reason why;
-	struct text when = {0};
+	struct text when = {0}, head = {0};
 	json_t *m = r->made, *tries, *t;
 	size_t i;
 
@@ -734,19 +747,20 @@ static void why_loaded(struct ctl_req *r)
 	}
 	why = reason_parse(str_z(member(m, "reason")));
 	print_time(&when, (int64_t)json_integer_value(json_object_get(m, "start_us")));
-	ctl_say(r, "call %s  %s  %s %s -> %s %s  %s %lld\n", ctl_arg(r, "CALL"), text_z(&when),
-	    member(m, "from_trunk"), member(m, "calling"),
-	    member(m, "to_trunk"), member(m, "called"),
+	text_fmt(&head, "call %s  %s  %s %s -> %s %s  %s %lld", ctl_arg(r, "CALL"), text_z(&when), member(m, "from_trunk"),
+	    member(m, "calling"), member(m, "to_trunk"), member(m, "called"),
 	    json_is_true(json_object_get(m, "answered")) ? "was answered" : "FAILED",
 	    (long long)json_integer_value(json_object_get(m, "status")));
+	say_head(r, &head);
 	text_fini(&when);
 	ctl_say(r, "Reason   %s %s\n", member(m, "reason"), reason_info(why)->text);
 	tries = json_loads(member(m, "tries"), 0, NULL);
-	json_array_foreach(tries, i, t)
-		ctl_say(r, "%s%s %s: status %lld %s\n", i ? "         " : "Proof    ",
-		    member(t, "trunk"), member(t, "target"),
-		    (long long)json_integer_value(json_object_get(t, "status")),
-		    member(t, "reason"));
+	json_array_foreach(tries, i, t) {
+		text_fmt(&head, "%s %s: status %lld %s", member(t, "trunk"), member(t, "target"),
+		    (long long)json_integer_value(json_object_get(t, "status")), member(t, "reason"));
+		ctl_say_wrapped(r, i ? "" : "Proof", text_z(&head));
+		text_fini(&head);
+	}
 	json_decref(tries);
 	if (!json_is_true(json_object_get(m, "answered"))) {
 		ctl_say_wrapped(r, "Remedy", reason_info(why)->remedy);

@@ -163,11 +163,24 @@ void print_value(struct text *t, const json_t *v, enum print_kind kind, const st
 	}
 }
 
+static size_t longest_word(struct str s)
+{
+	size_t longest = 0;
+	struct str word;
+
+	while (!str_empty(s)) {
+		s = str_cut(s, ' ', &word);
+		if (word.n > longest)
+			longest = word.n;
+	}
+	return longest;
+}
+
 struct cells {
 	struct text *cell; /* own: [row * n_cols + col] */
 	const json_t **row; /* own: in the order to print */
 	unsigned n_rows, n_cols;
-	size_t width[COLS_MAX];
+	size_t width[COLS_MAX], word[COLS_MAX]; /* of the longest cell, of the longest word */
 	bool hidden[COLS_MAX];
 };
 
@@ -210,15 +223,33 @@ static size_t total(const struct cells *c)
 	return sum;
 }
 
+static int last_column(const struct cells *c)
+{
+	int last = -1;
+
+	for (unsigned k = 0; k < c->n_cols; k++)
+		if (!c->hidden[k])
+			last = (int)k;
+	return last;
+}
+
+/* The last column is text and would have room enough to be read when wrapped. */
+static bool can_wrap(const struct cells *c, const struct print_col *cols, int last, unsigned columns)
+{
+	size_t least = c->word[last] > WRAP_MIN ? c->word[last] : WRAP_MIN;
+
+	return last > 0 && cols[last].kind == PK_TEXT && total(c) - c->width[last] + least <= columns;
+}
+
 static void fit(struct cells *c, const struct print_col *cols, unsigned columns)
 {
 	while (total(c) > columns) {
-		int worst = -1;
+		int worst = -1, last = last_column(c);
 
 		for (unsigned k = 0; k < c->n_cols; k++)
 			if (!c->hidden[k] && cols[k].drop && (worst < 0 || cols[k].drop >= cols[worst].drop))
 				worst = (int)k;
-		if (worst < 0)
+		if (worst < 0 || (worst == last && can_wrap(c, cols, last, columns)))
 			break;
 		c->hidden[worst] = true;
 	}
@@ -246,8 +277,8 @@ void print_table(struct text *t, const json_t *rows, const struct print_col *col
     const struct print_opts *o)
 {
 	struct cells c = {.n_cols = n_cols < COLS_MAX ? n_cols : COLS_MAX};
-	int last = -1;
 	size_t before;
+	int last;
 	bool wrap;
 
 	c.row = calloc(json_array_size(rows) + 1, sizeof(*c.row));
@@ -271,18 +302,19 @@ void print_table(struct text *t, const json_t *rows, const struct print_col *col
 			w = width_of(text_z(cell));
 			if (w > c.width[k])
 				c.width[k] = w;
+			w = longest_word(text_get(cell));
+			if (w > c.word[k])
+				c.word[k] = w;
 		}
 	}
 	fit(&c, cols, o->columns);
-	for (unsigned k = 0; k < c.n_cols; k++)
-		if (!c.hidden[k])
-			last = (int)k;
+	last = last_column(&c);
 	if (last < 0) {
 		cells_fini(&c);
 		return;
 	}
 	before = total(&c) - c.width[last];
-	wrap = total(&c) > o->columns && cols[last].kind == PK_TEXT && before + WRAP_MIN <= o->columns;
+	wrap = total(&c) > o->columns && can_wrap(&c, cols, last, o->columns);
 	for (unsigned i = 0; i <= c.n_rows; i++) { /* 0: titles */
 		for (int k = 0; k <= last; k++) {
 			const char *s = i == 0 ? cols[k].title : text_z(&c.cell[(i - 1) * c.n_cols + (unsigned)k]);
