@@ -265,7 +265,8 @@ static int open_media(struct app *a)
 	cfg = (struct media_cfg){.realms = realms,
 	    .n_realms = a->conf->n_realms,
 	    .workers = workers,
-	    .quarantine_ms = a->conf->media.quarantine_ms};
+	    /* 0 would mean its default there, not none */
+	    .quarantine_ms = a->conf->media.quarantine_ms ? a->conf->media.quarantine_ms : 1};
 	a->media = media_new(&a->env, &cfg, &why);
 	return a->media ? 0 : say(why, "media could not start; the log line above names the realm");
 }
