@@ -339,9 +339,11 @@ static int run_daemon(struct client *c, const struct ctl_args *a, const struct c
 			code = ask(c, n, words, in);
 			if (isatty(STDOUT_FILENO))
 				(void)say(STDOUT_FILENO, S("\033[H\033[2J"));
-			if (!say(STDOUT_FILENO, text_get(&screen)))
+			if (!say(STDOUT_FILENO, text_get(&screen))) {
 				code = 2;
-			if (code == 2 || code == EXIT_BAD_USAGE || code == EXIT_UNREACHABLE)
+				break;
+			}
+			if (code == EXIT_BAD_USAGE || code == EXIT_UNREACHABLE)
 				break;
 			sleep(g->watch_s);
 		}
@@ -468,8 +470,11 @@ int ctl_client_run(int argc, char **argv)
 	struct ctl_args *args;
 	struct ctl_global g = {0};
 	struct text err = {0};
+	char version[] = "version";
 	int code;
 
+	if (argc == 2 && !strcmp(argv[1], "--version"))
+		argv[1] = version;
 	if (argc > 1 && !strcmp(argv[1], "__complete"))
 		return run_complete(&c, argc - 2, argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "--version")) { /* what people try first */

@@ -143,6 +143,7 @@ static void locals(void **state)
 	expect(NULL, "--help", NULL, 0, "trunk list", "");
 	expect(NULL, "", NULL, 64, "", "trunk list");
 	expect(NULL, "version", NULL, 0, "postern " POSTERN_VERSION, "");
+	expect(NULL, "--version", NULL, 0, "postern " POSTERN_VERSION, "");
 }
 
 /* A full disk behind standard output is told, not swallowed. */
