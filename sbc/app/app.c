@@ -368,7 +368,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	if (rc)
 		return rc;
 	guard_cfg_defaults(&gcfg);
-	if (guard_new(&a->env, &gcfg, NULL, a, &a->guard) < 0 || tap_new(0, 0, &a->tap) < 0)
+	if (guard_new(&a->env, &gcfg, app_on_ban, a, &a->guard) < 0 || tap_new(0, 0, &a->tap) < 0)
 		return say(REASON_NO_MEMORY, "no memory for guard and message ring");
 	if (resolver_new(&a->loop, &a->env,
 	        &(struct resolver_cfg){.servers = a->conf->dns.servers, .n_servers = a->conf->dns.n_servers},

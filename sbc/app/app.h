@@ -80,5 +80,6 @@ void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);
 /* records.c */
 void app_on_record(void *ctx, const struct call_record *rec);
 void app_on_answered(void *ctx, const struct call_record *rec);
+void app_on_ban(void *ctx, const struct guard_ban *ban, bool began);
 
 #endif

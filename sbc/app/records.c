@@ -1,9 +1,11 @@
-/* records.c - call records on their way to the database.
+/* records.c - call records, and bans the guard made, on their way to the database.
  *
  * The B2BUA gives plain values; here they become a row. Texts in them are escaped already (b2b), so a quote or a
  * control byte of a peer cannot break the JSON below; the backslash of those escapes is doubled.
  */
 #include "sbc/app/app.h"
+
+#include <stdlib.h>
 
 static void put_json_text(struct buf *b, const char *z)
 {
@@ -158,4 +160,67 @@ void app_on_answered(void *ctx, const struct call_record *rec)
 
 	row_of(rec, &c, &t);
 	(void)db_call_open(a->db, &c);
+}
+
+/* ------------------------------------------------------------------ bans */
+
+struct ban_change {
+	struct db_change change;
+	struct guard_ban ban;
+	bool began;
+	struct app *app;
+};
+
+static enum reason ban_apply(struct db_handle *h, struct db_change *c, struct db_err *err)
+{
+	const struct ban_change *b = container_of(c, struct ban_change, change);
+	char text[ADDR_TEXT_MAX + 8];
+	struct db_ban row = {0};
+	struct buf t;
+
+	buf_init(&t, text, sizeof(text));
+	addr_put_ip(&t, &b->ban.net.base);
+	if (b->ban.net.bits < (addr_is6(&b->ban.net.base) ? 128 : 32))
+		buf_fmt(&t, "/%u", b->ban.net.bits);
+	row.address = buf_text(&t);
+	if (!b->began)
+		return db_ban_del(h, row.address, err);
+	row.since_us = b->app->loop.clock.wall_us;
+	row.until_us = b->ban.until_wall_us == INT64_MAX ? 0 : b->ban.until_wall_us;
+	row.reason = REASON_BANNED;
+	row.why = S("guard");
+	return db_ban_put(h, &row, err);
+}
+
+static void ban_done(struct db_change *c)
+{
+	struct ban_change *b = container_of(c, struct ban_change, change);
+
+	if (c->req.err.reason != REASON_NONE && c->req.err.reason != REASON_NO_SUCH)
+		log_warn(&b->app->log, "ban_not_stored", "text=\"%s\"", c->req.err.text);
+	db_rows_free(c->rows);
+	free(b);
+}
+
+/* The guard's own bans outlive a restart, as the operator's do. */
+void app_on_ban(void *ctx, const struct guard_ban *ban, bool began)
+{
+	struct ban_change *b = calloc(1, sizeof(*b));
+	char text[ADDR_TEXT_MAX];
+	struct app *a = ctx;
+
+	if (began)
+		log_warn(&a->log, "ban", "source=%s", addr_text(&ban->net.base, text));
+	else
+		log_info(&a->log, "ban_over", "source=%s", addr_text(&ban->net.base, text));
+	if (!b)
+		return;
+	b->app = a;
+	b->ban = *ban;
+	b->began = began;
+	b->change.apply = ban_apply;
+	b->change.done = ban_done;
+	memcpy(b->change.who.user, "posternd", sizeof("posternd"));
+	memcpy(b->change.who.why, "guard", sizeof("guard"));
+	db_change_submit_any(a->db, &b->change);
 }
