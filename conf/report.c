@@ -42,8 +42,8 @@ static struct str line_of(struct str text, unsigned line)
 	return head;
 }
 
-static void add(struct issues *is, enum conf_severity sev, unsigned line, unsigned col, unsigned len,
-    const char *help, const char *fmt, va_list ap)
+__attribute__((format(printf, 7, 0))) static void add(struct issues *is, enum conf_severity sev, unsigned line,
+    unsigned col, unsigned len, const char *help, const char *fmt, va_list ap)
 {
 	char text[TEXT_MAX];
 	struct conf_issue *i;

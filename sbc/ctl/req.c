@@ -288,7 +288,8 @@ static void put_detail(struct ctl_req *r)
 	ctl_set(r, "errors", all);
 }
 
-static void vfail(struct ctl_req *r, enum reason why, const char *hint, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void vfail(
+    struct ctl_req *r, enum reason why, const char *hint, const char *fmt, va_list ap)
 {
 	char text[1200], code[REASON_CODE_MAX];
 	const char *todo = hint ? hint : why == REASON_NONE ? "" : reason_info(why)->remedy;
