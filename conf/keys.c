@@ -9,7 +9,8 @@
 static const struct conf_section sections[] = {
 	{"box", "name of this box", false, "This machine: its name and where its files are."},
 	{"realm", "name of the realm", true,
-	    "One network this box has a leg in: addresses to listen on, addresses and ports for media."},
+	    "One network this box has a leg in: addresses to listen on, addresses and ports for media. Realms are added, "
+	    "removed or renamed by a restart."},
 	{"log", NULL, false, "Where log lines go and how many there are."},
 	{"limits", NULL, false, "What this machine may spend."},
 	{"media", NULL, false, "The packet path, for all realms."},
@@ -30,14 +31,14 @@ static const struct conf_key keys[] = {
 	    "What Via and Contact say instead of the listener's address, when a router in front translates "
 	    "addresses: one per address family, with a port when that is translated too.",
 	    "{ \"198.51.100.7\" }"},
-	{"realm", "media", CONF_T_MEDIAS, NULL, 0, 0, NULL, true,
+	{"realm", "media", CONF_T_MEDIAS, NULL, 0, 0, NULL, false,
 	    "Address and port range of RTP and RTCP, one line per address family. The range starts even and ends "
 	    "odd, two ports per stream; both families use the same range.",
 	    "{ \"10.1.0.2 16384-20479\" }"},
-	{"realm", "media-advertise", CONF_T_IPS, "", 0, 0, NULL, true,
+	{"realm", "media-advertise", CONF_T_IPS, "", 0, 0, NULL, false,
 	    "What session descriptions say instead of the media address, one per address family.",
 	    "{ \"198.51.100.7\" }"},
-	{"realm", "dscp", CONF_T_DSCP, "ef", 0, 63, NULL, true,
+	{"realm", "dscp", CONF_T_DSCP, "ef", 0, 63, NULL, false,
 	    "Class of service of media packets: ef, cs0..cs7, af11..af43 or 0..63.", "ef"},
 	{"realm", "strangers", CONF_T_ENUM, "drop", 0, 0, "drop refuse", true,
 	    "What a source that is no trunk gets: nothing at all, or 403.", "drop"},
@@ -54,7 +55,7 @@ static const struct conf_key keys[] = {
 	    "Other levels for single areas. Areas: app net sip call media db ctl policy.",
 	    "{ \"sip debug\", \"media warn\" }"},
 
-	{"limits", "max-calls", CONF_T_UINT, "10000", 0, 1000000, NULL, true,
+	{"limits", "max-calls", CONF_T_UINT, "10000", 0, 1000000, NULL, false,
 	    "Calls at one time, 0 for no limit. One more is answered 503.", "2000"},
 	{"limits", "tcp-connections", CONF_T_UINT, "4096", 1, 60000, NULL, true,
 	    "TCP connections at one time, in all realms.", "4096"},

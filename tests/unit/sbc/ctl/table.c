@@ -329,6 +329,41 @@ static void manual(void **state)
 	text_fini(&all);
 }
 
+/* What a remedy tells to type is a command that there is. */
+static void remedies(void **state)
+{
+	unsigned n, seen = 0;
+	const struct ctl_row *rows = ctl_rows(&n);
+
+	(void)state;
+	for (int r = 1; r < REASON_COUNT; r++) {
+		struct str rest = str_z(reason_info((enum reason)r)->remedy);
+		ptrdiff_t at;
+
+		while ((at = str_find(rest, S("postern "))) >= 0) {
+			struct str one, two, tail;
+			bool found = false;
+
+			rest = str_from(rest, (size_t)at + 8);
+			tail = str_cut(rest, ' ', &one);
+			str_cut(tail, ' ', &two);
+			for (unsigned i = 0; i < n && !found; i++) {
+				struct str head, second = str_cut(str_z(rows[i].name), ' ', &head);
+
+				/* the words may be followed by a quote, a colon, a semicolon */
+				found = rows[i].kind == CTL_ROW_CMD && str_prefix(one, head) &&
+				    (str_empty(second) || str_prefix(two, second));
+			}
+			if (!found)
+				print_error("%s: postern %.*s %.*s\n", reason_info((enum reason)r)->name, STR(one),
+				    STR(two));
+			assert_true(found);
+			seen++;
+		}
+	}
+	assert_true(seen > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +374,7 @@ int main(void)
 	    cmocka_unit_test(duration),
 	    cmocka_unit_test(completion),
 	    cmocka_unit_test(manual),
+	    cmocka_unit_test(remedies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
