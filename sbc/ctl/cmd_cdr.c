@@ -243,12 +243,11 @@ static void find_loaded(struct ctl_req *r)
 	ctl_table(r, "records", json_incref(r->made), list_cols, ARRAY_LEN(list_cols), "no call record matches");
 	if (json_array_size(r->made) == ctl_uint(r, "--lines", 100))
 		ctl_say(r, "there may be more: --lines N\n");
-	ctl_end(r);
 }
 
 void cmd_cdr_find(struct ctl_req *r)
 {
-	ctl_read(r, find_load, find_loaded);
+	ctl_read_and_show(r, find_load, find_loaded);
 }
 
 static enum reason show_load(struct db_handle *h, struct ctl_req *r, struct db_err *err)
@@ -295,7 +294,7 @@ static void show_loaded(struct ctl_req *r)
 	json_t *rec = json_array_get(r->made, 0), *t;
 
 	if (!rec) {
-		ctl_refuse(r, REASON_NO_SUCH, "postern cdr tail; a call in progress has no record yet: postern call show",
+		ctl_fail(r, REASON_NO_SUCH, "postern cdr tail; a call in progress has no record yet: postern call show",
 		    "no record of call '%s'", ctl_arg(r, "CALL"));
 		return;
 	}
@@ -306,12 +305,11 @@ static void show_loaded(struct ctl_req *r)
 		ctl_say(r, "\n");
 		print_table(&r->out, t, tries, ARRAY_LEN(tries), &r->view);
 	}
-	ctl_end(r);
 }
 
 void cmd_cdr_show(struct ctl_req *r)
 {
-	ctl_read(r, show_load, show_loaded);
+	ctl_read_and_show(r, show_load, show_loaded);
 }
 
 static enum reason export_load(struct db_handle *h, struct ctl_req *r, struct db_err *err)
@@ -365,12 +363,11 @@ static void export_loaded(struct ctl_req *r)
 		}
 	}
 	ctl_set(r, "records", json_incref(r->made));
-	ctl_end(r);
 }
 
 void cmd_cdr_export(struct ctl_req *r)
 {
-	ctl_read(r, export_load, export_loaded);
+	ctl_read_and_show(r, export_load, export_loaded);
 }
 
 /* -------------------------------------------------------------------- stats */
@@ -518,10 +515,9 @@ static void stats_loaded(struct ctl_req *r)
 			print_table(&r->out, json_object_get(r->made, "reasons"), reasons, ARRAY_LEN(reasons), o);
 		}
 	}
-	ctl_end(r);
 }
 
 void cmd_cdr_stats(struct ctl_req *r)
 {
-	ctl_read(r, stats_load, stats_loaded);
+	ctl_read_and_show(r, stats_load, stats_loaded);
 }

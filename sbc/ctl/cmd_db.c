@@ -32,12 +32,11 @@ static void check_loaded(struct ctl_req *r)
 		ctl_say(r, "the database is well\n");
 	else
 		ctl_say(r, "%s\n", reason_info(REASON_DB_DAMAGED)->remedy);
-	ctl_end(r);
 }
 
 void cmd_db_check(struct ctl_req *r)
 {
-	ctl_read(r, check_load, check_loaded);
+	ctl_read_and_show(r, check_load, check_loaded);
 }
 
 /* -------------------------------------------------------------------- backup */
@@ -187,12 +186,11 @@ static void history_loaded(struct ctl_req *r)
 	} else {
 		ctl_table(r, "revisions", json_incref(r->made), cols, ARRAY_LEN(cols), "nothing was changed yet");
 	}
-	ctl_end(r);
 }
 
 void cmd_db_history(struct ctl_req *r)
 {
-	ctl_read(r, history_load, history_loaded);
+	ctl_read_and_show(r, history_load, history_loaded);
 }
 
 static enum reason undo(struct db_handle *h, struct ctl_req *r, struct db_err *err)

@@ -66,12 +66,11 @@ static void numbers_list(struct ctl_req *r)
 	ctl_set(r, "total", json_integer(total));
 	if (n)
 		ctl_say(r, "%lld number%s in %zu range%s\n", (long long)total, total == 1 ? "" : "s", n, n == 1 ? "" : "s");
-	ctl_end(r);
 }
 
 void cmd_number_list(struct ctl_req *r)
 {
-	ctl_read(r, numbers_load, numbers_list);
+	ctl_read_and_show(r, numbers_load, numbers_list);
 }
 
 static void numbers_export(struct ctl_req *r)
@@ -88,12 +87,11 @@ static void numbers_export(struct ctl_req *r)
 		    json_string_value(json_object_get(e, "trunk")));
 	}
 	ctl_set(r, "numbers", json_incref(r->made));
-	ctl_end(r);
 }
 
 void cmd_number_export(struct ctl_req *r)
 {
-	ctl_read(r, numbers_load, numbers_export);
+	ctl_read_and_show(r, numbers_load, numbers_export);
 }
 
 void cmd_number_find(struct ctl_req *r)
@@ -193,12 +191,11 @@ static void numbers_checked(struct ctl_req *r)
 		ctl_say(r, "%zu range%s touch%s the next one of the same trunk and could be one\n", touching,
 		    touching == 1 ? "" : "s", touching == 1 ? "es" : "");
 	ctl_set(r, "touching", json_integer((json_int_t)touching));
-	ctl_end(r);
 }
 
 void cmd_number_check(struct ctl_req *r)
 {
-	ctl_read(r, numbers_check, numbers_checked);
+	ctl_read_and_show(r, numbers_check, numbers_checked);
 }
 
 /* -------------------------------------------------------------------- changing */

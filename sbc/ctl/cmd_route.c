@@ -97,12 +97,11 @@ static void routes_list(struct ctl_req *r)
 	    "no routes: postern route add NAME --from TRUNK --to '*' --via TRUNK");
 	if (json_array_size(r->made))
 		ctl_say(r, "tried in this order, after the numbers (postern number list)\n");
-	ctl_end(r);
 }
 
 void cmd_route_list(struct ctl_req *r)
 {
-	ctl_read(r, routes_load, routes_list);
+	ctl_read_and_show(r, routes_load, routes_list);
 }
 
 static void route_shown(struct ctl_req *r)
@@ -119,12 +118,11 @@ static void route_shown(struct ctl_req *r)
 
 	ctl_set(r, "route", json_incref(json_array_get(r->made, 0)));
 	ctl_block(r, "route", cols, ARRAY_LEN(cols));
-	ctl_end(r);
 }
 
 void cmd_route_show(struct ctl_req *r)
 {
-	ctl_read(r, routes_load, route_shown);
+	ctl_read_and_show(r, routes_load, route_shown);
 }
 
 /* -------------------------------------------------------------------- changing */

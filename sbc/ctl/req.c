@@ -329,6 +329,30 @@ void ctl_refuse(struct ctl_req *r, enum reason why, const char *hint, const char
 	ctl_end(r);
 }
 
+/* The JSON as text; on the store thread for what comes from there. */
+static void render(struct ctl_req *r)
+{
+	json_t *env;
+	char *p;
+
+	if (r->rendered || !r->json || r->out.failed)
+		return;
+	r->rendered = true;
+	env = json_object();
+	json_object_set_new(env, "postern", json_integer(PROTO_VERSION));
+	json_object_set_new(env, "command", json_string(r->args.cmd ? r->args.cmd->name : ""));
+	json_object_set_new(env, "code", json_integer(r->code));
+	json_object_set(env, "data", r->data);
+	json_object_set(env, "messages", r->messages);
+	p = json_dumps(env, JSON_INDENT(2));
+	json_decref(env);
+	if (p)
+		text_fmt(&r->out, "%s\n", p);
+	else
+		r->out.failed = true;
+	free(p);
+}
+
 void ctl_end(struct ctl_req *r)
 {
 	struct ctl_client *c = r->client;
@@ -338,41 +362,16 @@ void ctl_end(struct ctl_req *r)
 	r->ended = true;
 	if (!c)
 		return;
-	if (r->json && !r->out.failed) {
-		json_t *env = json_object();
-		char *p;
-
-		json_object_set_new(env, "postern", json_integer(PROTO_VERSION));
-		json_object_set_new(env, "command", json_string(r->args.cmd ? r->args.cmd->name : ""));
-		json_object_set_new(env, "code", json_integer(r->code));
-		json_object_set(env, "data", r->data);
-		json_object_set(env, "messages", r->messages);
-		p = json_dumps(env, JSON_INDENT(2));
-		json_decref(env);
-		if (p)
-			text_fmt(&r->out, "%s\n", p);
-		else
-			r->out.failed = true;
-		free(p);
-	}
+	render(r);
 	if (r->out.failed || r->err.failed) {
 		text_fini(&r->out);
-		ctl_client_send(c, 'e', S("error: answer is too large, or out of memory\n"
-					  "       ask for less: --lines, --trunk, --since\n"), 0);
+		text_fini(&r->err);
+		text_lit(&r->err, "error: answer is too large, or out of memory\n"
+				  "       ask for less: --lines, --trunk, --since\n");
 		r->code = 2;
 	}
-	if (r->out.n)
-		ctl_client_send(c, 'o', text_get(&r->out), 0);
-	if (r->err.n && r->client)
-		ctl_client_send(c, 'e', text_get(&r->err), 0);
-	/* sending may have closed it: then it let go of the request already */
-	if (!r->client)
-		return;
-	ctl_client_send(c, 'x', STR_NONE, r->code);
-	if (!r->client)
-		return;
 	r->client = NULL;
-	ctl_client_finish(c);
+	ctl_client_answer(c, &r->out, &r->err, r->code);
 	ctl_release(r);
 }
 
@@ -423,17 +422,31 @@ struct ask {
 	struct db_req req;
 	struct ctl_req *r;
 	ctl_store_fn *run;
+	ctl_then_fn *show; /* on the store thread */
 	ctl_then_fn *then;
 };
 
 static enum reason ask_run(struct db_handle *h, struct db_req *q, struct db_err *err)
 {
 	struct ask *a = container_of(q, struct ask, req);
+	enum reason why;
 
 	a->r->note.n = a->r->detail.n = 0;
 	json_decref(a->r->made);
 	a->r->made = NULL;
-	return a->run(h, a->r, err);
+	if (a->show) {
+		a->r->out.n = a->r->err.n = 0;
+		json_object_clear(a->r->data);
+		json_array_clear(a->r->messages);
+		a->r->code = 0;
+		a->r->rendered = false;
+	}
+	why = a->run(h, a->r, err);
+	if (why == REASON_NONE && a->show) {
+		a->show(a->r);
+		render(a->r);
+	}
+	return why;
 }
 
 static void ask_done(struct db_req *q)
@@ -451,7 +464,7 @@ static void ask_done(struct db_req *q)
 	ctl_release(r);
 }
 
-void ctl_read(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *then)
+static void ask_store(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *show, ctl_then_fn *then)
 {
 	struct ask *a = calloc(1, sizeof(*a));
 
@@ -464,9 +477,20 @@ void ctl_read(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *then)
 	a->req.done = ask_done;
 	a->r = r;
 	a->run = run;
+	a->show = show;
 	a->then = then;
 	r->holds++;
 	db_submit_any(r->be->db, &a->req);
+}
+
+void ctl_read(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *then)
+{
+	ask_store(r, run, NULL, then);
+}
+
+void ctl_read_and_show(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *show)
+{
+	ask_store(r, run, show, ctl_end);
 }
 
 struct change {

@@ -32,7 +32,7 @@ struct ctl_req {
 	uint32_t uid;
 	char command[161];            /* the command line, for revisions and the log */
 	unsigned holds;               /* the server's, and one for each thing that is waited for */
-	bool ended, streaming;
+	bool ended, streaming, rendered;
 	int code;
 	struct text out, err;
 	json_t *data;                 /* own: object; what -j shows */
@@ -91,6 +91,10 @@ void ctl_release(struct ctl_req *r);
 
 /* Reading from the store: run there, then `then` here; a failure ends the request by itself. */
 void ctl_read(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *then);
+/* The same for answers that may be long: show makes text and JSON (ctl_table(), ctl_say(), ctl_set(), ctl_finding(),
+ * ctl_fail()) on the store thread too, so that a hundred thousand rows hold up no call. It may not use r->be, and
+ * does not end the request. */
+void ctl_read_and_show(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *show);
 /* A change: apply on the store thread (again from the start if it is told so), checked by compiling all rows,
  * committed, policy swapped, then `then`, which ends it. r->note is what apply wrote; empty: nothing changed. */
 void ctl_change(struct ctl_req *r, bool dry_run, ctl_store_fn *apply, ctl_then_fn *then);

@@ -40,6 +40,8 @@ static void on_client_closed(uv_handle_t *h)
 	list_del(&c->node);
 	s->n_clients--;
 	proto_fini(&c->proto);
+	text_fini(&c->out);
+	text_fini(&c->err);
 	free(c);
 	loop_leave(s->be.loop); /* not behind server_gone(): the loop may end with it */
 	server_gone(s);
@@ -75,20 +77,28 @@ static void on_stalled(struct timer *t)
 	ctl_client_close(c);
 }
 
-/* What the client must do next, and by when. */
-static void watch(struct ctl_client *c)
+/* What the client must do next, and by when. took: it took something just now. */
+static void watch(struct ctl_client *c, bool took)
 {
 	struct timers *w = &c->server->be.loop->timers;
 
 	if (c->closing)
 		return;
-	if (uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe))
-		timer_start_ms(w, &c->timer, CTL_STALL_MS, on_stalled);
-	else if (!c->req)
+	if (uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe)) {
+		/* more for one that reads nothing gives it no more time */
+		if (took || !c->waiting)
+			timer_start_ms(w, &c->timer, CTL_STALL_MS, on_stalled);
+		c->waiting = true;
+		return;
+	}
+	c->waiting = false;
+	if (!c->req)
 		timer_start_ms(w, &c->timer, CTL_REQUEST_MS, on_stalled);
 	else
 		timer_stop(w, &c->timer);
 }
+
+static void pump(struct ctl_client *c);
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
@@ -113,8 +123,8 @@ static void on_written(uv_write_t *req, int status)
 	free(w);
 	if (status < 0 && !c->closing)
 		ctl_client_close(c);
-	else
-		watch(c);
+	watch(c, true);
+	pump(c);
 	loop_leave(l);
 }
 
@@ -145,7 +155,45 @@ void ctl_client_send(struct ctl_client *c, char kind, struct str text, int code)
 		ctl_client_close(c);
 		return;
 	}
-	watch(c);
+	watch(c, false);
+}
+
+#define SLICE ((size_t)64 * 1024) /* bytes made into JSON in one go */
+
+/* The next slices of the answer, as long as the client takes them; the end of it when there is no more. */
+static void pump(struct ctl_client *c)
+{
+	while (c->answering && !c->closing && uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) < 4 * SLICE) {
+		size_t n = c->out.n - c->out_at;
+
+		if (n == 0) {
+			c->answering = false;
+			if (c->err.n)
+				ctl_client_send(c, 'e', text_get(&c->err), 0);
+			ctl_client_send(c, 'x', STR_NONE, c->code);
+			ctl_client_finish(c);
+			return;
+		}
+		if (n > SLICE) {
+			n = SLICE;
+			/* not through the middle of a character */
+			while (n > SLICE - 4 && ((unsigned char)c->out.p[c->out_at + n] & 0xc0) == 0x80)
+				n--;
+		}
+		ctl_client_send(c, 'o', str_n(c->out.p + c->out_at, n), 0);
+		c->out_at += n;
+	}
+}
+
+void ctl_client_answer(struct ctl_client *c, struct text *out, struct text *err, int code)
+{
+	c->req = NULL;
+	c->out = *out;
+	c->err = *err;
+	*out = *err = (struct text){0};
+	c->code = code;
+	c->answering = true;
+	pump(c);
 }
 
 /* No more answers: closed when all is written. */
@@ -158,7 +206,7 @@ void ctl_client_finish(struct ctl_client *c)
 	if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->pipe, on_shutdown) < 0)
 		ctl_client_close(c);
 	else
-		watch(c);
+		watch(c, false);
 }
 
 static void refuse(struct ctl_client *c, int code, const char *why)
@@ -192,11 +240,11 @@ static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 	loop_enter(s->be.loop, "ctl_read");
 	if (n < 0) {
 		/* the end of what it says; one that waits for its answer keeps the other half open */
-		if (!c->req || c->req->streaming || n != UV_EOF)
+		if ((!c->req && !c->answering) || (c->req && c->req->streaming) || n != UV_EOF)
 			ctl_client_close(c);
 		else
 			uv_read_stop(h);
-	} else if (!c->req && !c->finished) {
+	} else if (!c->req && !c->finished && !c->answering) {
 		r = proto_feed(&c->proto, b->base, (size_t)n);
 		if (r < 0) {
 			s->counts[CTL_MALFORMED]++;
@@ -204,7 +252,7 @@ static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 		} else if (r == 1) {
 			s->counts[CTL_REQUESTS]++;
 			ctl_req_start(c);
-			watch(c);
+			watch(c, false);
 		}
 	}
 	loop_leave(s->be.loop);
@@ -273,7 +321,7 @@ static void on_connection(uv_stream_t *h, int status)
 	} else if (uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) < 0) {
 		ctl_client_close(c);
 	} else {
-		watch(c);
+		watch(c, false);
 	}
 out:
 	loop_leave(s->be.loop);

@@ -17,7 +17,12 @@ struct ctl_client {
 	struct timer timer;   /* of the request, of the queue */
 	enum ctl_role role;
 	uint32_t uid;
-	bool closing, finished;
+	bool closing, finished, waiting;
+	/* the answer on its way: sent slice by slice as the client takes it */
+	struct text out, err;
+	size_t out_at;
+	int code;
+	bool answering;
 };
 
 struct ctl_server {
@@ -38,6 +43,8 @@ struct ctl_server {
 };
 
 void ctl_client_send(struct ctl_client *c, char kind, struct str text, int code);
+/* The whole answer; takes out and err over. The request is the client's no longer. */
+void ctl_client_answer(struct ctl_client *c, struct text *out, struct text *err, int code);
 void ctl_client_finish(struct ctl_client *c);
 void ctl_client_close(struct ctl_client *c);
 
