@@ -445,6 +445,10 @@ static enum reason ask_run(struct db_handle *h, struct db_req *q, struct db_err 
 	if (why == REASON_NONE && a->show) {
 		a->show(a->r);
 		render(a->r);
+		/* all is in the text now; giving back a hundred thousand values takes its time too */
+		json_decref(a->r->made);
+		a->r->made = NULL;
+		json_object_clear(a->r->data);
 	}
 	return why;
 }
