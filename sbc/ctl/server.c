@@ -160,12 +160,16 @@ void ctl_client_send(struct ctl_client *c, char kind, struct str text, int code)
 
 #define SLICE ((size_t)64 * 1024) /* bytes made into JSON in one go */
 
-/* The next slices of the answer, as long as the client takes them; the end of it when there is no more. */
+/* The next slices of the answer, when the client took the last ones; the end of it when there is no more. A few in one
+ * turn and no more, however fast the client is: on_written() calls again. */
 static void pump(struct ctl_client *c)
 {
-	while (c->answering && !c->closing && uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) < 4 * SLICE) {
+	for (int i = 0; i < 2; i++) {
 		size_t n = c->out.n - c->out_at;
 
+		if (!c->answering || c->closing ||
+		    uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) >= 4 * SLICE)
+			return;
 		if (n == 0) {
 			c->answering = false;
 			if (c->err.n)
