@@ -252,7 +252,7 @@ static enum reason get_set(struct db_handle *h, uint64_t id, void **ret, int *re
 			memcpy(*ret, p, (size_t)n);
 		*ret_n = n;
 	} else if (rc == SQLITE_DONE) {
-		r = db_fail(err, REASON_NO_SUCH, "postern config history", "there is no revision %llu",
+		r = db_fail(err, REASON_NO_SUCH, "postern db history", "there is no revision %llu",
 		    (unsigned long long)id);
 	} else {
 		r = db_sql_fail(h, err, "reading a revision");
@@ -379,7 +379,7 @@ enum reason db_revision_undo(struct db_handle *h, uint64_t id, struct db_err *er
 	rc = sqlite3changeset_apply(h->sql, n_back, back, NULL, on_conflict, NULL);
 	sqlite3_free(back);
 	if (rc == SQLITE_ABORT || (rc & 0xff) == SQLITE_CONSTRAINT)
-		return db_fail(err, REASON_DB_CONFLICT, "undo the later revisions first: postern config history",
+		return db_fail(err, REASON_DB_CONFLICT, "undo the later revisions first: postern db history",
 		    "what revision %llu touched was changed again since", (unsigned long long)id);
 	return rc ? code_fail(h, rc, "undoing a revision", err) : REASON_NONE;
 }
