@@ -144,6 +144,17 @@ class Box:
     def calls(self):
         return len(rows(self.json('call', 'list')))
 
+    def media(self):
+        """What `call media` says of the one call that is up: a dict per stream and leg, leg a first."""
+        l = rows(self.json('call', 'list'))
+        check(len(l) == 1, 'calls: %s' % l)
+        out = self.cli('call', 'media', l[0]['id'], '-j', ok=None)[1]   # its exit status is the verdict
+        return sorted(json.loads(out)['data']['media'], key=lambda m: (m['leg'], m['stream']))
+
+    def metric(self, name):
+        """A counter by its full name, net.udp_refused."""
+        return int(dict(l.split() for l in self.cli('metrics')[1].strip().split('\n')).get(name, 0))
+
     def cdrs(self, n=1, seconds=4, **want):
         """Call records (dicts), newest first, when at least n are there that fit."""
         def fit():

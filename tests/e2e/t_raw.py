@@ -132,12 +132,14 @@ def cancel_unknown(box):
 def stranger_dropped(box):
     """a stranger gets no answer at all, whatever he sends; and he is counted"""
     x = Ua(box.lab, 'alien', 5060)
+    before = box.metric('net.udp_refused')
     for method in ('INVITE', 'OPTIONS', 'REGISTER', 'BYE', 'CANCEL', 'NOTIFY'):
         x.raw(x.request(method, uri(NUMBERS['pbx'], 'wan'), '100', NUMBERS['pbx']), hop('wan'))
     x.raw(b'\x00' * 40, hop('wan'))
     x.raw(b'OPTIONS sip:x SIP/2.0\r\n\r\n', hop('wan'))
     x.nothing(1.2)
     check(box.calls() == 0, 'a call was made of it')
+    check(box.metric('net.udp_refused') == before + 8, 'eight datagrams, counted %d' % (box.metric('net.udp_refused') - before))
 
 
 def stranger_known_address_wrong_realm(box):
