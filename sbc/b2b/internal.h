@@ -162,7 +162,6 @@ struct setup {
 	char *invite;        /* own: A's INVITE, raw, for the next target */
 	size_t invite_len;
 	struct str hop_called[POL_HOPS_MAX]; /* empty: call->called; a redirection dials something else */
-	uint32_t max_forwards;
 	uint16_t best_status; /* as leg A would be told */
 	enum reason best_reason;
 	unsigned best_rank;

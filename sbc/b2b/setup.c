@@ -102,7 +102,6 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	if (!c->setup)
 		goto fail;
 	c->setup->call = c;
-	c->setup->max_forwards = m->max_forwards;
 	c->b2b = b;
 	c->arena = a;
 	c->id = b->next_id;
