@@ -530,6 +530,16 @@ void cli_broken(struct cli *t, int err)
 			return;
 		}
 	}
+	/* A standing connection that the peer was just closing took it along: once more on a fresh one (18.4; TCP-03).
+	 * A connect that failed is another matter: nobody is there. The peer may have seen it after all, and knows a copy
+	 * by its branch. */
+	if (net_reliable(t->pub.path.proto) && (err == -ECONNRESET || err == -EPIPE) && !t->reopened &&
+	    (invite ? ict_waiting(t) : nict_waiting(t))) {
+		t->reopened = true;
+		t->pub.path.conn = 0;
+		if (txn_send(t->n.l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RETRANS) == 0)
+			return;
+	}
 	if (invite)
 		ict_broken(t, err);
 	else

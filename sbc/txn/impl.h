@@ -56,6 +56,7 @@ struct cli {
 	uint32_t interval_ms; /* that led to the resend timer now running */
 	uint8_t state;
 	bool moved;       /* from UDP to TCP for its size, not refused so far (LOOP-09) */
+	bool reopened;    /* was lost with its connection and went out on a new one */
 	bool cancel_asked;  /* by the user */
 	bool cancel_wanted; /* and waits for a 1xx */
 	int err;          /* what on_failed says */

@@ -357,6 +357,33 @@ static void failure_by_id(void **s)
 	fake_fini(&f);
 }
 
+static void a_dying_connection_costs_no_request(void **s)
+{
+	struct net_path peer = peer_path(NET_TCP, "192.0.2.9", 5060, 100);
+	struct fake f;
+
+	(void)s;
+	fake_init(&f);
+	request(&f, SIP_INVITE, NET_TCP);
+	assert_int_equal(f.n_sent, 1);
+	txn_on_failure(f.l, &f.sent[0].path, f.sent[0].owner, -ECONNRESET, STR_NONE);
+	assert_int_equal(f.n_sent, 2); /* the same bytes, on whatever connection there is or will be */
+	assert_int_not_equal(f.sent[1].path.conn, f.sent[0].path.conn); /* a fresh one */
+	assert_int_equal(f.sent[1].n, f.sent[0].n);
+	assert_events(&f, "");
+	answer(&f, &peer, 1, "180 Ringing", "b1");
+	assert_events(&f, "180 b1;");
+	answer(&f, &peer, 1, "200 OK", "b1");
+	assert_events(&f, "200 b1;");
+	/* once only */
+	request(&f, SIP_INVITE, NET_TCP);
+	txn_on_failure(f.l, &f.sent[2].path, f.sent[2].owner, -ECONNRESET, STR_NONE);
+	assert_int_equal(f.n_sent, 4);
+	txn_on_failure(f.l, &f.sent[3].path, f.sent[3].owner, -ECONNRESET, STR_NONE);
+	assert_events(&f, "failed -104;");
+	fake_fini(&f);
+}
+
 static void detached_runs_on_alone(void **s)
 {
 	struct net_path peer = peer_path(NET_UDP, "192.0.2.9", 5060, 0);
@@ -393,6 +420,7 @@ int main(void)
 	    cmocka_unit_test(uas_11_unknown_codes_by_class),
 	    cmocka_unit_test(transport_error_is_told_on_a_later_turn),
 	    cmocka_unit_test(failure_by_id),
+	    cmocka_unit_test(a_dying_connection_costs_no_request),
 	    cmocka_unit_test(detached_runs_on_alone),
 	};
 
