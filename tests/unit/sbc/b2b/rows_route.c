@@ -355,6 +355,12 @@ static void connection_lost_while_calling(void **state)
 	rig_compile(r);
 	rig_invite(r, "tcplost", "", sdp_a);
 	s = rig_tx(r, "INVITE ");
+	/* once more to the same server on a fresh connection (txn), then the next server */
+	b2b_on_failure(r->b2b, &s->to, s->owner, -ECONNRESET, STR_NONE);
+	rig_pass(r, 3);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.20"));
+	assert_int_equal(s->to.conn, 0);
 	b2b_on_failure(r->b2b, &s->to, s->owner, -ECONNRESET, STR_NONE);
 	rig_pass(r, 3);
 	s = rig_find(r, "INVITE ");
