@@ -25,6 +25,7 @@ struct net_path {
 	uint8_t realm;     /* index of the realm in the running configuration */
 	uint16_t listener; /* index of our listening socket (receiving) */
 	uint32_t conn;     /* connection handle with generation, 0: none */
+	uint32_t peer;     /* whom we mean to reach (struct net_peer), 0: nobody in particular */
 	struct addr remote;
 	struct addr local; /* our end; receiving: the address the datagram was sent to */
 };
@@ -34,6 +35,32 @@ struct net_local {
 	struct addr bound;
 	struct str host; /* IPv6 with brackets; lives as long as the configuration */
 	uint16_t port;
+};
+
+/* Whom a connection is to reach, and what it has to prove. Connections made for one peer are not used for another
+ * (RFC 5923 9.3). */
+struct net_peer {
+	struct str name;         /* the domain given to server location (TLS-10): SNI, and checked in the certificate */
+	const struct str *names; /* further identities its certificate may carry instead */
+	unsigned n_names;
+	struct str certificate;  /* which of ours is shown; empty: the realm's */
+	uint8_t verify;          /* enum net_verify */
+	bool legacy_ciphers;     /* TLS_RSA_WITH_AES_128_CBC_SHA and its like (TLS-02) */
+	uint32_t ping_ms;        /* CRLF ping on our connections to it (RFC 5626 4.4.1), 0: none */
+};
+enum net_verify {
+	NET_VERIFY_STRICT,  /* RFC 5922: whole names, no wildcards, EKU of RFC 5924 or server/client */
+	NET_VERIFY_RELAXED, /* also wildcards of one label, as RFC 6125 has them */
+	NET_VERIFY_CHAIN,   /* a trusted chain, whatever it names */
+	NET_VERIFY_NONE,
+};
+
+/* What the other end of a TLS connection has proved. */
+struct net_identity {
+	bool verified;           /* it showed a certificate that leads to a root of ours */
+	const struct str *names; /* its SIP domains (RFC 5922 7.1), lower case; none unless verified */
+	unsigned n_names;
+	struct str local;        /* our domain on that connection: certificate's name asked for by SNI */
 };
 
 struct net;
@@ -46,6 +73,23 @@ struct net_ops {
 	const struct net_local *(*local)(struct net *n, uint8_t realm, enum net_proto proto, int family);
 	/* Closes the connection of path once what is queued has been written (or at once: now). */
 	void (*close)(struct net *n, const struct net_path *path, bool now);
+
+	/* The rest is for connections; NULL where there are none (simulation). */
+
+	/* Makes peer *id (0: a new one) say cfg, which is copied. 0, -ENOMEM, -ENOENT (no such certificate). */
+	int (*peer_set)(struct net *n, uint32_t *id, const struct net_peer *cfg);
+	void (*peer_del)(struct net *n, uint32_t id);
+	/* Starts connecting before there is something to send; with alt, a second attempt to it starts when the first
+	 * is not up after the stagger (RFC 8305 5), and the first that is up (TLS included) becomes the connection,
+	 * under the address it reached. What send() gives to path meanwhile waits in it and goes out once. */
+	int (*prepare)(struct net *n, struct net_path *path, const struct addr *alt);
+	/* NULL: not TLS, or gone. Lives until the loop goes on. */
+	const struct net_identity *(*identity)(struct net *n, const struct net_path *path);
+	/* The peer at path asked for reuse (Via;alias) and listens on sent_by_port: later sends to its address and
+	 * that port may take this connection (RFC 5923). 0, or -EPERM: no certificate, nothing recorded. */
+	int (*alias)(struct net *n, const struct net_path *path, uint16_t sent_by_port);
+	/* Pings from us every interval_ms (80..100 % of it) on that flow, 0: none (RFC 6223, RFC 5626 4.4). */
+	int (*keep)(struct net *n, const struct net_path *path, uint32_t interval_ms);
 };
 
 struct net {
@@ -74,6 +118,37 @@ static inline const struct net_local *net_local(
     struct net *n, uint8_t realm, enum net_proto proto, int family)
 {
 	return n->ops->local(n, realm, proto, family);
+}
+
+static inline int net_peer_set(struct net *n, uint32_t *id, const struct net_peer *cfg)
+{
+	return n->ops->peer_set ? n->ops->peer_set(n, id, cfg) : 0;
+}
+
+static inline void net_peer_del(struct net *n, uint32_t id)
+{
+	if (id && n->ops->peer_del)
+		n->ops->peer_del(n, id);
+}
+
+static inline int net_prepare(struct net *n, struct net_path *path, const struct addr *alt)
+{
+	return n->ops->prepare ? n->ops->prepare(n, path, alt) : 0;
+}
+
+static inline const struct net_identity *net_identity(struct net *n, const struct net_path *path)
+{
+	return n->ops->identity ? n->ops->identity(n, path) : NULL;
+}
+
+static inline int net_alias(struct net *n, const struct net_path *path, uint16_t sent_by_port)
+{
+	return n->ops->alias ? n->ops->alias(n, path, sent_by_port) : 0;
+}
+
+static inline int net_keep(struct net *n, const struct net_path *path, uint32_t interval_ms)
+{
+	return n->ops->keep ? n->ops->keep(n, path, interval_ms) : 0;
 }
 
 #endif

@@ -53,7 +53,7 @@ static void bench_close(struct net *n, const struct net_path *path, bool now)
 	(void)now;
 }
 
-static const struct net_ops ops = {bench_send, bench_local, bench_close};
+static const struct net_ops ops = {.send = bench_send, .local = bench_local, .close = bench_close};
 
 static void on_record(void *ctx, const struct call_record *rec)
 {

@@ -22,9 +22,12 @@ ALLOWED = {
     'sbc/auth': 'sbc/base sbc/loop sbc/sip sbc/policy',
     'sbc/dialog': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn',
     'sbc/reg': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy',
-    'sbc/b2b': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/reg media',
-    'sbc/ctl': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/reg sbc/b2b media db conf',
-    'sbc/app': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/reg sbc/b2b sbc/ctl'
+    'sbc/target': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/policy',
+    'sbc/b2b': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/target sbc/reg media',
+    'sbc/ctl': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/target sbc/reg sbc/b2b'
+               ' media db conf',
+    'sbc/app': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/target sbc/reg sbc/b2b'
+               ' sbc/ctl'
                ' media db conf',
 }
 # Inside a room: files that are pure or private. File pattern -> what it may not include, and why.
@@ -33,7 +36,7 @@ FORBIDDEN = [
     (r'^media/(sdp|codec|negotiate)', r'^sbc/loop/', 'sdp, codec and negotiate are pure: no clock, no loop'),
     (r'^media/(sdp|codec)', r'^media/(relay|media)\.h', 'sdp and codec are pure: no sessions, no sockets'),
     (r'^sbc/sip/', r'^<(sys/socket|netinet|uv\.h|unistd|pthread|time\.h)', 'sip is bytes and structs only'),
-    (r'^sbc/(b2b|txn|dialog|policy|sip)/', r'^<(uv\.h|sys/socket\.h|sqlite3\.h|pthread\.h)',
+    (r'^sbc/(b2b|target|txn|dialog|policy|sip)/', r'^<(uv\.h|sys/socket\.h|sqlite3\.h|pthread\.h)',
      'protocol code owns no socket, loop, thread or disk'),
     (r'^media/sdp', r'^<(uv\.h|sys/socket\.h|pthread\.h)', 'sdp is pure'),
     (r'^(?!db/)', r'^<sqlite3\.h', 'only db talks to SQLite'),

@@ -77,7 +77,7 @@ static void net_shut(struct net *n, const struct net_path *path, bool now)
 	(void)now;
 }
 
-static const struct net_ops net_ops = {net_out, net_where, net_shut};
+static const struct net_ops net_ops = {.send = net_out, .local = net_where, .close = net_shut};
 
 static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {

@@ -279,7 +279,7 @@ static void box_close(struct net *n, const struct net_path *path, bool now)
 		c->up = false;
 }
 
-static const struct net_ops box_ops = {box_send, box_local, box_close};
+static const struct net_ops box_ops = {.send = box_send, .local = box_local, .close = box_close};
 
 /* ------------------------------------------------------------------ the hosts' side */
 

@@ -112,7 +112,7 @@ static void rig_net_close(struct net *n, const struct net_path *path, bool now)
 	(void)now;
 }
 
-static const struct net_ops rig_net_ops = {rig_net_send, rig_net_local, rig_net_close};
+static const struct net_ops rig_net_ops = {.send = rig_net_send, .local = rig_net_local, .close = rig_net_close};
 
 static void rig_on_record(void *ctx, const struct call_record *rec)
 {

@@ -236,7 +236,7 @@ static inline struct ctl_backend w_backend(struct world *w)
 
 static inline struct world *w_new(void)
 {
-	static const struct net_ops net_ops = {w_send, w_local, w_close};
+	static const struct net_ops net_ops = {.send = w_send, .local = w_local, .close = w_close};
 	static const struct b2b_user user = {w_record, w_answered, w_is_local, w_wire};
 	static const char text[] =
 	    "box \"edge1\" { }\n"

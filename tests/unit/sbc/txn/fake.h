@@ -217,7 +217,7 @@ static UNUSED bool fake_may_answer(void *ctx, const struct net_path *from)
 	return !((struct fake *)ctx)->answer_nobody;
 }
 
-static UNUSED const struct net_ops fake_net_ops = {fake_send, fake_local, fake_close};
+static UNUSED const struct net_ops fake_net_ops = {.send = fake_send, .local = fake_local, .close = fake_close};
 static UNUSED const struct txn_user fake_user = {fake_on_request, fake_on_wire, fake_may_answer};
 
 /* The start lies on a tick of the wheel, so that a timer fires at most one tick (1.024 ms) late. */

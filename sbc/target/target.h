@@ -1,0 +1,89 @@
+/* target.h - where calls of a trunk can go right now: addresses, their health, and the order to try them.
+ *
+ * The policy says which targets a trunk has (names, ports, transports); the locator says which servers and addresses
+ * stand behind them; this room remembers how each of those addresses has behaved. The B2BUA asks for the ways to a
+ * target when a call needs them and reports what came of each try. Health is kept by trunk, address and transport,
+ * so it outlives snapshots and changes of the DNS.
+ *
+ * An address is down after a transport error, silence, 503 or 408 (threshold: trunk settings), at once for
+ * Retry-After; any other final answer is alive (DNS-09). One that is down is not tried before its time is over or a
+ * probe (OPTIONS) was answered (DNS-08). When all are down, the one that rests the shortest is tried, once per
+ * second at most.
+ */
+#ifndef SBC_TARGET_TARGET_H
+#define SBC_TARGET_TARGET_H
+
+#include "sbc/net/locate.h"
+#include "sbc/policy/policy.h"
+#include "sbc/txn/txn.h"
+
+struct targets;
+
+/* One way to a target. */
+struct target_way {
+	struct net_path path; /* realm, proto, remote, peer; conn 0 */
+	struct addr alt;      /* streams: address of the other family to race against (net_prepare), or none */
+	uint32_t try_ms;      /* give up on silence after that (0: the transaction's own timers): short where the
+	                         family of a UDP server is not known to work (HE-03) */
+	struct str server;    /* name behind it; borrow: until the next turn */
+};
+#define TARGET_WAYS_MAX 16
+
+enum target_outcome {
+	TARGET_ANSWERED,  /* any final answer but 503 and 408, or any answer before it */
+	TARGET_SILENT,    /* timer B or F, or 408 made of it */
+	TARGET_UNREACHED, /* transport error, TLS failure */
+	TARGET_503,
+};
+
+/* locator may be NULL: only numeric targets are reached then. txn sends the probes. */
+struct targets *targets_new(
+    const struct env *env, struct net *net, struct txn_layer *txn, struct locator *locator);
+void targets_free(struct targets *ts);
+/* Follows the snapshot: targets that stay keep what is known of them. Takes a reference. */
+void targets_set_policy(struct targets *ts, struct policy *p);
+
+/* The ways to a target, best first, at most TARGET_WAYS_MAX. 0 ways: *ret_why is set (NAME_UNRESOLVED, DNS_...,
+ * TARGET_DOWN, TRANSPORT: realm has no listener for it). */
+unsigned targets_ways(struct targets *ts, const struct pol_hop *hop, struct target_way *ways, enum reason *ret_why);
+/* What came of a try. retry_after_s: of a 503, 0: none. */
+void targets_report(struct targets *ts, uint32_t trunk_id, const struct net_path *path, enum target_outcome what,
+    uint32_t retry_after_s);
+/* Addresses of a host that is one of the trunk's own (target, SRV target, or its domain): for routes and targets of
+ * dialogs that name it (DNS-06). Names that are not the trunk's are never looked up. 0: none known. */
+unsigned targets_named(struct targets *ts, const struct pol_trunk *t, struct str host, uint16_t port, uint8_t proto,
+    struct target_way *ways);
+/* The peer (net.h) a trunk's dialogs belong to: for requests we send back on a leg it opened. 0: none. */
+uint32_t targets_peer(struct targets *ts, uint32_t trunk_id);
+
+/* ---- looking at it (CLI) ---- */
+
+enum target_state { TARGET_UNKNOWN, TARGET_UP, TARGET_DOWN };
+extern const char *const target_state_names[];
+
+struct target_view {
+	const struct pol_target *target;
+	const struct locate_plan *plan; /* borrow */
+};
+struct target_addr_view {
+	struct net_path path;
+	struct str server;
+	enum target_state state;
+	enum reason reason;         /* DOWN: why */
+	int64_t down_until_us;      /* DOWN: not tried before, mono */
+	int64_t since_us;           /* of the state, 0: never heard */
+	uint32_t rtt_us;            /* of the last probe or answer, 0: none */
+	uint32_t ok, failed;        /* tries since start */
+	uint16_t last_status;
+};
+/* i from 0; false at the end */
+bool targets_view(struct targets *ts, uint32_t trunk_id, unsigned i, struct target_view *ret);
+bool targets_addr_view(struct targets *ts, uint32_t trunk_id, unsigned target, unsigned i, struct target_addr_view *ret);
+/* Trunk as a whole: UP when any address is up or unknown with probing off. */
+enum target_state targets_trunk_state(struct targets *ts, uint32_t trunk_id, enum reason *ret_why);
+
+/* One OPTIONS to path now, outside of the schedule; fn hears the end exactly once. status 0: err says why. */
+typedef void target_probe_fn(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us);
+int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn, void *arg);
+
+#endif
