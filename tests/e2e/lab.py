@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -84,22 +85,36 @@ def enter(argv):
     if os.geteuid() != 0:
         raise SystemExit('the end-to-end tests make network namespaces and need root')
     os.environ['POSTERN_LAB'] = 'enter'
-    os.execvp('unshare', ['unshare', '-n', '-m', '--propagation', 'private'] + argv)
+    os.execvp('unshare', ['unshare', '-n', '-m', '--propagation', propagation()] + argv)
+
+
+def propagation():
+    """'private'; in a chroot whose / is no mount point that cannot be set, 'unchanged' does when it is so already."""
+    if subprocess.run(['unshare', '-m', '--propagation', 'private', 'true'], stderr=subprocess.DEVNULL).returncode == 0:
+        return 'private'
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run(['unshare', '-m', '--propagation', 'unchanged', 'mount', '-t', 'tmpfs', 'postern-e2e', d], check=True)
+        if os.path.ismount(d):
+            subprocess.run(['umount', d], check=True)
+            raise SystemExit('/ is not a mount point here, and what the tests mount would be seen outside of this '
+                             'chroot: before entering it, mount --bind --make-private DIR DIR')
+    return 'unchanged'
 
 
 def build():
     """Makes the network. Called once per process, inside enter()."""
     os.makedirs('/run/netns', exist_ok=True)
-    subprocess.run(['mount', '-t', 'tmpfs', 'postern-e2e', '/run/netns'], check=True)
+    subprocess.run(['mount', '-t', 'tmpfs', '--make-private', 'postern-e2e', '/run/netns'], check=True)
     lines = ['link set lo up']
     for bridge in ('lan', 'wan'):
         lines += ['link add %s type bridge forward_delay 0 mcast_snooping 0' % bridge,
                   'addr add %s/24 dev %s' % (BOX[(bridge, 4)], bridge),
                   'addr add %s/64 dev %s nodad' % (BOX[(bridge, 6)], bridge),
                   'link set %s up' % bridge]
-    for h in HOSTS:
-        lines.append('netns add ' + h)
     _batch(lines)
+    for h in HOSTS:     # not by `ip netns add`: it changes the mount of / (see propagation()); nor `ip -n`
+        open('/run/netns/' + h, 'w').close()
+        subprocess.run(['unshare', '--net=/run/netns/' + h, 'true'], check=True)
     lines = []
     for h, (bridge, a4, a6) in HOSTS.items():
         lines += ['link add v-%s type veth peer name eth0 netns %s' % (h, h),
@@ -119,8 +134,7 @@ def _batch(lines, ns=None):
     """Lines of ip commands; those that begin with -6 run after the others."""
     for opt in ([], ['-6']):
         text = ''.join((x[3:] if opt else x) + '\n' for x in lines if x.startswith('-6') == bool(opt))
-        r = subprocess.run(['ip'] + opt + (['-n', ns] if ns else []) + ['-batch', '-'], text=True, input=text,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        r = subprocess.run(at(ns or 'box', ['ip'] + opt + ['-batch', '-']), text=True, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if r.returncode:
             raise SystemExit('ip: ' + r.stdout)
 
@@ -153,7 +167,7 @@ class inside:
 
 def at(host, argv):
     """Command line that runs argv on a host."""
-    return argv if host == 'box' else ['ip', 'netns', 'exec', host] + argv
+    return argv if host == 'box' else ['nsenter', '--net=/run/netns/' + host] + argv
 
 
 def listening(host, proto, address, port):
