@@ -81,6 +81,13 @@ enum reason media_remote_offer(struct media_call *mc, enum media_side side, stru
 enum reason media_local_offer(struct media_call *mc, enum media_side side, struct buf *out);
 enum reason media_remote_answer(struct media_call *mc, enum media_side side, struct str sdp);
 enum reason media_local_answer(struct media_call *mc, enum media_side side, struct buf *out);
+/* Writes the answer that refuses every stream of an offer (RFC 3264 6): what the ACK of an INVITE without an offer must
+ * carry when the 2xx brought one that cannot be taken (RFC 3261 13.2.2.4). text: the offer, as media_remote_offer()
+ * refused it; empty: the offer of that side whose exchange is open, which the caller ends. SDP_MALFORMED, SDP_TOO_LARGE:
+ * cannot be read, so not answered either; NO_MEMORY; INTERNAL: no such exchange. */
+enum reason media_refuse_offer(struct media_call *mc, enum media_side side, struct str text, struct buf *out);
+/* The same for a far end without a call any more, in the name of a realm. MEDIA_UNREACHABLE: no address of family. */
+enum reason media_refuse_stray(struct media *m, unsigned realm, int family, struct str text, struct buf *out);
 void media_commit(struct media_call *mc);
 void media_rollback(struct media_call *mc);
 

@@ -400,6 +400,15 @@ static void side_forget(struct media_call *mc, enum media_side side)
 	mc->state = MEDIA_OFFERED;
 }
 
+/* for an o= line: a number others can hold in a signed one */
+static uint64_t new_session(const struct media *m)
+{
+	uint64_t n;
+
+	rng_bytes(m->env->rng, &n, sizeof(n));
+	return (n >> 2) | 1;
+}
+
 enum reason media_side_open(struct media_call *mc, enum media_side side, const struct media_side_cfg *cfg)
 {
 	struct side *sd = &mc->side[side];
@@ -423,8 +432,7 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.latch = (uint8_t)cfg->latch,
 		.open = true,
 	};
-	rng_bytes(mc->m->env->rng, &sd->session, sizeof(sd->session));
-	sd->session = (sd->session >> 2) | 1; /* a number others can hold in a signed one */
+	sd->session = new_session(mc->m);
 	return REASON_NONE;
 }
 
@@ -623,7 +631,7 @@ static bool next_version(struct media_call *mc, enum media_side side, struct are
 	if (!desc_none(&before->told)) {
 		if (!desc_memo(mc->m, a, d, &memo))
 			return false;
-		if (str_eq(memo, before->told.memo)) {
+		if (str_eq(memo, before->told.memo) && !before->refused) {
 			*ret = before->version;
 			return true;
 		}
@@ -703,12 +711,34 @@ enum reason media_local_offer(struct media_call *mc, enum media_side side, struc
 	}
 	v.side[side].told = v.side[side].local;
 	v.side[side].version = version;
-	v.side[side].stale = false;
+	v.side[side].stale = v.side[side].refused = false;
 	if (version > mc->side[side].version)
 		mc->side[side].version = version;
 	x->offer = v;
 	mc->state = MEDIA_OFFER_SENT;
 	return REASON_NONE;
+}
+
+/* a description with fewer lines than the session ever had gets the missing ones. false: no memory */
+static bool fill_lines(struct arena *a, struct desc *d, uint8_t n_slots)
+{
+	const struct sdp *was = d->sdp;
+	struct sdp *s;
+
+	if (was->n_media >= n_slots)
+		return true;
+	s = arena_alloc(a, sizeof(*s));
+	if (!s)
+		return false;
+	*s = *was;
+	s->media = arena_zalloc(a, n_slots * sizeof(*s->media));
+	if (!s->media)
+		return false;
+	memcpy(s->media, was->media, was->n_media * sizeof(*s->media));
+	for (; s->n_media < n_slots; s->n_media++)
+		dead_line(&s->media[s->n_media], was, (uint8_t)s->n_media);
+	*d = (struct desc){.sdp = s};
+	return true;
 }
 
 enum reason media_reoffer(struct media_call *mc, enum media_side side, struct buf *out)
@@ -741,7 +771,8 @@ enum reason media_reoffer(struct media_call *mc, enum media_side side, struct bu
 			exchange_free(mc);
 		return reason;
 	}
-	if (desc_open(&sv->local, x->a, &oom) && next_version(mc, side, x->a, &sv->local, &version))
+	if (desc_open(&sv->local, x->a, &oom) && fill_lines(x->a, &sv->local, sv->n_slots) &&
+	    next_version(mc, side, x->a, &sv->local, &version))
 		reason = print(mc, side, sv->local.sdp, version, out);
 	if (reason) {
 		exchange_free(mc);
@@ -749,13 +780,93 @@ enum reason media_reoffer(struct media_call *mc, enum media_side side, struct bu
 	}
 	sv->told = sv->local;
 	sv->version = version;
-	sv->stale = false;
+	sv->stale = sv->refused = false;
 	if (version > mc->side[side].version)
 		mc->side[side].version = version;
 	mc->state = MEDIA_OFFER_SENT;
 	return REASON_NONE;
 fail:
 	arena_free(x->a);
+	return reason;
+}
+
+/* --- an offer that cannot be taken --- */
+
+/* every line of the offer with port 0 */
+static enum reason put_refusal(struct arena *a, const struct sdp *offer, const struct sdp_origin *o, struct buf *out)
+{
+	struct sdp s = {.conn = o->addr, .n_media = offer->n_media,
+	    .media = arena_zalloc(a, (offer->n_media + 1u) * sizeof(*s.media))};
+	size_t n = out->n;
+
+	if (!s.media)
+		return REASON_NO_MEMORY;
+	addr_set_port(&s.conn, 0);
+	for (unsigned i = 0; i < s.n_media; i++)
+		dead_line(&s.media[i], offer, (uint8_t)i);
+	sdp_print(out, &s, o);
+	if (!buf_err(out))
+		return REASON_NONE;
+	out->n = n;
+	return REASON_SDP_TOO_LARGE;
+}
+
+enum reason media_refuse_offer(struct media_call *mc, enum media_side side, struct str text, struct buf *out)
+{
+	struct side *sd = &mc->side[side];
+	struct sdp_origin o = {.session = sd->session, .version = sd->version + 1,
+	    .addr = *realm_addr(mc->m, sd->realm, sd->family)};
+	const struct sdp *offer = NULL;
+	struct sdp *s = NULL;
+	struct sdp_error err;
+	struct arena *a;
+	enum reason reason = REASON_NONE;
+
+	if (!text.n && (!mc->x || mc->offerer != side || mc->reoffer))
+		return REASON_INTERNAL;
+	a = arena_new(&mc->m->exchanges);
+	if (!a)
+		return REASON_NO_MEMORY;
+	if (!text.n)
+		offer = mc->x->offer.side[side].remote.sdp;
+	else if (text.n > SDP_TEXT_MAX)
+		reason = REASON_SDP_TOO_LARGE;
+	else
+		reason = sdp_parse(a, text, UINT8_MAX, &s, &err);
+	if (s)
+		offer = s;
+	if (!reason)
+		reason = put_refusal(a, offer, &o, out);
+	if (!reason) {
+		sd->version++;
+		mc->base.side[side].refused = true;
+		if (offer->n_media > mc->base.side[side].n_slots) /* its lines exist from now on (RFC 3264 8) */
+			mc->base.side[side].n_slots = (uint8_t)offer->n_media;
+	}
+	arena_free(a);
+	return reason;
+}
+
+enum reason media_refuse_stray(struct media *m, unsigned realm, int family, struct str text, struct buf *out)
+{
+	struct sdp_origin o = {.version = 1, .addr = *realm_addr(m, realm, family)};
+	struct sdp *s = NULL;
+	struct sdp_error err;
+	struct arena *a;
+	enum reason reason;
+
+	if (addr_none(&o.addr))
+		return REASON_MEDIA_UNREACHABLE;
+	if (text.n > SDP_TEXT_MAX)
+		return REASON_SDP_TOO_LARGE;
+	a = arena_new(&m->exchanges);
+	if (!a)
+		return REASON_NO_MEMORY;
+	o.session = new_session(m);
+	reason = sdp_parse(a, text, UINT8_MAX, &s, &err);
+	if (!reason)
+		reason = put_refusal(a, s, &o, out);
+	arena_free(a);
 	return reason;
 }
 
@@ -1118,7 +1229,8 @@ static uint32_t answer_version(const struct media_call *mc, enum media_side side
 {
 	const struct side_view *before = &mc->base.side[side];
 
-	if (before->told.memo.p && str_eq(before->told.memo, mc->x->kept.side[side].local.memo))
+	if (before->told.memo.p && !before->refused &&
+	    str_eq(before->told.memo, mc->x->kept.side[side].local.memo))
 		return before->version;
 	return mc->side[side].version + 1;
 }
@@ -1128,6 +1240,7 @@ static void told_answer(struct media_call *mc, enum media_side side, uint32_t ve
 	struct exchange *x = mc->x;
 
 	x->now.side[side].version = x->kept.side[side].version = version;
+	x->now.side[side].refused = x->kept.side[side].refused = false;
 	if (version > mc->side[side].version)
 		mc->side[side].version = version;
 }

@@ -28,6 +28,7 @@ struct side_view {
 	uint32_t version; /* o= version of told */
 	uint8_t n_slots;  /* m= lines this side's session ever had (RFC 3264 8: never fewer) */
 	bool stale;       /* told has to be replaced by local: media_needs_reoffer() */
+	bool refused;     /* after told an offer was refused: saying told again takes another version */
 };
 
 /* A stream joins one m= line of each side. */

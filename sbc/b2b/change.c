@@ -42,8 +42,8 @@ void change_abort(struct call *c)
 	if (ch->kind == CHANGE_NONE)
 		return;
 	if (ch->ack_held && ch->to) {
-		/* late offer without its answer: the ACK must go all the same, BYE follows (OFA-07) */
-		leg_ack(ch->to, ch->ack_cseq, STR_NONE);
+		/* late offer whose answer never came: refused in the ACK, BYE follows (OFA-07) */
+		leg_ack_refusing(ch->to, ch->ack_cseq, STR_NONE);
 		if (ch->to->state == LEG_ANSWERED)
 			leg_set_state(ch->to, LEG_UP, "released");
 	}
@@ -234,6 +234,10 @@ static void changed(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 			accept_from(c, buf_text(&s));
 			return;
 		}
+		if (why == REASON_NONE) {
+			why = REASON_TOO_LARGE;
+			media_rollback(c->media);
+		}
 	} else if (!ch->late && why == REASON_NONE) {
 		why = media_remote_answer(c->media, l->side, sdp);
 		if (why == REASON_NONE)
@@ -241,8 +245,17 @@ static void changed(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		if (why == REASON_NONE && buf_err(&s))
 			why = REASON_TOO_LARGE;
 	}
-	if (invite)
+	if (invite && ch->late && sdp.n) { /* an offer gets its answer, here: no (RFC 3261 13.2.2.4) */
+		leg_ack_refusing(l, m->cseq, sdp);
+		if (why != REASON_NONE) { /* and BYE, since it has no session now */
+			refuse_from(c, why);
+			change_end(c);
+			call_release(c, NULL, why, 0, STR_NONE);
+			return;
+		}
+	} else if (invite) {
 		leg_ack(l, m->cseq, STR_NONE);
+	}
 	if (why == REASON_NONE && ch->kind == CHANGE_PEER && !ch->srv)
 		why = REASON_CANCELLED; /* who asked has cancelled, the far end has changed: take it back */
 	if (why == REASON_NONE && !ch->late) {

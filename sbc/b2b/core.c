@@ -453,11 +453,17 @@ static void orphan_response(void *owner, struct txn_cli *t, const struct sip_msg
 	struct txn_req r;
 	struct arena *a;
 	struct dlg d;
-	char text[B2B_HEADERS_MAX];
-	struct buf h;
+	char text[B2B_HEADERS_MAX], refusal[B2B_SDP_MAX];
+	struct str sdp;
+	struct buf h, s;
 
 	if (t->method != SIP_INVITE || m->status < 200 || m->status >= 300)
 		return;
+	buf_init(&s, refusal, sizeof(refusal));
+	if (!t->with_body && sip_body_sdp(m, &sdp) == 0 && sdp.n &&
+	    (media_refuse_stray(b->media, t->path.realm, t->path.remote.sa.sa_family, sdp, &s) != REASON_NONE ||
+	        buf_err(&s)))
+		buf_init(&s, refusal, sizeof(refusal)); /* an offer that cannot be read */
 	a = arena_new(&b->pool);
 	if (!a)
 		return;
@@ -478,6 +484,7 @@ static void orphan_response(void *owner, struct txn_cli *t, const struct sip_msg
 		buf_init(&h, text, sizeof(text));
 		dlg_request(&d, SIP_ACK, STR_NONE, m->cseq, &h, &r);
 		r.headers = buf_text(&h);
+		r.body = buf_text(&s);
 		txn_ack_free(txn_ack_new(b->txn, &r));
 		r = (struct txn_req){0};
 		buf_init(&h, text, sizeof(text));

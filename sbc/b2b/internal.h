@@ -268,6 +268,8 @@ struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str me
     struct str type, struct str body, const struct txn_cli_ops *ops, void *owner);
 /* ACK for the 2xx m of our INVITE; body may be empty */
 void leg_ack(struct leg *l, uint32_t cseq, struct str body);
+/* with the answer that refuses every stream of the 2xx's offer; empty: of the offer the media session holds (OFA-07) */
+void leg_ack_refusing(struct leg *l, uint32_t cseq, struct str offer);
 /* our Contact line for this leg */
 void leg_put_contact(const struct leg *l, struct buf *h);
 /* answers srv with our Contact, Allow …, to_tag of the dialog; extra lines may be empty */

@@ -156,6 +156,17 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	l->ack = txn_ack_new(l->call->b2b->txn, &r);
 }
 
+void leg_ack_refusing(struct leg *l, uint32_t cseq, struct str offer)
+{
+	char text[B2B_SDP_MAX];
+	struct buf s;
+
+	buf_init(&s, text, sizeof(text));
+	if (media_refuse_offer(l->call->media, l->side, offer, &s) != REASON_NONE || buf_err(&s))
+		buf_init(&s, text, sizeof(text));
+	leg_ack(l, cseq, buf_text(&s));
+}
+
 void leg_pass_headers(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h)
 {
 	for (unsigned i = 0; i < m->n_hdr; i++) {

@@ -880,9 +880,9 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	char text[B2B_SDP_MAX], headers[4096];
 	enum reason why = REASON_NONE;
 	struct call_record rec;
-	struct str sdp;
+	struct str sdp = STR_NONE;
 	struct buf s, h;
-	int e;
+	int e, body = sip_body_sdp(m, &sdp);
 
 	timer_stop(b->env->timers, &l->timer);
 	timer_stop(b->env->timers, &c->timer);
@@ -897,7 +897,7 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		why = REASON_NO_MEMORY;
 	else if (e < 0)
 		why = REASON_HEADER_MISSING;
-	else if (sip_body_sdp(m, &sdp) < 0)
+	else if (body < 0)
 		why = REASON_ANSWER_BAD;
 	else if (c->change.late)
 		why = sdp.n == 0 ? REASON_ANSWER_MISSING : media_remote_offer(c->media, MEDIA_B, sdp);
@@ -920,7 +920,10 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 			why = REASON_NO_MEMORY;
 	}
 	if (why != REASON_NONE) {
-		leg_ack(l, m->cseq, STR_NONE);
+		if (c->change.late && body == 0 && sdp.n)
+			leg_ack_refusing(l, m->cseq, sdp); /* OFA-07 */
+		else
+			leg_ack(l, m->cseq, STR_NONE);
 		leg_set_state(l, LEG_UP, "answer_unusable");
 		call_try_end(l, why, m->status);
 		call_release(c, NULL, why, unusable_status(why), STR_NONE);

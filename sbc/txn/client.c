@@ -329,6 +329,7 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 		goto fail;
 	set_timers(&t->tm, r->timers);
 	t->pub.cseq = cseq_of(r->headers);
+	t->pub.with_body = !str_empty(r->body);
 	t->pub.path = d.path;
 	t->moved = d.moved;
 	if (d.local) {

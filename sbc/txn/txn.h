@@ -98,6 +98,7 @@ struct txn_cli {
 	uint32_t cseq;
 	struct net_path path; /* as used, e.g. after a move from UDP to TCP */
 	uint16_t status;      /* highest seen, 0: none */
+	bool with_body;       /* the request had one: an INVITE without gets the offer in its 2xx */
 	void *owner;
 };
 

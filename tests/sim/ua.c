@@ -198,6 +198,14 @@ static void put_answer(struct ua_call *c, const char *offer, char *out, size_t c
 	agree(c);
 }
 
+/* does it refuse the first stream? */
+static bool refuses(const char *sdp)
+{
+	const char *m = strstr(sdp, "m=");
+
+	return m && m == strstr(sdp, "m=audio 0 ");
+}
+
 /* Checks what the box describes (RFC 3264 5, 6, 8): its own address, one session, a version that goes up when
  * anything changes, an answer that fits our offer. */
 static void check_sdp(struct ua_call *c, const char *sdp, bool is_answer)
@@ -215,7 +223,7 @@ static void check_sdp(struct ua_call *c, const char *sdp, bool is_answer)
 	}
 	snprintf(conn, sizeof(conn), "c=IN IP4 %s\r\n", box_ip[c->ua->host.realm]);
 	SIM_CHECK(w, strstr(sdp, conn), "call %u: media address is not the box's: %s", c->index, sdp);
-	SIM_CHECK(w, strstr(sdp, "m=audio 0 ") != strstr(sdp, "m="), "call %u: first stream is refused", c->index);
+	SIM_CHECK(w, !refuses(sdp), "call %u: first stream is refused", c->index);
 	if (c->their_sdp[0]) {
 		sscanf(strstr(c->their_sdp, "o="), "o=%*s %llu %llu", &old_sid, &old_ver);
 		SIM_CHECK(w, sid == old_sid, "call %u: session id %llu became %llu", c->index, old_sid, sid);
@@ -832,8 +840,10 @@ static void got_ack(struct ua_call *c, const char *m, unsigned cseq)
 		return;
 	timer_stop(&w->timers, &c->twoxx_timer);
 	if (c->answer_in_ack && c->state == UA_UP) {
-		/* without an answer the box must end the call itself (OFA-07) or did not take this fork */
-		if (*body_of(m))
+		/* An answer there must be (OFA-07). When it refuses all, the box ends the call itself, did not take
+		 * this fork, or tells the session anew. */
+		SIM_CHECK(w, *body_of(m), "call %u: our offer has no answer in the ACK", c->index);
+		if (*body_of(m) && !refuses(body_of(m)))
 			take_answer(c, m, true);
 		c->offered = -1;
 	} else {

@@ -675,6 +675,103 @@ static void test_late_offer(void **state)
 	world_fini(&w);
 }
 
+/* an offer in a 2xx that cannot be taken gets an answer all the same: no (OFA-07; RFC 3261 13.2.2.4, RFC 3264 6) */
+static void test_refused_offer(void **state)
+{
+	struct world w;
+	struct buf b;
+	char text[2048], many[4096];
+
+	(void)state;
+	start(&w);
+	/* the first one: every line is there, each with port 0, in its kind and protocol */
+	assert_int_equal(media_remote_offer(w.mc, B, SDP(HB, "m=audio 6000 RTP/SAVP 8\r\n" V0)), REASON_MEDIA_REFUSED);
+	buf_init(&b, text, sizeof(text) - 1);
+	assert_int_equal(media_refuse_offer(w.mc, B, SDP(HB, "m=audio 6000 RTP/SAVP 8\r\n" V0), &b), 0);
+	text[b.n] = '\0';
+	assert_line(text, "m=audio 0 RTP/SAVP 8");
+	assert_line(text, "m=video 0 RTP/AVP 34");
+	assert_non_null(strstr(text, "c=IN IP4 198.51.100.1\r\n"));
+	assert_int_equal(version_of(text), 1);
+	assert_int_equal(media_pairs_in_use(w.m), 0);
+	assert_int_equal(media_state(w.mc), MEDIA_IDLE);
+	/* one that cannot be read has no answer, and out is as it was */
+	buf_init(&b, text, sizeof(text));
+	assert_int_equal(media_refuse_offer(w.mc, B, S("nonsense"), &b), REASON_SDP_MALFORMED);
+	assert_int_equal(media_refuse_offer(w.mc, B, STR_NONE, &b), REASON_INTERNAL);
+	assert_int_equal(b.n, 0);
+	/* no room: whole or not at all */
+	buf_init(&b, text, 60);
+	assert_int_equal(media_refuse_offer(w.mc, B, SDP(HB, AU), &b), REASON_SDP_TOO_LARGE);
+	assert_int_equal(b.n, 0);
+	/* more lines than we would ever take are answered line by line */
+	buf_init(&b, many, sizeof(many));
+	buf_lit(&b, "v=0\r\no=b 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n");
+	for (unsigned i = 0; i < 40; i++)
+		buf_lit(&b, "m=audio 6000 RTP/AVP 8\r\n");
+	{
+		struct str offer = buf_text(&b);
+		char out[4096];
+		unsigned n = 0;
+
+		assert_int_equal(media_remote_offer(w.mc, B, offer), REASON_TOO_MANY_STREAMS);
+		buf_init(&b, out, sizeof(out) - 1);
+		assert_int_equal(media_refuse_offer(w.mc, B, offer, &b), 0);
+		out[b.n] = '\0';
+		for (const char *p = out; (p = strstr(p, "m=audio 0 ")) != NULL; p++)
+			n++;
+		assert_int_equal(n, 40);
+	}
+	/* a far end that has no call here any more */
+	buf_init(&b, text, sizeof(text) - 1);
+	assert_int_equal(media_refuse_stray(w.m, 1, AF_INET, SDP(HB, AU V), &b), 0);
+	text[b.n] = '\0';
+	assert_line(text, "m=video 0 RTP/AVP 34");
+	assert_non_null(strstr(text, "c=IN IP4 198.51.100.1\r\n"));
+	assert_int_equal(media_refuse_stray(w.m, 1, AF_INET, S("v"), &b), REASON_SDP_MALFORMED);
+	assert_int_equal(media_refuse_stray(w.m, 99, AF_INET, SDP(HB, AU), &b), REASON_MEDIA_UNREACHABLE);
+	world_fini(&w);
+}
+
+/* in a call: the offer of the open exchange; afterwards the session is told anew, with all the lines there now are */
+static void test_refused_offer_in_a_call(void **state)
+{
+	struct world w;
+	struct buf b;
+	char text[2048];
+	uint32_t was;
+
+	(void)state;
+	talk(&w);
+	assert_int_equal(reoffer(&w, B), 0);
+	was = version_of(w.text[B]);
+	media_rollback(w.mc);
+	assert_int_equal(media_remote_offer(w.mc, B, SDP(HB, AU V)), 0);
+	assert_int_equal(local(&w, A, true), 0);
+	buf_init(&b, text, sizeof(text) - 1);
+	assert_int_equal(media_refuse_offer(w.mc, A, STR_NONE, &b), REASON_INTERNAL);
+	assert_int_equal(media_refuse_offer(w.mc, B, STR_NONE, &b), 0);
+	text[b.n] = '\0';
+	assert_line(text, "m=audio 0 RTP/AVP 8");
+	assert_line(text, "m=video 0 RTP/AVP 34");
+	assert_int_equal(version_of(text), was + 1);
+	media_rollback(w.mc);
+	assert_true(program(&w, A, 0)->rtp_on); /* as before */
+	assert_int_equal(reoffer(&w, B), 0);
+	assert_int_equal(version_of(w.text[B]), was + 2);
+	assert_line(w.text[B], "m=audio 20002 RTP/AVP 8 0 101");
+	assert_non_null(strstr(strstr(w.text[B], "m=audio 20002"), " 0 RTP/AVP")); /* the second line */
+	assert_int_equal(media_remote_answer(w.mc, B, SDP(HB, AU "m=audio 0 RTP/AVP 0\r\n")), 0);
+	media_commit(w.mc);
+	assert_true(program(&w, A, 0)->rtp_on);
+	assert_int_equal(media_pairs_in_use(w.m), 2);
+	/* and from then on the same again is the same version */
+	assert_int_equal(reoffer(&w, B), 0);
+	assert_int_equal(version_of(w.text[B]), was + 2);
+	media_rollback(w.mc);
+	world_fini(&w);
+}
+
 /* --- undoing (DLG-09) --- */
 
 static void test_rollback(void **state)
@@ -1313,6 +1410,8 @@ int main(void)
 		cmocka_unit_test(test_forked_answers),
 		cmocka_unit_test(test_bad_second_answer),
 		cmocka_unit_test(test_late_offer),
+		cmocka_unit_test(test_refused_offer),
+		cmocka_unit_test(test_refused_offer_in_a_call),
 		cmocka_unit_test(test_rollback),
 		cmocka_unit_test(test_commit_without_answer),
 		cmocka_unit_test(test_refresh),

@@ -262,12 +262,121 @@ static void late_offer_without_answer(void **state)
 	    "From: <sip:+49301234501@pbx.example>;tag=atag\nTo: <sip:+4989998877@198.51.100.1>;tag=%s\nCall-ID: ofa-07\n"
 	    "CSeq: 1 ACK\n",
 	    tag);
-	rig_tx(r, "ACK ");
+	s = rig_tx(r, "ACK ");
+	assert_non_null(strstr(rig_body(s), "m=audio 0 RTP/AVP 8\r\n")); /* B's offer has an answer: no */
+	assert_non_null(strstr(rig_body(s), "c=IN IP4 203.0.113.1\r\n"));
 	s = rig_tx(r, "BYE ");
 	rig_answer(r, s, "200 OK", "", "", NULL);
 	s = rig_tx(r, "BYE ");
 	rig_answer(r, s, "200 OK", "", "", NULL);
 	assert_int_equal(r->rec[0].reason, REASON_ANSWER_MISSING);
+	rig_end(r);
+}
+
+#define UNUSABLE \
+	"v=0\r\no=bob 9 9 IN IP4 203.0.113.20\r\ns=-\r\nc=IN IP4 203.0.113.20\r\nt=0 0\r\n" \
+	"m=audio 6000 RTP/SAVP 8\r\na=crypto:1 x inline:y\r\nm=video 0 RTP/AVP 34\r\n"
+
+/* RFC 3261 13.2.2.4: an offer that cannot be taken is answered in the ACK, and BYE follows (OFA-07) */
+static void late_offer_that_cannot_be_taken(void **state)
+{
+	struct rig *r = rig_new();
+	struct sent *inv, *s;
+	struct up u;
+
+	(void)state;
+	/* of the first INVITE */
+	rig_invite(r, "ofa-07a", "", NULL);
+	inv = rig_tx(r, "INVITE ");
+	rig_answer(r, inv, "200 OK", "b", "Contact: <sip:bob@203.0.113.20>\n", UNUSABLE);
+	s = rig_tx(r, "ACK ");
+	assert_non_null(strstr(rig_body(s), "m=audio 0 RTP/SAVP 8\r\n"));
+	assert_non_null(strstr(rig_body(s), "m=video 0 RTP/AVP 34\r\n"));
+	assert_string_equal(rig_hdr(r, s, "Content-Type"), "application/sdp");
+	rig_tx(r, "SIP/2.0 488");
+	s = rig_tx(r, "BYE ");
+	/* the ACK was lost: the copy of the 200 brings the same one */
+	rig_answer(r, inv, "200 OK", "b", "Contact: <sip:bob@203.0.113.20>\n", UNUSABLE);
+	assert_non_null(strstr(rig_body(rig_tx(r, "ACK ")), "m=audio 0 RTP/SAVP 8\r\n"));
+	rig_answer(r, s, "200 OK", "", "", NULL);
+	assert_int_equal(r->rec[0].reason, REASON_MEDIA_REFUSED);
+	rig_end(r);
+
+	/* of one that was cancelled, when the 200 crosses: nobody is there any more, the answer is the same */
+	r = rig_new();
+	rig_invite(r, "ofa-07b", "", NULL);
+	inv = rig_tx(r, "INVITE ");
+	rig_answer(r, inv, "180 Ringing", "b", "Contact: <sip:bob@203.0.113.20>\n", NULL);
+	rig_tx(r, "SIP/2.0 180");
+	rig_cancel(r, r->branch, "ofa-07b", "");
+	rig_tx(r, "SIP/2.0 200");
+	rig_tx(r, "SIP/2.0 487");
+	rig_tx(r, "CANCEL ");
+	rig_answer(r, inv, "200 OK", "b", "Contact: <sip:bob@203.0.113.20>\n", sdp_b);
+	s = rig_tx(r, "ACK ");
+	assert_non_null(strstr(rig_body(s), "m=audio 0 RTP/AVP 8\r\n"));
+	s = rig_tx(r, "BYE ");
+	rig_answer(r, s, "200 OK", "", "", NULL);
+	rig_end(r);
+
+	/* the 200 of an INVITE that had an offer brings an answer: its ACK has nothing to say */
+	r = rig_new();
+	rig_invite(r, "ofa-07c", "", sdp_a);
+	inv = rig_tx(r, "INVITE ");
+	rig_answer(r, inv, "180 Ringing", "b", "Contact: <sip:bob@203.0.113.20>\n", NULL);
+	rig_tx(r, "SIP/2.0 180");
+	rig_cancel(r, r->branch, "ofa-07c", "");
+	rig_tx(r, "SIP/2.0 200");
+	rig_tx(r, "SIP/2.0 487");
+	rig_tx(r, "CANCEL ");
+	rig_answer(r, inv, "200 OK", "b", "Contact: <sip:bob@203.0.113.20>\n", sdp_b);
+	assert_string_equal(rig_body(rig_tx(r, "ACK ")), "");
+	s = rig_tx(r, "BYE ");
+	rig_answer(r, s, "200 OK", "", "", NULL);
+	rig_end(r);
+
+	/* of a re-INVITE: who asked is told, then both are ended */
+	r = rig_new();
+	u = rig_call_up(r, "ofa-07d");
+	rig_a_request(r, &u, "ofa-07d", "INVITE", 2, "Contact: <sip:alice@198.51.100.10:5060>\n", NULL);
+	inv = rig_tx(r, "INVITE ");
+	rig_answer(r, inv, "200 OK", "", "Contact: <sip:bob@203.0.113.20>\n", UNUSABLE);
+	s = rig_tx(r, "ACK ");
+	assert_non_null(strstr(rig_body(s), "m=audio 0 RTP/SAVP 8\r\n"));
+	rig_tx(r, "SIP/2.0 488");
+	for (int i = 0; i < 2; i++) {
+		s = rig_tx(r, "BYE ");
+		rig_answer(r, s, "200 OK", "", "", NULL);
+	}
+	assert_int_equal(r->rec[0].reason, REASON_MEDIA_REFUSED);
+	rig_end(r);
+}
+
+/* a late re-INVITE that is cancelled while its 200 comes: the offer is refused, and the session told again */
+static void late_reinvite_cancelled(void **state)
+{
+	struct rig *r = rig_new();
+	struct up u = rig_call_up(r, "ofa-07e");
+	struct sent *inv, *s;
+
+	(void)state;
+	rig_a_request(r, &u, "ofa-07e", "INVITE", 2, "Contact: <sip:alice@198.51.100.10:5060>\n", NULL);
+	inv = rig_tx(r, "INVITE ");
+	rig_rx(r, 0, "198.51.100.10", NULL,
+	    "CANCEL sip:198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.10:5060;branch=z9hG4bKr%u\n"
+	    "From: <sip:+49301234501@pbx.example>;tag=atag\nTo: <sip:+4989998877@198.51.100.1>;tag=%s\nCall-ID: ofa-07e\n"
+	    "CSeq: 2 CANCEL\n",
+	    r->branch, u.a_to_tag);
+	rig_tx(r, "SIP/2.0 200");
+	rig_tx(r, "SIP/2.0 487");
+	rig_answer(r, inv, "200 OK", "", "Contact: <sip:bob@203.0.113.20>\n", sdp_b);
+	s = rig_tx(r, "ACK ");
+	assert_non_null(strstr(rig_body(s), "m=audio 0 RTP/AVP 8\r\n"));
+	s = rig_tx(r, "INVITE ");
+	assert_memory_equal(strstr(rig_body(s), "m=audio "), strstr(rig_body(u.invite_b), "m=audio "), 13); /* same port */
+	rig_answer(r, s, "200 OK", "", "Contact: <sip:bob@203.0.113.20>\n", sdp_b);
+	rig_tx(r, "ACK ");
+	rig_hang_up(r, &u, "ofa-07e", 3);
 	rig_end(r);
 }
 
@@ -719,6 +828,8 @@ int main(void)
 	    cmocka_unit_test(changed_answer_is_told_to_a),
 	    cmocka_unit_test(late_offer),
 	    cmocka_unit_test(late_offer_without_answer),
+	    cmocka_unit_test(late_offer_that_cannot_be_taken),
+	    cmocka_unit_test(late_reinvite_cancelled),
 	    cmocka_unit_test(cancel_while_ringing),
 	    cmocka_unit_test(cancel_waits_for_a_provisional),
 	    cmocka_unit_test(cancel_crossing_200),
