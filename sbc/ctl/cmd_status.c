@@ -526,6 +526,12 @@ void cmd_list_live(struct ctl_req *r)
 			call_id_text(e->id, id);
 			ctl_say(r, "%s\n", id);
 		}
+	} else if (!strcmp(kind, "flow")) {
+		struct netio_conn_info ci;
+		uint32_t at = 0;
+
+		for (int n = 0; n < 1000 && r->be->net && netio_conn_next(r->be->net, &at, &ci); n++)
+			ctl_say(r, "%08x\n", ci.path.conn);
 	} else if (!strcmp(kind, "ban")) {
 		struct guard_ban ban;
 		unsigned at = 0;

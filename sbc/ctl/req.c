@@ -160,9 +160,14 @@ void ctl_req_start(struct ctl_client *c)
 
 void ctl_req_client_gone(struct ctl_req *r)
 {
+	void (*leave)(struct ctl_req *r) = r->leave;
+
 	if (r->server)
 		timer_stop(&r->be->loop->timers, &r->timer);
 	list_del(&r->follow);
+	r->leave = NULL;
+	if (leave)
+		leave(r);
 	ctl_release(r);
 }
 
@@ -360,6 +365,10 @@ void ctl_end(struct ctl_req *r)
 	if (r->ended)
 		return;
 	r->ended = true;
+	if (r->leave) {
+		r->leave = NULL;
+		timer_stop(&r->be->loop->timers, &r->timer);
+	}
 	if (!c)
 		return;
 	render(r);
@@ -390,6 +399,17 @@ void ctl_stream(struct ctl_req *r, int64_t ms, timer_fn *fn)
 	ctl_flush(r);
 	if (r->client && fn)
 		timer_start_ms(&r->be->loop->timers, &r->timer, ms, fn);
+}
+
+void ctl_wait(struct ctl_req *r, int64_t ms, timer_fn *late, ctl_then_fn *leave)
+{
+	if (!r->client) {
+		leave(r);
+		return;
+	}
+	r->streaming = true; /* its end of file is noticed at once */
+	r->leave = leave;
+	timer_start_ms(&r->be->loop->timers, &r->timer, ms, late);
 }
 
 void ctl_follow_cdrs(struct ctl_req *r)

@@ -43,7 +43,8 @@ struct ctl_req {
 	struct text detail;           /* when it fails: more lines for the error */
 	void *work;                   /* freed with free() */
 	uint64_t after;               /* streams: last one seen */
-	struct timer timer;           /* streams */
+	struct timer timer;           /* streams, and what is waited for */
+	void (*leave)(struct ctl_req *r); /* the client left while something was under way: give it back */
 	struct list follow;           /* `cdr tail -f` */
 };
 
@@ -105,6 +106,10 @@ void ctl_said(struct ctl_req *r);
 void ctl_flush(struct ctl_req *r);
 /* The request goes on until the client leaves. fn runs every ms. */
 void ctl_stream(struct ctl_req *r, int64_t ms, timer_fn *fn);
+/* For what takes a while on the loop itself (a probe, a name): the handler goes on in callbacks of its own and ends
+ * with ctl_end(). late runs once when ms are over before that. leave runs when the client left or the server goes,
+ * instead of the end: it stops what is under way; r->be is still there, r may be gone when it returns. */
+void ctl_wait(struct ctl_req *r, int64_t ms, timer_fn *late, ctl_then_fn *leave);
 /* Adds r to those who get every call record. */
 void ctl_follow_cdrs(struct ctl_req *r);
 /* One JSON object as one line of a stream; stolen. */

@@ -273,6 +273,8 @@ static const char *not_a(enum ctl_type type, const char *text)
 		return ctl_duration(s, &sec) ? NULL : "a time as 90s, 10m, 2h, 7d";
 	case CT_CALL:
 		return hex_ok(s) ? NULL : "the id of a call as postern call list shows it";
+	case CT_FLOW:
+		return hex_ok(s) ? NULL : "the id of a flow as postern flow list shows it";
 	case CT_NET:
 		return addr_net_parse(s, &net) < 0
 			   ? "an address or a network: 203.0.113.9, 203.0.113.0/24, 2001:db8::/64"
@@ -845,6 +847,9 @@ static void offer_type(struct text *t, enum ctl_type type, struct str prefix, co
 		break;
 	case CT_BAN:
 		*ret_kind = "ban";
+		break;
+	case CT_FLOW:
+		*ret_kind = "flow";
 		break;
 	case CT_SETTING:
 		offer_setting(t, prefix, true, ret_kind);

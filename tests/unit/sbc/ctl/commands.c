@@ -153,7 +153,7 @@ static void json_envelope(void **state)
 	    "route test pbx 17 +49301", "explain in acme +49170 +49301234517", "explain out pbx 17 0815", "call list",
 	    "why trunk acme", "cdr tail", "cdr find +49", "cdr export", "cdr stats", "log tail", "log level",
 	    "config show", "db check", "db stats", "db history", "guard list", "guard events", "realm list",
-	    "realm show lan", "metrics", "trunk show nobody", "call show 1", "reload", "trunk set acme max-calls=x"};
+	    "realm show lan", "metrics", "flow list", "flow show 1", "trunk show nobody", "call show 1", "reload", "trunk set acme max-calls=x"};
 	struct world *w = w_new();
 
 	(void)state;
