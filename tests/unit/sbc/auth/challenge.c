@@ -1,0 +1,416 @@
+/* The server's side: rows AUT-01, -02, -06 to -08, -12, -16 and PWD-02. The client is sbc/auth/answer.c. */
+#include "world.h"
+
+#include "sbc/auth/answer.h"
+#include "sbc/auth/challenge.h"
+
+#define ALL (AUTH_ALG(DIGEST_MD5) | AUTH_ALG(DIGEST_SHA256) | AUTH_ALG(DIGEST_SHA512_256))
+
+struct fix {
+	struct world w;
+	struct auth *a;
+	struct auth_session s;
+	struct auth_credential cred;
+	struct addr from;
+	const char *password; /* the right one */
+	unsigned looked_up;
+};
+
+static bool lookup(void *ctx, struct str user, struct auth_account *ret)
+{
+	struct fix *f = ctx;
+
+	f->looked_up++;
+	if (!str_eq(user, S("trunk42")))
+		return false;
+	for (int i = 0; i < DIGEST_ALGS; i++)
+		assert_int_equal(
+		    digest_ha1((enum digest_alg)i, user, S("example.net"), str_z(f->password), &ret->ha1[i]), 0);
+	return true;
+}
+
+static bool ours(void *ctx, struct str host)
+{
+	(void)ctx;
+	return str_ieq(host, S("example.net"));
+}
+
+static void fix_init(struct fix *f, const struct auth_cfg *cfg)
+{
+	memset(f, 0, sizeof(*f));
+	world_init(&f->w);
+	f->a = auth_new(&f->w.env, cfg);
+	assert_non_null(f->a);
+	f->password = "long and secret";
+	f->cred = (struct auth_credential){.realm = S("example.net"), .username = S("trunk42"), .password = S("long and secret")};
+	assert_int_equal(addr_parse(S("192.0.2.7:5060"), 5060, &f->from), 0);
+}
+
+static void fix_fini(struct fix *f)
+{
+	auth_free(f->a);
+	world_fini(&f->w);
+}
+
+static const char *challenge(struct fix *f, unsigned algs, bool stale)
+{
+	char *text = arena_alloc(f->w.arena, 2048);
+	struct buf b;
+
+	buf_init(&b, text, 2047);
+	auth_challenge(f->a,
+	    &(struct auth_ask){.realm = S("example.net"), .source = &f->from, .algs = algs, .stale = stale}, &b);
+	return buf_z(&b);
+}
+
+/* our client takes the challenge */
+static void take(struct fix *f, const char *challenge_lines)
+{
+	assert_int_equal(auth_take(&f->s, world_401(&f->w, challenge_lines), &f->cred, 1), REASON_NONE);
+}
+
+/* lines with credentials for the next request */
+static const char *credentials(struct fix *f)
+{
+	char *text = arena_alloc(f->w.arena, 2048);
+	struct buf b;
+
+	buf_init(&b, text, 2047);
+	assert_int_equal(
+	    auth_put(&f->s, &f->w.rng, S("REGISTER"), S("sip:example.net"), STR_NONE, &b), 0);
+	return buf_z(&b);
+}
+
+static enum auth_verdict judge(struct fix *f, const char *lines)
+{
+	const struct auth_check c = {.msg = world_register(&f->w, lines),
+	    .realm = S("example.net"),
+	    .source = &f->from,
+	    .algs = ALL,
+	    .uri_ok = ours,
+	    .lookup = lookup,
+	    .ctx = f};
+	struct str user;
+
+	return auth_check(f->a, &c, &user);
+}
+
+static unsigned count(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = text; (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+static void aut_02_strongest_first(void **s)
+{
+	struct fix f;
+	const char *t;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	t = challenge(&f, ALL, false);
+	assert_int_equal(count(t, "WWW-Authenticate: Digest realm=\"example.net\", nonce=\""), 3);
+	assert_int_equal(count(t, "qop=\"auth\""), 3);
+	assert_int_equal(count(t, "algorithm=MD5\r\n"), 1);
+	assert_true(strstr(t, "algorithm=SHA-512-256") < strstr(t, "algorithm=SHA-256"));
+	assert_true(strstr(t, "algorithm=SHA-256") < strstr(t, "algorithm=MD5"));
+	assert_null(strstr(t, "stale"));
+	t = challenge(&f, AUTH_ALG(DIGEST_MD5), true);
+	assert_int_equal(count(t, "Authenticate"), 1);
+	assert_non_null(strstr(t, "stale=true"));
+	fix_fini(&f);
+}
+
+static void each_algorithm_works(void **s)
+{
+	struct fix f;
+
+	(void)s;
+	for (int i = 0; i < DIGEST_ALGS; i++) {
+		fix_init(&f, &(struct auth_cfg){0});
+		take(&f, challenge(&f, AUTH_ALG(i), false));
+		assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+		/* the next request of the session goes without a challenge: count 2 */
+		assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+		fix_fini(&f);
+	}
+}
+
+static void aut_07_replay_and_age(void **s)
+{
+	const char *first, *second, *third;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){.nonce_s = 300});
+	take(&f, challenge(&f, ALL, false));
+	first = credentials(&f);
+	second = credentials(&f);
+	third = credentials(&f);
+	assert_int_equal(judge(&f, first), AUTH_OK);
+	assert_int_equal(judge(&f, first), AUTH_STALE);
+	/* UDP may bring them out of order, but each once */
+	assert_int_equal(judge(&f, third), AUTH_OK);
+	assert_int_equal(judge(&f, second), AUTH_OK);
+	assert_int_equal(judge(&f, second), AUTH_STALE);
+	f.w.clock.mono_us += 299000000;
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	f.w.clock.mono_us += 2000000;
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_STALE);
+	assert_int_equal(auth_metric(f.a, AUTH_STALES), 3);
+	fix_fini(&f);
+}
+
+/* AUT-08: what was issued for one source or realm is worth nothing for another, nor is one of another process */
+static void aut_08_bound_nonce(void **s)
+{
+	const char *lines;
+	struct auth *other;
+	struct fix f;
+	char *bent;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	take(&f, challenge(&f, ALL, false));
+	lines = credentials(&f);
+	assert_int_equal(addr_parse(S("192.0.2.8:5060"), 5060, &f.from), 0);
+	assert_int_equal(judge(&f, lines), AUTH_STALE);
+	assert_int_equal(addr_parse(S("192.0.2.7:9999"), 5060, &f.from), 0); /* the port may change: NAT */
+	other = f.a;
+	f.a = auth_new(&f.w.env, &(struct auth_cfg){0});
+	assert_int_equal(judge(&f, lines), AUTH_STALE);
+	auth_free(f.a);
+	f.a = other;
+	/* one bit of the nonce: the response does not fit any more */
+	bent = arena_alloc(f.w.arena, 2048);
+	strcpy(bent, lines);
+	bent[strstr(bent, "nonce=\"") - bent + 8] ^= 1;
+	assert_int_equal(judge(&f, bent), AUTH_WRONG);
+	assert_int_equal(judge(&f, lines), AUTH_OK);
+	fix_fini(&f);
+}
+
+/* AUT-08: challenges cost nothing; remembered nonces are bounded, and what was pushed out cannot be replayed */
+static void aut_08_bounded_memory(void **s)
+{
+	const char *lines[5];
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){.seen_max = 4});
+	for (int i = 0; i < 100000; i++) {
+		char text[1024];
+		struct buf b;
+
+		buf_init(&b, text, sizeof(text));
+		auth_challenge(f.a,
+		    &(struct auth_ask){.realm = S("example.net"), .source = &f.from, .algs = AUTH_ALG(DIGEST_MD5)}, &b);
+		assert_int_equal(buf_err(&b), 0);
+	}
+	for (int i = 0; i < 5; i++) {
+		memset(&f.s, 0, sizeof(f.s));
+		f.w.clock.mono_us += 1000000;
+		take(&f, challenge(&f, AUTH_ALG(DIGEST_MD5), false));
+		lines[i] = credentials(&f);
+		assert_int_equal(judge(&f, lines[i]), AUTH_OK);
+	}
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(judge(&f, lines[i]), AUTH_STALE);
+	fix_fini(&f);
+}
+
+static void aut_06_uri(void **s)
+{
+	struct fix f;
+	char *other;
+	const char *lines;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	take(&f, challenge(&f, ALL, false));
+	{
+		char *text = arena_alloc(f.w.arena, 2048);
+		struct buf b;
+
+		/* another URI of a domain that is ours: forwarded requests differ (lenient) */
+		buf_init(&b, text, 2047);
+		assert_int_equal(auth_put(&f.s, &f.w.rng, S("REGISTER"), S("sip:example.net;transport=tcp"), STR_NONE, &b), 0);
+		assert_int_equal(judge(&f, buf_z(&b)), AUTH_OK);
+		buf_init(&b, text, 2047);
+		assert_int_equal(auth_put(&f.s, &f.w.rng, S("REGISTER"), S("sip:elsewhere.example"), STR_NONE, &b), 0);
+		assert_int_equal(judge(&f, buf_z(&b)), AUTH_MALFORMED);
+	}
+	/* the URI is part of what is hashed */
+	lines = credentials(&f);
+	other = arena_alloc(f.w.arena, 2048);
+	strcpy(other, lines);
+	memcpy(strstr(other, "uri=\"sip:example.net"), "uri=\"sip:EXAMPLE.net", 20);
+	assert_int_equal(judge(&f, other), AUTH_WRONG);
+	fix_fini(&f);
+}
+
+static void aut_01_needs_qop(void **s)
+{
+	struct auth_check c;
+	const char *nonce;
+	char lines[1024];
+	struct digest_in in = {.method = S("REGISTER"), .uri = S("sip:example.net")};
+	struct digest_hex r;
+	struct str user;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	nonce = strstr(challenge(&f, AUTH_ALG(DIGEST_MD5), false), "nonce=\"") + 7;
+	in.nonce = str_n(nonce, 32);
+	assert_int_equal(digest_ha1(DIGEST_MD5, S("trunk42"), S("example.net"), S("long and secret"), &in.ha1), 0);
+	assert_int_equal(digest_response(&in, &r), 0);
+	snprintf(lines, sizeof(lines),
+	    "Authorization: Digest username=\"trunk42\", realm=\"example.net\", nonce=\"%.32s\", uri=\"sip:example.net\", "
+	    "response=\"%.32s\"\r\n",
+	    nonce, r.hex);
+	assert_int_equal(judge(&f, lines), AUTH_MALFORMED);
+	c = (struct auth_check){.msg = world_register(&f.w, lines),
+	    .realm = S("example.net"),
+	    .source = &f.from,
+	    .algs = ALL,
+	    .allow_no_qop = true,
+	    .lookup = lookup,
+	    .ctx = &f};
+	assert_int_equal(auth_check(f.a, &c, &user), AUTH_OK);
+	assert_int_equal(auth_check(f.a, &c, &user), AUTH_STALE); /* once per nonce */
+	fix_fini(&f);
+}
+
+static void aut_12_nobody_is_told_which(void **s)
+{
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	take(&f, challenge(&f, ALL, false));
+	f.password = "changed";
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_WRONG);
+	f.cred.username = S("nobody");
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_WRONG);
+	assert_int_equal(f.looked_up, 2);
+	fix_fini(&f);
+}
+
+static void what_is_not_digest(void **s)
+{
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	assert_int_equal(judge(&f, ""), AUTH_ABSENT);
+	assert_int_equal(judge(&f, "Authorization: NoOneKnowsThisScheme opaque-data=here\r\n"), AUTH_ABSENT);
+	assert_int_equal(judge(&f, "Authorization: Bearer abc\r\n"), AUTH_ABSENT);
+	assert_int_equal(judge(&f, "Authorization: Digest username=\"u\", realm=\"other\", nonce=\"n\", uri=\"sip:x\", "
+	                           "response=\"0\"\r\n"),
+	    AUTH_ABSENT);
+	assert_int_equal(judge(&f, "Authorization: Digest username=\"u\", realm=\"example.net\"\r\n"), AUTH_MALFORMED);
+	assert_int_equal(judge(&f, "Authorization: Digest username=\"u\", realm=\"example.net\", nonce=\"n\", "
+	                           "uri=\"sip:example.net\", response=\"0\", qop=auth, nc=1, cnonce=\"c\"\r\n"),
+	    AUTH_MALFORMED);
+	fix_fini(&f);
+}
+
+/* PWD-02: of a thousand guesses few are looked at, and the trunk itself goes on */
+static void pwd_02_guessing(void **s)
+{
+	struct auth_slowed view;
+	struct addr trunk, thief;
+	unsigned evaluated;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	trunk = f.from;
+	assert_int_equal(addr_parse(S("203.0.113.66:5060"), 5060, &thief), 0);
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	f.looked_up = 0;
+	f.from = thief;
+	f.cred.password = S("guess");
+	for (int i = 0; i < 1000; i++) {
+		enum auth_verdict v;
+
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		v = judge(&f, credentials(&f));
+		assert_true(v == AUTH_WRONG || v == AUTH_SLOWED);
+		f.w.clock.mono_us += 100000; /* ten a second */
+	}
+	evaluated = f.looked_up;
+	assert_in_range(evaluated, 5, 19);
+	assert_true(auth_slowed(f.a, 0, &view));
+	assert_string_equal(view.who, "source 203.0.113.66");
+	assert_true(view.until_us > f.w.clock.mono_us);
+	assert_false(auth_slowed(f.a, 1, &view));
+	/* the right password is not looked at either, from there */
+	f.cred.password = S("long and secret");
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_SLOWED);
+	/* the trunk */
+	f.from = trunk;
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	fix_fini(&f);
+}
+
+/* PWD-02: one account guessed at from a thousand sources */
+static void pwd_02_many_sources(void **s)
+{
+	struct addr trunk;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	trunk = f.from;
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	f.looked_up = 0;
+	f.cred.password = S("guess");
+	for (int i = 0; i < 1000; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "198.51.%d.%d:5060", i / 250, i % 250 + 1);
+		assert_int_equal(addr_parse(str_z(text), 5060, &f.from), 0);
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		(void)judge(&f, credentials(&f));
+		f.w.clock.mono_us += 100000;
+	}
+	assert_in_range(f.looked_up, 20, 34);
+	f.from = trunk;
+	f.cred.password = S("long and secret");
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	fix_fini(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(aut_02_strongest_first),
+	    cmocka_unit_test(each_algorithm_works),
+	    cmocka_unit_test(aut_07_replay_and_age),
+	    cmocka_unit_test(aut_08_bound_nonce),
+	    cmocka_unit_test(aut_08_bounded_memory),
+	    cmocka_unit_test(aut_06_uri),
+	    cmocka_unit_test(aut_01_needs_qop),
+	    cmocka_unit_test(aut_12_nobody_is_told_which),
+	    cmocka_unit_test(what_is_not_digest),
+	    cmocka_unit_test(pwd_02_guessing),
+	    cmocka_unit_test(pwd_02_many_sources),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
