@@ -4,6 +4,8 @@
  *   udp.c     one UDP socket: batches in, batches out, ICMP errors
  *   tcp.c     listening and connected TCP sockets: accept, connect, table, deadlines, queue
  *   stream.c  the bytes of one connection: framing, pings, lost framing
+ *   peer.c    whom connections are for
+ *   race.c    two attempts to connect, one connection
  *
  * A connection's bytes pass its link (struct link): "plain" is the socket itself. A link that encrypts stands in
  * the same place; framing above and deadlines beside it do not change.
@@ -61,6 +63,16 @@ struct source {
 	uint8_t ip[8]; /* IPv4 address or IPv6 /64 */
 };
 
+struct peer {
+	struct net_peer cfg; /* strings in the same allocation */
+	bool pongs;          /* has answered a ping of ours */
+};
+struct peer_slot {
+	struct peer *peer; /* own, NULL: free */
+	uint32_t gen;
+	uint32_t next_free; /* index + 1 */
+};
+
 struct conn;
 struct conn_slot {
 	struct conn *conn; /* own, NULL: free */
@@ -91,7 +103,11 @@ struct netio {
 	struct conn_slot *slot; /* own */
 	unsigned n_slots, cap_slots, n_conns;
 	uint32_t free_first, free_last; /* index + 1, first in first out */
-	struct htab by_remote;
+	struct htab by_remote; /* whoever they are for */
+	struct htab by_peer;   /* by remote and peer */
+	struct peer_slot *peer; /* own */
+	unsigned n_peers, cap_peers;
+	uint32_t free_peer; /* index + 1 */
 	struct htab sources;
 	int spare_fd; /* kept to accept and close when there are no descriptors */
 	char *stream_buf; /* own: where connections without an unfinished message read to */
@@ -168,8 +184,11 @@ struct conn {
 	bool inbound;
 	bool had_message;
 	bool in_table;
-	struct net_path path;
-	struct hnode by_remote;
+	struct net_path path; /* peer: whom it was made for; 0 when accepted */
+	struct hnode by_remote, by_peer;
+	struct race *race;   /* own, NULL: never had two addresses */
+	struct conn *rival;  /* borrow: the other attempt while both run */
+	bool follower;       /* the attempt that owns neither queue nor handle */
 	struct source *source; /* borrow: io->sources; inbound only */
 	struct timer timer;
 	struct loop_hook flush;
@@ -192,10 +211,18 @@ struct conn {
 	unsigned sent_cap, sent_head, sent_n;
 };
 
+struct race {
+	struct addr alt;
+	uint8_t result; /* enum race_result */
+	bool started;   /* the second attempt was made */
+	int err;        /* of the attempt that failed */
+};
+
 int tcp_listen(struct listener *l);
 void tcp_listener_close(struct listener *l);
 /* by handle, by remote, or a new one; fills in path->conn and path->local */
 int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len, uint64_t owner);
+int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt);
 void tcp_close_path(struct netio *io, const struct net_path *path, bool now);
 /* all connections, without reports */
 void tcp_close_all(struct netio *io);
@@ -203,6 +230,13 @@ void tcp_close_all(struct netio *io);
 void tcp_move_realm(struct netio *io, uint16_t listener, uint8_t realm);
 /* after limits changed */
 void tcp_limits_changed(struct netio *io);
+/* after a peer changed; usable: its connections are still what it asks for */
+void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable);
+/* A new connection for path, from a listener of its realm and family. 0 or -errno. */
+int conn_open(struct netio *io, struct net_path *path, struct conn **ret);
+/* in and out of the tables that new messages look in */
+void table_add(struct conn *c);
+void table_del(struct conn *c);
 
 /* Bytes towards the peer; -ENOBUFS when the queue is full, -ENOMEM. */
 int conn_put(struct conn *c, const void *p, size_t len, uint64_t owner);
@@ -212,6 +246,30 @@ void conn_finish(struct conn *c);
 void conn_drop(struct conn *c, int err);
 /* moves the timer when a deadline came nearer */
 void conn_timer(struct conn *c);
+
+/* ---- peer.c ---- */
+
+int peer_set(struct netio *io, uint32_t *id, const struct net_peer *cfg);
+void peer_del(struct netio *io, uint32_t id);
+/* NULL: gone, or 0 */
+struct peer *peer_find(const struct netio *io, uint32_t id);
+void peers_free(struct netio *io);
+
+/* ---- race.c ---- */
+
+#define RACE_STAGGER_MS 200
+
+/* c is to be raced against alt when it is not up in time. 0 or -ENOMEM. */
+int race_add(struct conn *c, const struct addr *alt);
+/* when the second attempt starts; INT64_MAX: it does not */
+int64_t race_due_us(const struct conn *c);
+void race_start(struct conn *c);
+/* c is up */
+void race_won(struct conn *c);
+/* An attempt failed. True: the other one goes on with what was queued. Else *err may become one that says more. */
+bool race_lost(struct conn *c, int *err);
+/* the two know nothing of each other any more */
+void race_part(struct conn *c);
 
 /* ---- stream.c ---- */
 

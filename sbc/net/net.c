@@ -1,4 +1,4 @@
-/* net.c - names of protocols. */
+/* net.c - names of protocols and errors. */
 #include "sbc/net/net.h"
 
 struct str net_proto_name(enum net_proto p)
@@ -12,4 +12,14 @@ struct str net_proto_name(enum net_proto p)
 	};
 
 	return (unsigned)p < NET_PROTOS ? names[p] : STR_NONE;
+}
+
+enum reason net_error_reason(int err)
+{
+	switch (err < 0 ? -err : err) {
+	case NET_ERR_KEEPALIVE:
+		return REASON_KEEPALIVE_LOST;
+	default:
+		return REASON_TRANSPORT;
+	}
 }

@@ -63,6 +63,13 @@ struct net_identity {
 	struct str local;        /* our domain on that connection: certificate's name asked for by SNI */
 };
 
+/* Errors beyond the system's, negative like them where an -errno is handed on. */
+enum {
+	NET_ERR_KEEPALIVE = 0x6000, /* pings are not answered any more (RFC 5626 4.4.1) */
+};
+/* What an -errno of this interface means for a call: TRANSPORT when there is nothing more to say. */
+enum reason net_error_reason(int err);
+
 struct net;
 struct net_ops {
 	/* Takes len bytes to send (copied or sent before it returns). owner is handed back in on_failure; 0 for
@@ -79,9 +86,11 @@ struct net_ops {
 	/* Makes peer *id (0: a new one) say cfg, which is copied. 0, -ENOMEM, -ENOENT (no such certificate). */
 	int (*peer_set)(struct net *n, uint32_t *id, const struct net_peer *cfg);
 	void (*peer_del)(struct net *n, uint32_t id);
-	/* Starts connecting before there is something to send; with alt, a second attempt to it starts when the first
+	/* Starts connecting before there is something to send, or takes the connection to path or to alt that is there;
+	 * path carries its handle after. With alt, a second attempt to it starts when the first
 	 * is not up after the stagger (RFC 8305 5), and the first that is up (TLS included) becomes the connection,
-	 * under the address it reached. What send() gives to path meanwhile waits in it and goes out once. */
+	 * under the address it reached. What send() gives to path meanwhile waits in it and goes out once.
+	 * 0, or -errno as send(). */
 	int (*prepare)(struct net *n, struct net_path *path, const struct addr *alt);
 	/* NULL: not TLS, or gone. Lives until the loop goes on. */
 	const struct net_identity *(*identity)(struct net *n, const struct net_path *path);

@@ -47,6 +47,8 @@ static const char *const count_names[NET_COUNTS] = {
     [NET_TCP_SLOW_MESSAGE] = "tcp_slow_message",
     [NET_TCP_IDLE] = "tcp_idle",
     [NET_TCP_STALLED] = "tcp_stalled",
+    [NET_TCP_RACED] = "tcp_raced",
+    [NET_TCP_RACE_SECOND] = "tcp_race_second",
     [NET_TCP_QUEUE_FULL] = "tcp_queue_full",
     [NET_TCP_LOST] = "tcp_lost",
     [NET_TCP_OPEN] = "tcp_open",
@@ -119,7 +121,9 @@ static void finish_free(struct netio *io)
 	free(io->listener);
 	free(io->slot);
 	free(io->stream_buf);
+	peers_free(io);
 	htab_fini(&io->by_remote);
+	htab_fini(&io->by_peer);
 	htab_fini(&io->sources);
 	udp_rx_free(io->rx);
 	if (io->spare_fd >= 0)
@@ -599,7 +603,24 @@ static void op_close(struct net *n, const struct net_path *path, bool now)
 		tcp_close_path(container_of(n, struct netio, net), path, now);
 }
 
-static const struct net_ops ops = {.send = op_send, .local = op_local, .close = op_close};
+static int op_peer_set(struct net *n, uint32_t *id, const struct net_peer *cfg)
+{
+	return peer_set(container_of(n, struct netio, net), id, cfg);
+}
+
+static void op_peer_del(struct net *n, uint32_t id)
+{
+	peer_del(container_of(n, struct netio, net), id);
+}
+
+static int op_prepare(struct net *n, struct net_path *path, const struct addr *alt)
+{
+	/* datagrams need no connection */
+	return path->proto == NET_UDP ? 0 : tcp_prepare(container_of(n, struct netio, net), path, alt);
+}
+
+static const struct net_ops ops = {.send = op_send, .local = op_local, .close = op_close,
+    .peer_set = op_peer_set, .peer_del = op_peer_del, .prepare = op_prepare};
 
 /* ---- life ---- */
 
@@ -635,7 +656,7 @@ int netio_new(struct loop *loop, const struct env *env, const struct netio_cfg *
 	if (env->metrics)
 		metrics_add(env->metrics, &io->metrics);
 	e = io->spare_fd < 0 ? -errno : 0;
-	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->sources, 64) < 0))
+	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->by_peer, 64) < 0 || htab_init(&io->sources, 64) < 0))
 		e = -ENOMEM;
 	if (!e)
 		e = udp_rx_new(&io->rx);
@@ -691,9 +712,10 @@ bool netio_conn_next(const struct netio *io, uint32_t *at, struct netio_conn_inf
 	while (*at < io->n_slots) {
 		const struct conn *c = io->slot[(*at)++].conn;
 
-		if (!c)
+		if (!c || c->follower)
 			continue;
 		*ret = (struct netio_conn_info){.path = c->path, .inbound = c->inbound, .up = c->state == CONN_UP,
+		    .race = c->race ? c->race->result : RACE_NONE,
 		    .queued = c->tx_n - c->tx_at, .opened_us = c->opened_us, .last_us = c->last_us,
 		    .rx_msgs = c->rx_msgs, .tx_msgs = c->tx_msgs};
 		return true;

@@ -101,14 +101,19 @@ enum net_count {
 	NET_TCP_CONNECTS, NET_TCP_CONNECT_FAILED, NET_TCP_PINGS, NET_TCP_FRAMING, NET_TCP_SLOW_FIRST,
 	NET_TCP_SLOW_MESSAGE, NET_TCP_IDLE, NET_TCP_STALLED, NET_TCP_QUEUE_FULL, NET_TCP_LOST,
 	NET_TCP_OPEN, /* gauge */
+	NET_TCP_RACED, NET_TCP_RACE_SECOND,
 	NET_NO_DESCRIPTORS,
 	NET_COUNTS
 };
 uint64_t netio_count(const struct netio *io, enum net_count c);
 
+/* Two addresses of one server (prepare()): which became the connection. */
+enum race_result { RACE_NONE, RACE_RUNNING, RACE_FIRST, RACE_SECOND };
+
 struct netio_conn_info {
-	struct net_path path;
+	struct net_path path; /* peer: whom it was made for */
 	bool inbound, up;
+	enum race_result race;
 	size_t queued;              /* bytes */
 	int64_t opened_us, last_us; /* mono */
 	uint64_t rx_msgs, tx_msgs;

@@ -119,11 +119,12 @@ static void source_give(struct netio *io, struct source *s)
 
 /* ---- table ---- */
 
-static uint64_t remote_hash(const struct netio *io, const struct net_path *path)
+static uint64_t remote_hash(const struct netio *io, const struct net_path *path, uint32_t peer)
 {
 	struct {
 		uint8_t realm, proto;
 		uint16_t port;
+		uint32_t peer;
 		uint8_t ip[16];
 	} key;
 	struct str ip = addr_ip_bytes(&path->remote);
@@ -132,20 +133,24 @@ static uint64_t remote_hash(const struct netio *io, const struct net_path *path)
 	key.realm = path->realm;
 	key.proto = path->proto;
 	key.port = addr_port(&path->remote);
+	key.peer = peer;
 	memcpy(key.ip, ip.p, ip.n);
 	return hash_bytes(&io->env->hash_key, &key, sizeof(key));
 }
 
-static void table_add(struct conn *c)
+void table_add(struct conn *c)
 {
-	htab_add(&c->io->by_remote, &c->by_remote, remote_hash(c->io, &c->path));
+	htab_add(&c->io->by_remote, &c->by_remote, remote_hash(c->io, &c->path, 0));
+	htab_add(&c->io->by_peer, &c->by_peer, remote_hash(c->io, &c->path, c->path.peer));
 	c->in_table = true;
 }
 
-static void table_del(struct conn *c)
+void table_del(struct conn *c)
 {
-	if (c->in_table)
+	if (c->in_table) {
 		htab_del(&c->io->by_remote, &c->by_remote);
+		htab_del(&c->io->by_peer, &c->by_peer);
+	}
 	c->in_table = false;
 }
 
@@ -158,13 +163,35 @@ static struct conn *by_handle(const struct netio *io, uint32_t handle)
 	return io->slot[i].conn;
 }
 
+static bool leads_to(const struct conn *c, const struct net_path *path)
+{
+	return c->path.realm == path->realm && c->path.proto == path->proto && addr_eq(&c->path.remote, &path->remote);
+}
+
+/* What was made for this peer, or for nobody in particular (0). */
+static struct conn *find_made_for(const struct netio *io, const struct net_path *path, uint32_t peer)
+{
+	for (struct hnode *n = htab_first(&io->by_peer, remote_hash(io, path, peer)); n; n = htab_next(n)) {
+		struct conn *c = container_of(n, struct conn, by_peer);
+
+		if (c->path.peer == peer && leads_to(c, path))
+			return c;
+	}
+	return NULL;
+}
+
+/* A connection made for one peer is not used for another (RFC 5923 9.3). */
 static struct conn *find_remote(const struct netio *io, const struct net_path *path)
 {
-	for (struct hnode *n = htab_first(&io->by_remote, remote_hash(io, path)); n; n = htab_next(n)) {
-		struct conn *c = container_of(n, struct conn, by_remote);
+	struct conn *c;
 
-		if (c->path.realm == path->realm && c->path.proto == path->proto &&
-		    addr_eq(&c->path.remote, &path->remote))
+	if (path->peer) {
+		c = find_made_for(io, path, path->peer);
+		return c ? c : find_made_for(io, path, 0);
+	}
+	for (struct hnode *n = htab_first(&io->by_remote, remote_hash(io, path, 0)); n; n = htab_next(n)) {
+		c = container_of(n, struct conn, by_remote);
+		if (leads_to(c, path))
 			return c;
 	}
 	return NULL;
@@ -219,7 +246,7 @@ static void slot_give(struct conn *c)
 
 /* ---- deadlines ---- */
 
-enum deadline { DL_NONE, DL_CONNECT, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE };
+enum deadline { DL_NONE, DL_CONNECT, DL_RACE, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE };
 
 static void nearer(int64_t due_us, enum deadline what, int64_t *due, enum deadline *ret)
 {
@@ -243,6 +270,7 @@ static int64_t next_deadline(const struct conn *c, enum deadline *ret)
 	switch (c->state) {
 	case CONN_CONNECTING:
 		nearer(after(c->opened_us, cfg->connect_ms), DL_CONNECT, &due, ret);
+		nearer(race_due_us(c), DL_RACE, &due, ret);
 		break;
 	case CONN_UP:
 		if (c->inbound && !c->had_message)
@@ -278,6 +306,10 @@ static void on_deadline(struct timer *t)
 	case DL_CONNECT:
 		counts[NET_TCP_CONNECT_FAILED]++;
 		conn_drop(c, -ETIMEDOUT);
+		break;
+	case DL_RACE:
+		race_start(c);
+		conn_timer(c);
 		break;
 	case DL_FIRST:
 		counts[NET_TCP_SLOW_FIRST]++;
@@ -328,6 +360,8 @@ static void conn_step(struct conn *c, enum conn_state to)
 	c->state_us = c->io->env->clock->mono_us;
 	if (to >= CONN_FINISHING)
 		table_del(c);
+	if (to == CONN_UP)
+		race_won(c);
 }
 
 static void on_conn_closed(uv_handle_t *h)
@@ -338,6 +372,7 @@ static void on_conn_closed(uv_handle_t *h)
 	free(c->rx);
 	free(c->tx);
 	free(c->sent);
+	free(c->race);
 	free(c);
 	netio_handle_closed(io);
 }
@@ -379,11 +414,14 @@ static void report_unsent(struct conn *c, int err)
 void conn_drop(struct conn *c, int err)
 {
 	struct netio *io = c->io;
+	struct conn *other;
 
 	if (c->state == CONN_CLOSED)
 		return;
-	if (err && !io->closing)
+	if (err && !io->closing && (err == -ECANCELED || !race_lost(c, &err)))
 		report_unsent(c, err);
+	other = c->rival;
+	race_part(c);
 	conn_step(c, CONN_CLOSED);
 	timer_stop(io->env->timers, &c->timer);
 	loop_hook_cancel(&c->flush);
@@ -393,6 +431,8 @@ void conn_drop(struct conn *c, int err)
 	uv_close((uv_handle_t *)&c->poll, on_conn_closed);
 	close(c->fd);
 	c->fd = -1;
+	if (other)
+		conn_drop(other, 0);
 }
 
 static void on_flush(struct loop_hook *h);
@@ -603,13 +643,16 @@ void conn_finish(struct conn *c)
 	loop_at_turn_end(c->io->loop, &c->flush);
 }
 
-/* A new connection for path from l's address. */
-static int conn_open(struct netio *io, struct listener *l, struct net_path *path, struct conn **ret)
+int conn_open(struct netio *io, struct net_path *path, struct conn **ret)
 {
-	struct addr from = l->bound;
+	const struct listener *l = netio_listener(io, path);
+	struct addr from;
 	socklen_t len = sizeof(path->local);
 	int fd, e;
 
+	if (!l)
+		return -ENETUNREACH;
+	from = l->bound;
 	if (io->n_conns >= io->cfg.max_conns) {
 		io->counts[NET_TCP_OVER_CAP]++;
 		return -EMFILE;
@@ -645,22 +688,31 @@ fail:
 	return e;
 }
 
+/* What was used. Behind an accepted connection stands the port of a client: where its owner can be reached when it
+ * is gone is what path said before (RFC 3261 18.2.2). */
+static void path_fill(struct net_path *path, const struct conn *c)
+{
+	struct net_path used = c->path;
+
+	if (c->inbound && !addr_none(&path->remote))
+		used.remote = path->remote;
+	if (path->peer)
+		used.peer = path->peer;
+	*path = used;
+}
+
 int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len, uint64_t owner)
 {
 	struct conn *c = by_handle(io, path->conn);
-	struct listener *l;
 	int e;
 
 	/* a finishing connection takes the last answer, but only of who holds its handle */
 	if (!c || (c->state != CONN_CONNECTING && c->state != CONN_UP && c->state != CONN_FINISHING))
 		c = addr_none(&path->remote) ? NULL : find_remote(io, path);
 	if (!c) {
-		l = netio_listener(io, path);
-		if (!l)
-			return -ENETUNREACH;
 		if (len > io->cfg.conn_queue_bytes)
 			return -ENOBUFS;
-		e = conn_open(io, l, path, &c);
+		e = conn_open(io, path, &c);
 		if (e)
 			return e;
 	}
@@ -669,7 +721,37 @@ int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len,
 		return e;
 	c->tx_msgs++;
 	io->counts[NET_TCP_TX]++;
-	*path = c->path;
+	path_fill(path, c);
+	return 0;
+}
+
+int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt)
+{
+	struct net_path other = *path;
+	struct conn *c = find_remote(io, path);
+	int e;
+
+	if (alt && !addr_none(alt)) {
+		other.remote = *alt;
+		other.local = (struct addr){.sa.sa_family = AF_UNSPEC};
+		if (!c && (c = find_remote(io, &other)))
+			alt = &path->remote;
+	} else {
+		alt = NULL;
+	}
+	if (!c) {
+		e = conn_open(io, path, &c);
+		if (e && alt) {
+			*path = other;
+			e = conn_open(io, path, &c);
+			alt = NULL;
+		}
+		if (e)
+			return e;
+	}
+	if (alt)
+		(void)race_add(c, alt); /* without memory there is one attempt */
+	path_fill(path, c);
 	return 0;
 }
 
@@ -988,4 +1070,14 @@ void tcp_limits_changed(struct netio *io)
 	for (unsigned i = 0; i < io->n_slots; i++)
 		if (io->slot[i].conn)
 			conn_timer(io->slot[i].conn);
+}
+
+void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable)
+{
+	for (unsigned i = 0; !usable && i < io->n_slots; i++) {
+		struct conn *c = io->slot[i].conn;
+
+		if (c && c->path.peer == peer)
+			table_del(c);
+	}
 }

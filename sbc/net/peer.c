@@ -1,0 +1,144 @@
+/* peer.c - whom connections are for: the table behind netio_peer_set().
+ *
+ * A peer is a copy of what the target said: names to prove, certificate to show, how often to ping. Its id has a
+ * generation, so the id of a peer that is gone finds nothing. Connections carry the id and look the peer up when
+ * they need it; one whose peer is gone or has become another finishes what it has, but nothing new is put on it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sbc/net/internal.h"
+
+#define INDEX_BITS 20
+#define INDEX_MASK ((1u << INDEX_BITS) - 1)
+
+static size_t text_size(const struct net_peer *cfg)
+{
+	size_t n = cfg->name.n + cfg->certificate.n;
+
+	for (unsigned i = 0; i < cfg->n_names; i++)
+		n += cfg->names[i].n;
+	return n;
+}
+
+static struct str put(char **at, struct str s)
+{
+	struct str r = str_n(*at, s.n);
+
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return r;
+}
+
+/* one allocation: the struct, the names, the text behind them */
+static struct peer *peer_new(const struct net_peer *cfg)
+{
+	struct peer *p = calloc(1, sizeof(*p) + cfg->n_names * sizeof(struct str) + text_size(cfg) + 1);
+	struct str *names;
+	char *at;
+
+	if (!p)
+		return NULL;
+	names = (struct str *)(p + 1);
+	at = (char *)(names + cfg->n_names);
+	p->cfg = *cfg;
+	p->cfg.name = put(&at, cfg->name);
+	p->cfg.certificate = put(&at, cfg->certificate);
+	for (unsigned i = 0; i < cfg->n_names; i++)
+		names[i] = put(&at, cfg->names[i]);
+	p->cfg.names = names;
+	return p;
+}
+
+/* Would a connection made for a do for b? */
+static bool same_proof(const struct net_peer *a, const struct net_peer *b)
+{
+	if (!str_ieq(a->name, b->name) || !str_eq(a->certificate, b->certificate) || a->verify != b->verify ||
+	    a->legacy_ciphers != b->legacy_ciphers || a->n_names != b->n_names)
+		return false;
+	for (unsigned i = 0; i < a->n_names; i++)
+		if (!str_ieq(a->names[i], b->names[i]))
+			return false;
+	return true;
+}
+
+struct peer *peer_find(const struct netio *io, uint32_t id)
+{
+	uint32_t i = (id & INDEX_MASK) - 1;
+
+	if (id == 0 || i >= io->n_peers || !io->peer[i].peer || io->peer[i].gen != id >> INDEX_BITS)
+		return NULL;
+	return io->peer[i].peer;
+}
+
+static int slot_take(struct netio *io, uint32_t *ret)
+{
+	if (io->free_peer) {
+		*ret = io->free_peer - 1;
+		io->free_peer = io->peer[*ret].next_free;
+		return 0;
+	}
+	if (io->n_peers == io->cap_peers) {
+		unsigned cap = io->cap_peers ? io->cap_peers * 2 : 64;
+		struct peer_slot *s = cap > INDEX_MASK ? NULL : realloc(io->peer, cap * sizeof(*s));
+
+		if (!s)
+			return -ENOMEM;
+		io->peer = s;
+		io->cap_peers = cap;
+	}
+	*ret = io->n_peers++;
+	io->peer[*ret] = (struct peer_slot){.gen = 1};
+	return 0;
+}
+
+int peer_set(struct netio *io, uint32_t *id, const struct net_peer *cfg)
+{
+	struct peer *old = peer_find(io, *id), *now = peer_new(cfg);
+	uint32_t i;
+	bool same;
+	int e;
+
+	if (!now)
+		return -ENOMEM;
+	if (!old) {
+		e = slot_take(io, &i);
+		if (e) {
+			free(now);
+			return e;
+		}
+		io->peer[i].peer = now;
+		*id = io->peer[i].gen << INDEX_BITS | (i + 1);
+		return 0;
+	}
+	same = same_proof(&old->cfg, &now->cfg);
+	now->pongs = same && old->pongs;
+	io->peer[(*id & INDEX_MASK) - 1].peer = now;
+	free(old);
+	tcp_peer_changed(io, *id, same);
+	return 0;
+}
+
+void peer_del(struct netio *io, uint32_t id)
+{
+	struct peer *p = peer_find(io, id);
+	uint32_t i = (id & INDEX_MASK) - 1;
+
+	if (!p)
+		return;
+	io->peer[i].peer = NULL;
+	io->peer[i].gen = (io->peer[i].gen + 1) & (UINT32_MAX >> INDEX_BITS);
+	io->peer[i].next_free = io->free_peer;
+	io->free_peer = i + 1;
+	free(p);
+	tcp_peer_changed(io, id, false);
+}
+
+void peers_free(struct netio *io)
+{
+	for (unsigned i = 0; i < io->n_peers; i++)
+		free(io->peer[i].peer);
+	free(io->peer);
+}
