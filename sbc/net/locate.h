@@ -12,6 +12,7 @@
 
 #include "sbc/net/net.h"
 
+struct rng;
 struct locator;
 struct location; /* one watched destination */
 
@@ -32,6 +33,7 @@ struct locate_server {
 	struct str name;
 	uint16_t priority, weight; /* of SRV; 0, 0 */
 	uint8_t proto;
+	uint8_t rank;              /* of its service (NAPTR, transport): all servers of one before those of the next */
 	unsigned first, n;         /* addresses in plan->addrs; n 0: the name has none (yet) */
 };
 
@@ -48,7 +50,8 @@ struct locate_plan {
 	unsigned refs;             /* locate_plan_ref/unref */
 	enum locate_state state;
 	enum reason reason;        /* EMPTY, FAILED: DNS_NO_NAME, DNS_NO_ADDRESS, DNS_REFUSED_SERVICE, DNS_FAILED ... */
-	int64_t fresh_until_us;    /* mono; when it is asked again. INT64_MAX: numeric */
+	int64_t fresh_until_us;    /* mono; until when it is known to be true, INT64_MAX: numeric. Moves on with each
+	                              renewal that brought nothing new */
 	int64_t stale_until_us;    /* STALE: when the plan is given up */
 	const char *how;           /* "numeric", "naptr", "srv", "address" */
 	const struct locate_server *servers; /* by NAPTR order and preference, then SRV priority */
@@ -92,7 +95,7 @@ void locate_plan_unref(const struct locate_plan *p);
 /* The plan of a numeric host; NULL: out of memory. */
 struct locate_plan *locate_plan_numeric(const struct addr *a, const struct locate_dest *d);
 /* Order to try the servers of a plan: priorities ascending, weighted random inside one (RFC 2782, DNS-04). order has
- * room for n_servers; returns how many were written. */
+ * room for n_servers; returns how many were written (servers without addresses are left out). */
 unsigned locate_order(const struct locate_plan *p, struct rng *rng, unsigned *order);
 
 #endif
