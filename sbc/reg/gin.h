@@ -1,0 +1,72 @@
+/* gin.h - bulk number contacts and what is made of them (RFC 6140). Pure, but for the key operations of GRUUs.
+ *
+ * A bulk contact is a SIP URI without user part that carries the URI parameter bnc. It stands for every number of
+ * the trunk; the contact of one number is made when a call needs it, so a registration costs the same however many
+ * numbers there are (GINS-20).
+ */
+#ifndef SBC_REG_GIN_H
+#define SBC_REG_GIN_H
+
+#include "sbc/base/hash.h"
+#include "sbc/base/reason.h"
+#include "sbc/base/rng.h"
+#include "sbc/sip/uri.h"
+
+enum gin_kind {
+	GIN_PLAIN, /* an ordinary contact */
+	GIN_BULK,
+};
+/* What a Contact of a REGISTER is. REASON_NONE; GIN_CONTACT: bnc with a value, with a user part or with user= is
+ * never accepted (GINS-04, -05, -06). */
+enum reason gin_kind_of(const struct sip_uri *contact, enum gin_kind *ret);
+
+/* The contact of one number: bulk without bnc, with user "+digits"; port and every other parameter stay (GINS-02,
+ * -03). sg: of the GRUU that was called, copied (GRUU-02); empty: none. -EINVAL: number is not "+" and 1 to 15
+ * digits. */
+MUST_USE int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, struct buf *ret);
+
+/* The bulk contact we register as a PBX (GINP-01): "sip:192.0.2.10:5060;transport=tcp;tk=c41f;bnc". host raw, port 0:
+ * none, transport and cookie may be empty. */
+void gin_put_bulk(struct buf *b, bool sips, struct str host, uint16_t port, struct str transport, struct str cookie);
+
+/* Same registration? RFC 3261 19.1.4, but bulk and plain are never the same (GINS-19). */
+bool gin_contact_eq(const struct sip_uri *a, const struct sip_uri *b);
+
+/* ---- GRUU (RFC 6140 7.1) ---- */
+
+/* "sip:itsp.example.com;bnc;gr=urn:uuid:..." from a bulk contact's instance ("<urn:uuid:...>", with its <>). */
+void gin_put_pub_gruu(struct buf *b, struct str domain, struct str instance);
+/* sg= of a request URI, for gin_expand(); empty: none */
+struct str gin_sg(const struct sip_uri *ruri);
+
+/* temp-gruu-cookie: 24 bytes as base64 without '=', 32 characters: 8 bytes of the registration's number, 16 of MAC
+ * (GRUU-03). It stays the same while the registration lives. */
+#define GIN_COOKIE_TEXT 32
+#define GIN_COOKIE_RAW  24
+struct gin_secret {
+	uint8_t key[32];
+};
+MUST_USE int gin_cookie(const struct gin_secret *s, uint64_t registration, char ret[GIN_COOKIE_TEXT]); /* 0 or -EIO */
+/* 0 with the number of the registration; -EPERM: not one of ours. raw: decoded, or as text. */
+MUST_USE int gin_cookie_check(const struct gin_secret *s, const uint8_t raw[GIN_COOKIE_RAW], uint64_t *ret);
+
+/* The key pair of temporary GRUUs, the service provider's. */
+struct gin_rsa;
+/* A new pair (slow: not on the loop), or from PEM. bits >= 2048. NULL on failure. */
+struct gin_rsa *gin_rsa_new(unsigned bits);
+struct gin_rsa *gin_rsa_from_pem(struct str pem);          /* private, or public alone (a PBX) */
+MUST_USE int gin_rsa_put_pem(const struct gin_rsa *k, bool private, struct buf *ret);
+void gin_rsa_free(struct gin_rsa *k);
+
+/* PBX (GRUU-04): the user part of a new temporary GRUU: "tgruu." b64(E) "." b64(PA), E = RSA(cookie || 10 random
+ * bytes), PA = HMAC(pbx secret, E). Padding: OAEP with SHA-256. 0, -EINVAL (cookie), -EIO, -ENOSPC */
+MUST_USE int gin_temp_gruu(const struct gin_rsa *public, const struct gin_secret *pbx, struct str cookie,
+    struct rng *rng, struct buf *ret);
+/* Service provider (GRUU-05): which registration? keys: the current one and those in their grace time, current
+ * first. 0; -ENOENT: no tgruu user part; -EPERM: cannot be decrypted, or a cookie that is not ours. */
+MUST_USE int gin_temp_gruu_open(struct gin_rsa *const *keys, unsigned n_keys, const struct gin_secret *s,
+    struct str user, uint64_t *ret_registration);
+/* PBX (GRUU-05): is PA ours? */
+bool gin_temp_gruu_mine(const struct gin_secret *pbx, struct str user);
+
+#endif
