@@ -79,6 +79,30 @@ static struct str keep_words(struct build *b, struct str list)
 	return buf_text(&w);
 }
 
+/* Names of hosts in lower case, without a final dot. */
+static void keep_hosts(struct build *b, struct str list, const struct str **ret, unsigned *ret_n)
+{
+	struct str rest = list, one, *names;
+	unsigned n = 0;
+
+	while (trunk_list_next(&rest, &one))
+		n++;
+	*ret = names = arena_zalloc(b->p->arena, (n + 1) * sizeof(*names));
+	if (!names) {
+		b->no_memory = true;
+		return;
+	}
+	for (rest = list, n = 0; trunk_list_next(&rest, &one); n++) {
+		char *p;
+
+		names[n] = keep(b, pol_host_trim(one));
+		p = (char *)(uintptr_t)names[n].p; /* the copy is ours */
+		for (size_t i = 0; p && i < names[n].n; i++)
+			p[i] = chr_lower(p[i]);
+	}
+	*ret_n = n;
+}
+
 static void *array(struct build *b, size_t n, size_t size)
 {
 	void *a = pol_array(b->p, n, size);
@@ -145,6 +169,9 @@ static void find_realm(struct build *b, const struct db_trunk *row, struct pol_t
 /* ---------------------------------------------------------------- settings */
 
 _Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "an enum is stored as a uint32_t");
+_Static_assert(offsetof(struct pol_trunk, tls.n_names) ==
+                   offsetof(struct pol_trunk, tls.names) + sizeof(const struct str *),
+    "a list of hosts is a pointer and a count");
 
 static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *k, const struct key_value *v)
 {
@@ -152,6 +179,8 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 	bool on = v->n != 0;
 	uint32_t u32 = (uint32_t)v->n;
 	uint16_t u16 = (uint16_t)v->n, *codes;
+	const struct str *hosts;
+	unsigned n_hosts;
 	struct str s;
 
 	switch (k->type) {
@@ -169,9 +198,16 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field, &u16, sizeof(u16));
 		break;
 	case TKEY_HOST:
+	case TKEY_NAME:
 	case TKEY_DIGITS:
 		s = keep(b, v->s);
 		memcpy(field, &s, sizeof(s));
+		break;
+	case TKEY_HOSTS:
+		n_hosts = 0;
+		keep_hosts(b, v->s, &hosts, &n_hosts);
+		memcpy(field, &hosts, sizeof(hosts));
+		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
 		break;
 	case TKEY_CODECS:
 		s = keep_words(b, v->s);
@@ -193,6 +229,54 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 	case TKEY_HEADERS_PASS:
 	case TKEY_HEADERS_DROP:
 		break; /* have no field of their own */
+	}
+}
+
+static bool known_cert(const struct build *b, struct str name)
+{
+	for (unsigned i = 0; i < b->in->n_certs; i++)
+		if (str_eq(b->in->certs[i], name))
+			return true;
+	return false;
+}
+
+/* Settings that depend on each other: what "auto" means, and what cannot be at once. */
+static void settle(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
+{
+	if (t->probe.interval_s == KEY_FITTING)
+		t->probe.interval_s = t->role == POL_ITSP ? 60 : 0;
+	t->sip.keepalive_udp_s = t->sip.keepalive_s;
+	if (t->sip.keepalive_s == KEY_FITTING) {
+		t->sip.keepalive_s = 110;
+		t->sip.keepalive_udp_s = 0;
+	}
+	if (t->sip.udp_only && (t->transport == POL_TRANSPORT_TCP || t->transport == POL_TRANSPORT_TLS))
+		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts transport=%s",
+		    t->transport == POL_TRANSPORT_TCP ? "tcp" : "tls");
+	if (t->sip.scheme_sips && (t->sip.udp_only || t->transport == POL_TRANSPORT_UDP || t->transport == POL_TRANSPORT_TCP))
+		bad(b, "trunk", row->name, "postern trunk set NAME transport=tls", "scheme=sips needs TLS, but %s",
+		    t->sip.udp_only                     ? "udp-only=yes"
+		    : t->transport == POL_TRANSPORT_UDP ? "transport=udp"
+						        : "transport=tcp");
+	if (t->source.identify != POL_BY_ADDRESS &&
+	    (t->source.transport == POL_SOURCE_UDP || t->source.transport == POL_SOURCE_TCP))
+		bad(b, "trunk", row->name, "postern trunk set NAME source-transport=any",
+		    "it is recognised by its certificate, but source-transport=%s carries none",
+		    t->source.transport == POL_SOURCE_UDP ? "udp" : "tcp");
+	if (t->source.identify != POL_BY_ADDRESS && t->tls.verify == NET_VERIFY_NONE)
+		bad(b, "trunk", row->name, "tls-verify=strict, relaxed or chain",
+		    "it is recognised by its certificate, but tls-verify=none trusts none");
+	if (t->tls.cert.n && !known_cert(b, t->tls.cert)) {
+		char hint[160];
+		struct buf w;
+
+		buf_init(&w, hint, sizeof(hint) - 1);
+		buf_str(&w, b->in->n_certs ? S("certs of postern.conf:")
+					   : S("add cert \"NAME\" { chain = ... key = ... } to postern.conf"));
+		for (unsigned i = 0; i < b->in->n_certs && w.n < 100; i++)
+			buf_fmt(&w, " %.*s", STR(str_head(b->in->certs[i], 31)));
+		hint[w.n] = '\0';
+		bad(b, "trunk", row->name, hint, "cert '%.*s' does not exist", STR(t->tls.cert));
 	}
 }
 
@@ -229,8 +313,7 @@ static void build_settings(struct build *b, const struct db_trunk *row, struct p
 	if (t->num.format == POL_NUM_NATIONAL && !t->num.country.n)
 		bad(b, "trunk", row->name, "postern trunk set NAME country=49",
 		    "number-format=national needs the country code");
-	if (t->sip.udp_only && t->transport == NET_TCP)
-		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts transport=tcp");
+	settle(b, row, t);
 }
 
 static void build_headers(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
@@ -278,6 +361,32 @@ static int by_order(const void *a, const void *b)
 	return x->at < y->at ? -1 : 1;
 }
 
+static uint8_t target_proto(
+    struct build *b, const struct db_trunk *row, const struct pol_trunk *t, const struct db_target *in)
+{
+	static const uint8_t of_trunk[] = {LOCATE_ANY, NET_UDP, NET_TCP, NET_TLS};
+	uint8_t proto = of_trunk[t->transport];
+
+	if (str_ieq(in->transport, S("tls")))
+		proto = NET_TLS;
+	else if (str_ieq(in->transport, S("tcp")))
+		proto = NET_TCP;
+	else if (str_ieq(in->transport, S("udp")))
+		proto = NET_UDP;
+	else if (in->transport.n)
+		bad(b, "trunk", row->name, "udp, tcp or tls", "target %.*s: transport '%.*s' is not valid",
+		    STR(str_head(in->host, 80)), STR(str_head(in->transport, 20)));
+	if (t->sip.udp_only && proto == LOCATE_ANY)
+		proto = NET_UDP;
+	if (t->sip.udp_only && proto != NET_UDP)
+		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts target %.*s over %s",
+		    STR(str_head(in->host, 80)), proto == NET_TCP ? "TCP" : "TLS");
+	if (in->transport.n && t->sip.scheme_sips && proto != NET_TLS)
+		bad(b, "trunk", row->name, "take /udp or /tcp off the target", "scheme=sips needs TLS, but target %.*s does not use it",
+		    STR(str_head(in->host, 80)));
+	return proto;
+}
+
 /* One row gives one target, or as many as its name has addresses. */
 static unsigned expand(struct build *b, const struct db_trunk *row, const struct pol_trunk *t, unsigned at,
     struct ordered *out, unsigned room)
@@ -288,21 +397,16 @@ static unsigned expand(struct build *b, const struct db_trunk *row, const struct
 	unsigned n = 0;
 
 	o.target.host = keep(b, in->host);
-	o.target.proto = (uint8_t)t->transport;
-	if (str_ieq(in->transport, S("tcp")))
-		o.target.proto = NET_TCP;
-	else if (str_ieq(in->transport, S("udp")))
-		o.target.proto = NET_UDP;
-	else if (in->transport.n)
-		bad(b, "trunk", row->name, "udp or tcp", "target %.*s: transport '%.*s' is not valid",
-		    STR(str_head(in->host, 80)), STR(str_head(in->transport, 20)));
-	o.target.port = in->port ? in->port : 5060;
+	o.target.proto = target_proto(b, row, t, in);
+	o.target.port = in->port;
 	o.target.priority = in->priority;
 	o.target.weight = in->weight;
-	if (t->sip.udp_only && o.target.proto != NET_UDP)
-		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts target %.*s over TCP",
-		    STR(str_head(in->host, 80)));
-	if (addr_parse_ip(in->host, o.target.port, &o.target.addr) == 0) {
+	if (addr_parse_ip(in->host, 0, &o.target.addr) == 0) {
+		if (o.target.proto == LOCATE_ANY)
+			o.target.proto = t->sip.scheme_sips ? NET_TLS : NET_UDP;
+		if (!o.target.port)
+			o.target.port = o.target.proto == NET_TLS ? 5061 : 5060;
+		addr_set_port(&o.target.addr, o.target.port);
 		*out = o;
 		return 1;
 	}
@@ -317,6 +421,10 @@ static unsigned expand(struct build *b, const struct db_trunk *row, const struct
 	for (; n < r->n_addrs && n < room; n++) {
 		out[n] = o;
 		out[n].at += n;
+		if (o.target.proto == LOCATE_ANY)
+			out[n].target.proto = t->sip.scheme_sips ? NET_TLS : NET_UDP;
+		if (!in->port)
+			out[n].target.port = out[n].target.proto == NET_TLS ? 5061 : 5060;
 		out[n].target.addr = r->addrs[n].addr;
 		if (addr_port(&r->addrs[n].addr) && !in->port)
 			out[n].target.port = addr_port(&r->addrs[n].addr);

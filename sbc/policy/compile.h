@@ -27,6 +27,8 @@ struct policy_input {
 	const struct db_rows *rows;
 	const struct policy_resolved *resolved;
 	unsigned n_resolved;
+	const struct str *certs; /* names of our certificates in postern.conf */
+	unsigned n_certs;
 	struct hash_key hash_key;
 };
 

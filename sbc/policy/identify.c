@@ -33,6 +33,8 @@ static bool fits(const struct source *s, const struct net_path *from, uint16_t p
 		return from->proto == NET_UDP;
 	case POL_SOURCE_TCP:
 		return from->proto == NET_TCP;
+	case POL_SOURCE_TLS:
+		return from->proto == NET_TLS;
 	}
 	return false;
 }

@@ -113,6 +113,8 @@ struct str pol_host_trim(struct str host);
 bool pol_header_is_leg(struct str name);
 
 /* trunk_keys.c */
+#define KEY_HOSTS_MAX 32
+#define KEY_FITTING UINT32_MAX /* of times: the compiler chooses */
 struct key_value {
 	uint64_t n;       /* number, duration in the unit of the type, enum, bool */
 	struct str s;     /* borrow: the text given */

@@ -12,6 +12,7 @@
 #include "media/media.h"
 #include "sbc/base/addr.h"
 #include "sbc/base/reason.h"
+#include "sbc/net/locate.h"
 #include "sbc/net/net.h"
 #include "sbc/sip/msg.h"
 
@@ -23,12 +24,16 @@ enum pol_numfmt { POL_NUM_E164 /* +49… */, POL_NUM_DIGITS /* 49… */, POL_NUM
 enum pol_redirect { POL_REDIRECT_FOLLOW, POL_REDIRECT_RELAY };
 enum pol_stranger { POL_STRANGER_DROP, POL_STRANGER_REFUSE /* 403 */ };
 
-/* An address calls of a trunk are sent to. */
+enum pol_transport { POL_TRANSPORT_AUTO, POL_TRANSPORT_UDP, POL_TRANSPORT_TCP, POL_TRANSPORT_TLS };
+enum pol_identify { POL_BY_ADDRESS, POL_BY_TLS_NAME, POL_BY_BOTH };
+enum pol_large { POL_LARGE_TCP, POL_LARGE_FRAGMENT, POL_LARGE_REFUSE };
+
+/* One place calls of a trunk are sent to, as configured; which servers stand behind a name is the locator's. */
 struct pol_target {
 	struct str host;        /* name or IP as configured */
-	struct addr addr;       /* resolved; none: name not resolved (yet) */
-	uint16_t port;
-	uint8_t proto;          /* enum net_proto */
+	struct addr addr;       /* numeric hosts, with the port in force; none: a name */
+	uint16_t port;          /* numeric hosts: in force; names: as configured, 0 when it says none (NAPTR, SRV) */
+	uint8_t proto;          /* enum net_proto; LOCATE_ANY: names only, NAPTR and SRV choose */
 	uint16_t priority;      /* lower first */
 	uint16_t weight;        /* share among equals */
 };
@@ -59,6 +64,16 @@ struct pol_trunk {
 		bool contact_user;       /* our Contact carries the number, not only the host */
 		enum pol_redirect redirect;
 		const uint16_t *failover_codes; /* besides transport error, timeout and 503; 0-terminated */
+		bool scheme_sips;        /* sips: in request URI, From, To and Contact towards it; only over TLS */
+		bool transport_param;    /* ;transport=tls in Contact (SIPS-03) */
+		bool keep;               /* offer ;keep in Via (RFC 6223) */
+		bool learn_address;      /* what its answers say in received/rport is our address towards it */
+		uint32_t try_ms;         /* INVITE: no answer at all from one address, and another way is left: that one */
+		uint32_t setup_budget_s; /* all tries together until a provisional answer above 100 */
+		uint32_t quarantine_s;   /* how long a dead address rests */
+		uint32_t keepalive_s;     /* pings from us on connections, 0: none */
+		uint32_t keepalive_udp_s; /* and on UDP flows: 0 unless somebody asked for it */
+		uint32_t large;          /* enum pol_large: what a request over mtu_limit does */
 	} sip;
 	struct {
 		enum pol_numfmt format;  /* of R-URI, From, To towards it */
@@ -72,15 +87,28 @@ struct pol_trunk {
 	} media;
 	const struct pol_hdr_rule *hdr_rules; /* own rules before the table */
 	unsigned n_hdr_rules;
-	/* Restrictions on where it sends from, besides the address set. */
+	struct {
+		const struct str *names; /* its certificate may carry, besides domain and hosts of targets; lower case */
+		unsigned n_names;
+		uint32_t verify;     /* enum net_verify */
+		struct str cert;     /* of ours, shown to it; empty: the realm's */
+		bool legacy;         /* ciphers of TLS-02 */
+	} tls;
+	struct {
+		uint32_t interval_s; /* OPTIONS, 0: none */
+		uint16_t down, up;   /* probes in a row that change the state */
+	} probe;
+	/* How its requests are recognised. */
 	struct {
 		uint16_t port;       /* 0: any */
 		uint32_t transport;  /* enum pol_source_transport */
+		uint32_t identify;   /* enum pol_identify: address set, certificate, or both at once */
+		uint32_t grace_s;    /* an address that left the set of its name is its still for so long */
 	} source;
-	uint32_t transport;      /* enum net_proto: of targets that do not say */
+	uint32_t transport;      /* enum pol_transport: of targets that do not say */
 };
 
-enum pol_source_transport { POL_SOURCE_ANY, POL_SOURCE_UDP, POL_SOURCE_TCP };
+enum pol_source_transport { POL_SOURCE_ANY, POL_SOURCE_UDP, POL_SOURCE_TCP, POL_SOURCE_TLS };
 
 enum pol_hdr_action { POL_HDR_DROP, POL_HDR_PASS };
 struct pol_hdr_rule {

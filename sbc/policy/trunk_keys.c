@@ -14,18 +14,35 @@ const struct trunk_key trunk_keys[] = {
     {"role", TKEY_ROLE, 0, NULL, 0, 0, NULL, "pbx|itsp", "which side of the border it stands on", "itsp"},
     {"realm", TKEY_REALM, 0, NULL, 0, 0, NULL, NULL, "realm of postern.conf it is reached through", "wan"},
     {"target", TKEY_TARGETS, 0, NULL, 0, 0, NULL, NULL,
-	"where calls to it are sent: HOST[:PORT][/udp|/tcp][@PRIORITY[*WEIGHT]], lower priority first",
-	"192.0.2.10:5060,sip2.example.net/tcp@2"},
+	"where calls to it are sent: HOST[:PORT][/udp|/tcp|/tls][@PRIORITY[*WEIGHT]], lower priority first",
+	"192.0.2.10:5060,sip2.example.net/tls@2"},
     {"address", TKEY_ADDRESSES, 0, "", 0, 0, NULL, NULL,
 	"where its requests come from besides the targets: addresses, networks, DNS names",
 	"192.0.2.0/28,sip.example.net"},
-    {"transport", TKEY_ENUM, AT(transport), "udp", 0, 0, NULL, "udp|tcp", "of targets that name none", "tcp"},
+    {"transport", TKEY_ENUM, AT(transport), "auto", 0, 0, NULL, "auto|udp|tcp|tls",
+	"of targets that name none; auto: UDP to an address, what NAPTR and SRV say of a name", "tls"},
     {"domain", TKEY_HOST, AT(domain), "", 0, 0, NULL, NULL,
 	"host part of From, To and request URI towards it; empty: the target's host and our address", "sip.example.net"},
     {"source-port", TKEY_U16, AT(source.port), "any", 0, 65535, "any", NULL,
 	"its requests come only from this port (tells two trunks on one address apart)", "5070"},
-    {"source-transport", TKEY_ENUM, AT(source.transport), "any", 0, 0, NULL, "any|udp|tcp",
+    {"source-transport", TKEY_ENUM, AT(source.transport), "any", 0, 0, NULL, "any|udp|tcp|tls",
 	"its requests come only over this transport", "udp"},
+    {"identify", TKEY_ENUM, AT(source.identify), "address", 0, 0, NULL, "address|tls-name|both",
+	"how its requests are recognised: by where they come from, by the name in its certificate, or only by both", "tls-name"},
+    {"address-grace", TKEY_S32, AT(source.grace_s), "1h", 0, 604800, "off", NULL,
+	"an address that left the DNS names of target and address is its still for so long", "24h"},
+    {"tls-names", TKEY_HOSTS, AT(tls.names), "", 0, 0, NULL, NULL,
+	"names its certificate may carry, besides its domain and the hosts of its targets", "sip.example.net,edge.example.net"},
+    {"tls-verify", TKEY_ENUM, AT(tls.verify), "strict", 0, 0, NULL, "strict|relaxed|chain|none",
+	"what its certificate has to prove: the whole name, a name or wildcard, a trusted issuer, nothing", "relaxed"},
+    {"tls-cert", TKEY_NAME, AT(tls.cert), "", 0, 31, NULL, NULL,
+	"cert of postern.conf that is shown to it; empty: the realm's", "edge1"},
+    {"tls-legacy", TKEY_BOOL, AT(tls.legacy), "no", 0, 0, NULL, NULL,
+	"allow old ciphers without forward secrecy towards it", "yes"},
+    {"scheme", TKEY_BOOL, AT(sip.scheme_sips), "sip", 0, 0, NULL, "sip|sips",
+	"of request URI, From, To and Contact towards it; sips: TLS only", "sips"},
+    {"transport-param", TKEY_BOOL, AT(sip.transport_param), "no", 0, 0, NULL, NULL,
+	"write ;transport=tls in Contact for a peer that needs it", "yes"},
     {"max-calls", TKEY_U32, AT(max_calls), "unlimited", 0, 1000000, "unlimited", NULL,
 	"calls at a time, both directions", "30"},
     {"max-cps", TKEY_U32, AT(max_cps), "unlimited", 0, 100000, "unlimited", NULL, "calls begun in a second", "10"},
@@ -37,13 +54,30 @@ const struct trunk_key trunk_keys[] = {
 	"5s"},
     {"no-response", TKEY_MS32, AT(sip.no_response_ms), "off", 0, 60000, "off", NULL,
 	"INVITE without any answer for so long: next target; off: 64 times T1", "4s"},
+    {"try-timeout", TKEY_MS32, AT(sip.try_ms), "4s", 500, 32000, NULL, NULL,
+	"no answer at all from one address of a target: the next address, when there is one", "2s"},
+    {"setup-budget", TKEY_S32, AT(sip.setup_budget_s), "20s", 2, 180, NULL, NULL,
+	"all tries of a call together, until somebody answers more than 100 Trying", "10s"},
+    {"quarantine", TKEY_S32, AT(sip.quarantine_s), "60s", 1, 3600, NULL, NULL,
+	"how long an address that failed rests, unless a probe says it is back", "30s"},
+    {"probe", TKEY_S32, AT(probe.interval_s), "auto", 10, 3600, "off", "auto",
+	"time between OPTIONS to each of its addresses; auto: 60s for an itsp, off for a pbx", "30s"},
+    {"probe-down", TKEY_U16, AT(probe.down), "3", 1, 20, NULL, NULL, "probes in a row without answer: address is down", "2"},
+    {"probe-up", TKEY_U16, AT(probe.up), "1", 1, 20, NULL, NULL, "probes in a row with answer: address is up again", "2"},
+    {"keepalive", TKEY_S32, AT(sip.keepalive_s), "auto", 5, 600, "off", "auto",
+	"time between our pings on its connections and UDP flows; auto: 110s on connections, none on UDP", "30s"},
+    {"keep", TKEY_BOOL, AT(sip.keep), "no", 0, 0, NULL, NULL, "offer keepalives in Via (RFC 6223)", "yes"},
     {"ring-timeout", TKEY_S32, AT(sip.ring_timeout_s), "180s", 5, 3600, NULL, NULL, "how long it may ring", "60s"},
     {"max-duration", TKEY_S32, AT(sip.max_duration_s), "off", 0, 604800, "off", NULL, "longest call", "4h"},
     {"nat", TKEY_BOOL, AT(sip.nat), "no", 0, 0, NULL, NULL,
 	"answer to the port a request came from, even without rport", "yes"},
     {"udp-only", TKEY_BOOL, AT(sip.udp_only), "no", 0, 0, NULL, NULL, "never move a large request to TCP", "yes"},
-    {"mtu", TKEY_U16, AT(sip.mtu_limit), "1300", 576, 65000, NULL, NULL, "requests larger than this (bytes) go over TCP",
-	"1400"},
+    {"mtu", TKEY_U16, AT(sip.mtu_limit), "1300", 576, 65000, NULL, NULL,
+	"bytes of a request over UDP; see large for what is larger", "1400"},
+    {"large", TKEY_ENUM, AT(sip.large), "tcp", 0, 0, NULL, "tcp|fragment|refuse",
+	"what a request larger than mtu does: go over TCP where it can, be fragmented, or not be sent", "fragment"},
+    {"learn-address", TKEY_BOOL, AT(sip.learn_address), "no", 0, 0, NULL, NULL,
+	"our address towards it is what its answers say in received and rport", "yes"},
     {"trusted", TKEY_BOOL, AT(sip.trusted), "no", 0, 0, NULL, NULL,
 	"identity headers are believed from it and sent to it, and it is told our reason codes", "yes"},
     {"user-agent", TKEY_BOOL, AT(sip.user_agent), "yes", 0, 0, NULL, NULL, "send User-Agent and Server", "no"},
@@ -120,7 +154,8 @@ const struct trunk_key *trunk_key_find(struct str name, const char **ret_near)
 bool trunk_key_is_list(const struct trunk_key *k)
 {
 	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
-	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS;
+	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS ||
+	       k->type == TKEY_HOSTS;
 }
 
 bool trunk_list_next(struct str *rest, struct str *ret)
@@ -204,6 +239,8 @@ static bool read_bool(const struct trunk_key *k, struct str value, struct key_va
 		bool on;
 	} words[] = {{"yes", true}, {"no", false}, {"on", true}, {"off", false}, {"true", true}, {"false", false}};
 
+	if (k->words)
+		return read_word(k, value, ret, err);
 	for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
 		if (str_ieq(value, str_z(words[i].word))) {
 			ret->n = words[i].on;
@@ -283,6 +320,10 @@ static bool read_duration(const struct trunk_key *k, struct str value, struct ke
 		ret->n = 0;
 		return true;
 	}
+	if (k->words && str_ieq(value, str_z(k->words))) {
+		ret->n = KEY_FITTING;
+		return true;
+	}
 	if (duration(value, &ms) && ms % unit == 0 && ms / unit >= low && ms / unit <= k->max) {
 		ret->n = ms / unit;
 		return true;
@@ -294,6 +335,8 @@ static bool read_duration(const struct trunk_key *k, struct str value, struct ke
 	put_duration(&b, k->max * unit);
 	buf_lit(&b, " such as ");
 	buf_str(&b, str_z(unit == 1 ? "500ms or 4s" : "90s, 2m or 1h"));
+	if (k->words)
+		buf_fmt(&b, ", '%s'", k->words);
 	if (k->zero)
 		buf_fmt(&b, ", or '%s'", k->zero);
 	expected[b.n] = '\0';
@@ -335,6 +378,35 @@ static bool read_host(const struct trunk_key *k, struct str value, struct key_va
 	if (value.n == 0 || trunk_host_is_name(value) || addr_parse_ip(value, 0, &a) == 0)
 		return true;
 	return refuse(k, value, "", err, "a domain name or an IP address");
+}
+
+static bool read_hosts(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct key_value one_value;
+	struct str rest = value, one;
+	unsigned n = 0;
+
+	ret->s = value;
+	while (trunk_list_next(&rest, &one)) {
+		if (!read_host(k, one, &one_value, err))
+			return false;
+		if (++n > KEY_HOSTS_MAX)
+			return refuse(k, one, "", err, "at most 32 names");
+	}
+	return true;
+}
+
+static bool read_name(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	bool bad = value.n > k->max;
+
+	ret->s = value;
+	for (size_t i = 0; i < value.n && !bad; i++) {
+		char c = chr_lower(value.p[i]);
+
+		bad = !((c >= 'a' && c <= 'z') || chr_digit(c) || (i && str_chr(S("._-"), c) >= 0));
+	}
+	return bad ? refuse(k, value, "", err, "a name of postern.conf: letters, digits, '.', '_' and '-'") : true;
 }
 
 static bool read_digits(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
@@ -435,6 +507,10 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_duration(k, value, ret, err);
 	case TKEY_HOST:
 		return read_host(k, value, ret, err);
+	case TKEY_HOSTS:
+		return read_hosts(k, value, ret, err);
+	case TKEY_NAME:
+		return read_name(k, value, ret, err);
 	case TKEY_DIGITS:
 		return read_digits(k, value, ret, err);
 	case TKEY_CODES:
@@ -470,6 +546,12 @@ static bool has_element(struct str list, struct str element)
 	return false;
 }
 
+static void put_lower(struct buf *b, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		buf_chr(b, chr_lower(s.p[i]));
+}
+
 bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *ret, struct db_err *err)
 {
 	struct key_value v;
@@ -482,7 +564,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 		return false;
 	switch (k->type) {
 	case TKEY_BOOL:
-		buf_str(ret, str_z(v.n ? "yes" : "no"));
+		buf_str(ret, k->words ? v.s : str_z(v.n ? "yes" : "no"));
 		break;
 	case TKEY_U32:
 	case TKEY_U16:
@@ -494,7 +576,9 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_MS32:
 	case TKEY_MS16:
 	case TKEY_S32:
-		if (v.n == 0 && k->zero)
+		if (v.n == KEY_FITTING && k->words)
+			buf_str(ret, str_z(k->words));
+		else if (v.n == 0 && k->zero)
 			buf_str(ret, str_z(k->zero));
 		else
 			put_duration(ret, k->type == TKEY_S32 ? v.n * 1000 : v.n);
@@ -511,6 +595,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 			buf_lit(ret, "none");
 		break;
 	case TKEY_CODECS:
+	case TKEY_HOSTS:
 	case TKEY_TARGETS:
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
@@ -524,6 +609,8 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 				buf_str(&e, str_z(codec_known(one)));
 			else if (k->type == TKEY_TARGETS && trunk_target_read(one, &t, NULL))
 				trunk_target_put(&e, &t);
+			else if (k->type == TKEY_HOSTS)
+				put_lower(&e, pol_host_trim(one));
 			else
 				buf_str(&e, k->type == TKEY_ADDRESSES ? one : trunk_header_long(one));
 			if (has_element(str_n(ret->p + before, ret->n - before), buf_text(&e)))
@@ -537,6 +624,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_REALM:
 	case TKEY_ENUM:
 	case TKEY_HOST:
+	case TKEY_NAME:
 		buf_str(ret, v.s);
 		break;
 	}
@@ -547,7 +635,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 
 bool trunk_target_read(struct str text, struct db_target *ret, struct db_err *err)
 {
-	static const char hint[] = "HOST[:PORT][/udp|/tcp][@PRIORITY[*WEIGHT]], such as 192.0.2.10:5060/tcp@1*50";
+	static const char hint[] = "HOST[:PORT][/udp|/tcp|/tls][@PRIORITY[*WEIGHT]], such as 192.0.2.10:5060/tcp@1*50";
 	struct db_target t = {.priority = 1, .weight = 1};
 	struct str order, transport, rest, weight, priority;
 	uint32_t n;
@@ -573,7 +661,10 @@ bool trunk_target_read(struct str text, struct db_target *ret, struct db_err *er
 		}
 	}
 	if (transport.n) {
-		t.transport = str_ieq(transport, S("udp")) ? S("udp") : str_ieq(transport, S("tcp")) ? S("tcp") : STR_NONE;
+		t.transport = str_ieq(transport, S("udp"))   ? S("udp")
+			      : str_ieq(transport, S("tcp")) ? S("tcp")
+			      : str_ieq(transport, S("tls")) ? S("tls")
+							     : STR_NONE;
 		bad |= t.transport.n == 0;
 	}
 	rest = t.host;

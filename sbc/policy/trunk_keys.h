@@ -14,15 +14,17 @@ enum trunk_key_type {
 	/* stored in columns or tables of their own */
 	TKEY_ROLE,      /* pbx | itsp */
 	TKEY_REALM,     /* name */
-	TKEY_TARGETS,   /* list of HOST[:PORT][/udp|/tcp][@PRIORITY[*WEIGHT]] */
+	TKEY_TARGETS,   /* list of HOST[:PORT][/udp|/tcp|/tls][@PRIORITY[*WEIGHT]] */
 	TKEY_ADDRESSES, /* list of address, net or DNS name */
 	TKEY_HEADERS_PASS, TKEY_HEADERS_DROP, /* list of header names */
 	/* stored as settings */
-	TKEY_BOOL,      /* yes | no */
+	TKEY_BOOL,      /* yes | no, or the two of words: "no-word|yes-word" */
 	TKEY_U32, TKEY_U16,
 	TKEY_MS32, TKEY_MS16, TKEY_S32, /* durations, by the unit and width they are compiled to */
 	TKEY_ENUM,      /* one of words */
 	TKEY_HOST,      /* domain name or IP */
+	TKEY_HOSTS,     /* list of them, two fields: const struct str *, unsigned */
+	TKEY_NAME,      /* of something in postern.conf */
 	TKEY_DIGITS,    /* dial prefix */
 	TKEY_CODES,     /* list of SIP statuses */
 	TKEY_CODECS,    /* list of codec names */
@@ -35,7 +37,7 @@ struct trunk_key {
 	const char *def;      /* default as text; "" means empty or not set; NULL: must be given */
 	uint64_t min, max;    /* numbers and durations in the unit of the type; TKEY_DIGITS: length */
 	const char *zero;     /* word for 0 ("off", "none", "unlimited"); NULL: 0 is not special */
-	const char *words;    /* TKEY_ENUM: "a|b|c", index = value; TKEY_ROLE too */
+	const char *words;    /* TKEY_ENUM: "a|b|c", index = value; TKEY_ROLE too; times: word for "as fits the trunk" */
 	const char *help;     /* one line */
 	const char *example;  /* a value */
 };

@@ -15,7 +15,12 @@ static void settings_arrive(void **s)
 	    "no-response=6s ring-timeout=60s max-duration=1h nat=yes udp-only=yes mtu=1400 trusted=yes user-agent=no "
 	    "reset-max-forwards=yes contact-user=yes redirect=relay failover-codes=404,480 number-format=national country=49 "
 	    "national-prefix=1 international-prefix=011 codecs=PCMA,G722 latch=on media-timeout=off source-port=5070 "
-	    "source-transport=udp header.pass=X-A header.drop=X-B");
+	    "source-transport=udp header.pass=X-A header.drop=X-B try-timeout=2s setup-budget=9s quarantine=30s probe=15s "
+	    "probe-down=4 probe-up=2 keepalive=20s keep=yes large=refuse learn-address=yes address-grace=2m");
+	fix_trunk(&f, "s",
+	    "role=itsp realm=dmz target=sip.example.net,192.0.2.2,192.0.2.3:5070 transport=tls scheme=sips source-transport=tls "
+	    "identify=both tls-names=Edge.Example.net,b.example tls-verify=relaxed tls-cert=edge1 tls-legacy=yes "
+	    "transport-param=yes probe=off keepalive=off");
 	fix_trunk(&f, "d", "role=pbx realm=lan target=10.0.0.1");
 	f.trunks[0].admin = DB_DRAINING;
 	fix_compile(&f);
@@ -50,10 +55,58 @@ static void settings_arrive(void **s)
 	assert_int_equal(t->media.timeout_s, 0);
 	assert_int_equal(t->source.port, 5070);
 	assert_int_equal(t->source.transport, POL_SOURCE_UDP);
-	assert_int_equal(t->transport, NET_UDP);
+	assert_int_equal(t->source.grace_s, 120);
+	assert_int_equal(t->source.identify, POL_BY_ADDRESS);
+	assert_int_equal(t->transport, POL_TRANSPORT_AUTO);
 	assert_int_equal(t->n_hdr_rules, 2);
+	assert_int_equal(t->sip.try_ms, 2000);
+	assert_int_equal(t->sip.setup_budget_s, 9);
+	assert_int_equal(t->sip.quarantine_s, 30);
+	assert_int_equal(t->probe.interval_s, 15);
+	assert_int_equal(t->probe.down, 4);
+	assert_int_equal(t->probe.up, 2);
+	assert_int_equal(t->sip.keepalive_s, 20);
+	assert_int_equal(t->sip.keepalive_udp_s, 20);
+	assert_true(t->sip.keep && t->sip.learn_address && !t->sip.scheme_sips && !t->sip.transport_param);
+	assert_int_equal(t->sip.large, POL_LARGE_REFUSE);
+	assert_int_equal(t->targets[0].proto, NET_UDP);
 
-	d = policy_trunk(f.p, 2);
+	d = policy_trunk_named(f.p, S("s"));
+	assert_int_equal(d->transport, POL_TRANSPORT_TLS);
+	assert_true(d->sip.scheme_sips && d->sip.transport_param && d->tls.legacy);
+	assert_int_equal(d->source.transport, POL_SOURCE_TLS);
+	assert_int_equal(d->source.identify, POL_BY_BOTH);
+	assert_int_equal(d->tls.n_names, 2);
+	assert_true(str_eq(d->tls.names[0], S("edge.example.net")) && str_eq(d->tls.names[1], S("b.example")));
+	assert_int_equal(d->tls.verify, NET_VERIFY_RELAXED);
+	assert_true(str_eq(d->tls.cert, S("edge1")));
+	assert_int_equal(d->probe.interval_s, 0);
+	assert_int_equal(d->sip.keepalive_s, 0);
+	assert_int_equal(d->sip.keepalive_udp_s, 0);
+	assert_int_equal(d->targets[0].proto, NET_TLS);
+	assert_int_equal(d->targets[0].port, 0); /* SRV says */
+	assert_true(addr_none(&d->targets[0].addr));
+	assert_int_equal(d->targets[1].port, 5061);
+	assert_int_equal(addr_port(&d->targets[1].addr), 5061);
+	assert_int_equal(addr_port(&d->targets[2].addr), 5070);
+
+	d = policy_trunk(f.p, 3);
+	assert_int_equal(d->transport, POL_TRANSPORT_AUTO);
+	assert_int_equal(d->probe.interval_s, 0); /* a pbx */
+	assert_int_equal(d->probe.down, 3);
+	assert_int_equal(d->probe.up, 1);
+	assert_int_equal(d->sip.try_ms, 4000);
+	assert_int_equal(d->sip.setup_budget_s, 20);
+	assert_int_equal(d->sip.quarantine_s, 60);
+	assert_int_equal(d->sip.keepalive_s, 110);
+	assert_int_equal(d->sip.keepalive_udp_s, 0);
+	assert_int_equal(d->sip.large, POL_LARGE_TCP);
+	assert_int_equal(d->source.grace_s, 3600);
+	assert_int_equal(d->source.identify, POL_BY_ADDRESS);
+	assert_int_equal(d->tls.n_names, 0);
+	assert_int_equal(d->tls.verify, NET_VERIFY_STRICT);
+	assert_int_equal(d->tls.cert.n, 0);
+	assert_int_equal(d->targets[0].proto, NET_UDP);
 	assert_int_equal(d->role, POL_PBX);
 	assert_int_equal(d->admin, POL_ENABLED);
 	assert_int_equal(d->max_calls, 0);
@@ -73,14 +126,68 @@ static void settings_arrive(void **s)
 	assert_int_equal(d->media.timeout_s, 60);
 
 	assert_int_equal(policy_revision(f.p), 7);
-	assert_int_equal(policy_trunk_count(f.p), 2);
+	assert_int_equal(policy_trunk_count(f.p), 3);
 	assert_ptr_equal(policy_trunk_at(f.p, 0), d); /* by name */
-	assert_null(policy_trunk_at(f.p, 2));
-	assert_null(policy_trunk(f.p, 3));
+	assert_null(policy_trunk_at(f.p, 3));
+	assert_null(policy_trunk(f.p, 4));
 	assert_null(policy_trunk_named(f.p, S("tt")));
 	assert_int_equal(policy_realm_count(f.p), 3);
 	assert_true(str_eq(policy_realm(f.p, 1)->name, S("wan")));
 	assert_null(policy_realm(f.p, 3));
+	fix_fini(&f);
+}
+
+static void transports_of_targets(void **s)
+{
+	const struct pol_trunk *t;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "auto", "role=itsp realm=wan target=a.example,b.example:5080,c.example/tls@2,192.0.2.1/tls@3,192.0.2.2@4");
+	fix_trunk(&f, "udp", "role=itsp realm=wan target=a.example udp-only=yes");
+	fix_trunk(&f, "sips", "role=itsp realm=wan target=192.0.2.3,a.example@2 scheme=sips");
+	fix_compile(&f);
+	t = policy_trunk(f.p, 1);
+	assert_int_equal(t->n_targets, 5);
+	assert_int_equal(t->targets[0].proto, LOCATE_ANY);
+	assert_int_equal(t->targets[0].port, 0);
+	assert_int_equal(t->targets[1].proto, LOCATE_ANY);
+	assert_int_equal(t->targets[1].port, 5080);
+	assert_int_equal(t->targets[2].proto, NET_TLS);
+	assert_int_equal(t->targets[2].port, 0);
+	assert_int_equal(t->targets[3].proto, NET_TLS);
+	assert_int_equal(addr_port(&t->targets[3].addr), 5061);
+	assert_int_equal(t->targets[4].proto, NET_UDP);
+	assert_int_equal(t->targets[4].port, 5060);
+	assert_int_equal(policy_trunk(f.p, 2)->targets[0].proto, NET_UDP);
+	t = policy_trunk(f.p, 3);
+	assert_int_equal(t->targets[0].proto, NET_TLS); /* sips over UDP is none */
+	assert_int_equal(t->targets[0].port, 5061);
+	assert_int_equal(t->targets[1].proto, LOCATE_ANY); /* SIPS+ records only */
+	fix_fini(&f);
+}
+
+static void settings_that_contradict(void **s)
+{
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	f.in.n_certs = 0;
+	fix_trunk(&f, "a", "role=itsp realm=wan target=192.0.2.1 scheme=sips transport=udp");
+	fix_trunk(&f, "b", "role=itsp realm=wan target=192.0.2.2/tcp scheme=sips");
+	fix_trunk(&f, "c", "role=itsp realm=wan target=192.0.2.3 transport=tls udp-only=yes");
+	fix_trunk(&f, "d", "role=itsp realm=wan target=192.0.2.4 identify=tls-name tls-verify=none");
+	fix_trunk(&f, "e", "role=itsp realm=wan target=192.0.2.5 identify=both source-transport=udp");
+	fix_trunk(&f, "f", "role=itsp realm=wan target=192.0.2.6 tls-cert=edge1");
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_true(fix_error(&f, "trunk a", "scheme=sips needs TLS, but transport=udp", "transport=tls"));
+	assert_true(fix_error(&f, "trunk b", "scheme=sips needs TLS, but target 192.0.2.2", NULL));
+	assert_true(fix_error(&f, "trunk c", "udp-only=yes contradicts transport=tls", NULL));
+	assert_true(fix_error(&f, "trunk d", "tls-verify=none trusts none", "strict"));
+	assert_true(fix_error(&f, "trunk e", "source-transport=udp carries none", NULL));
+	assert_true(fix_error(&f, "trunk f", "cert 'edge1' does not exist", "add cert"));
 	fix_fini(&f);
 }
 
@@ -356,6 +463,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(settings_arrive),
+	    cmocka_unit_test(transports_of_targets),
+	    cmocka_unit_test(settings_that_contradict),
 	    cmocka_unit_test(every_error_is_listed),
 	    cmocka_unit_test(errors_are_bounded),
 	    cmocka_unit_test(nothing_is_valid),

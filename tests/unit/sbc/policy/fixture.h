@@ -18,7 +18,7 @@
 
 struct fix {
 	struct pol_realm realms[3];
-	struct str domains[1];
+	struct str domains[1], certs[1];
 	struct trunk_draft *draft[FIX_TRUNKS];
 	struct db_trunk trunks[FIX_TRUNKS];
 	struct db_number numbers[32];
@@ -39,6 +39,7 @@ static inline void fix_init(struct fix *f)
 {
 	memset(f, 0, sizeof(*f));
 	f->domains[0] = S("sbc.example.net");
+	f->certs[0] = S("edge1");
 	f->realms[0] = (struct pol_realm){.name = S("lan"), .strangers = POL_STRANGER_DROP};
 	f->realms[1] = (struct pol_realm){
 	    .name = S("wan"), .strangers = POL_STRANGER_REFUSE, .domains = f->domains, .n_domains = 1};
@@ -48,7 +49,7 @@ static inline void fix_init(struct fix *f)
 	f->rows.routes = f->routes;
 	f->rows.revision = 7;
 	f->in = (struct policy_input){.realms = f->realms, .n_realms = 3, .rows = &f->rows, .resolved = f->resolved,
-	    .hash_key = {1, 2}};
+	    .certs = f->certs, .n_certs = 1, .hash_key = {1, 2}};
 	rng_init_seeded(&f->rng, 1);
 }
 
