@@ -135,6 +135,9 @@ bool media_stream(const struct media_call *mc, enum media_side side, unsigned st
 /* What a person should know of that side's incoming direction, in words, static text: "ok", "silent: nothing
  * ever came", "packets come from an address that is not in the SDP (dropped)", "held" … */
 const char *media_verdict(const struct media_call *mc, enum media_side side, unsigned stream, bool *ret_bad);
+/* The same from what media_stream() has just said, without asking the relay again. */
+const char *media_judge(const struct media_call *mc, enum media_side side, unsigned stream,
+    const struct media_stream_info *info, const struct media_stats *stats, bool *ret_bad);
 
 /* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
  * off. The B2BUA compares with timeout_s (RTP-12). */

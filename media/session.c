@@ -1403,9 +1403,16 @@ int64_t media_silent_us(const struct media_call *mc, enum media_side side)
 	return heard ? now - heard : 0;
 }
 
+const char *media_judge(const struct media_call *mc, enum media_side side, unsigned stream,
+    const struct media_stream_info *info, const struct media_stats *stats, bool *ret_bad)
+{
+	const struct stream *st = &media_view(mc)->streams[stream];
+
+	return media_verdict_of(stats, info->active, st->on_us[side], mc->m->env->clock->mono_us, ret_bad);
+}
+
 const char *media_verdict(const struct media_call *mc, enum media_side side, unsigned stream, bool *ret_bad)
 {
-	const struct view *v = media_view(mc);
 	struct media_stream_info info;
 	struct media_stats stats;
 
@@ -1413,6 +1420,5 @@ const char *media_verdict(const struct media_call *mc, enum media_side side, uns
 		*ret_bad = false;
 		return "no such stream";
 	}
-	return media_verdict_of(&stats, info.active, v->streams[stream].on_us[side], mc->m->env->clock->mono_us,
-	    ret_bad);
+	return media_judge(mc, side, stream, &info, &stats, ret_bad);
 }

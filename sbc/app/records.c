@@ -10,10 +10,15 @@
 static void put_json_text(struct buf *b, const char *z)
 {
 	buf_chr(b, '"');
-	for (; *z; z++) {
-		if (*z == '\\' || *z == '"')
-			buf_chr(b, '\\');
-		buf_chr(b, *z);
+	for (;;) {
+		size_t n = strcspn(z, "\\\"");
+
+		buf_put(b, z, n);
+		z += n;
+		if (!*z)
+			break;
+		buf_chr(b, '\\');
+		buf_chr(b, *z++);
 	}
 	buf_chr(b, '"');
 }
@@ -32,8 +37,13 @@ static void put_tries(struct buf *b, const struct call_record *r)
 		buf_str(b, net_proto_name((enum net_proto)t->proto));
 		buf_chr(b, ' ');
 		addr_put(b, &t->addr);
-		buf_fmt(b, "\",\"status\":%u,\"reason\":\"%s\",\"after_ms\":%u}", t->status,
-		    reason_code(t->reason, code), t->after_ms);
+		buf_lit(b, "\",\"status\":");
+		buf_u64(b, t->status);
+		buf_lit(b, ",\"reason\":\"");
+		buf_str(b, str_z(reason_code(t->reason, code)));
+		buf_lit(b, "\",\"after_ms\":");
+		buf_u64(b, t->after_ms);
+		buf_chr(b, '}');
 	}
 	buf_chr(b, ']');
 }
@@ -51,14 +61,25 @@ static void put_media(struct buf *b, const struct call_record *r)
 			if (!first)
 				buf_chr(b, ',');
 			first = false;
-			buf_fmt(b, "{\"leg\":\"%c\",\"stream\":%u,\"kind\":", "ab"[side], i);
+			buf_lit(b, "{\"leg\":\"");
+			buf_chr(b, "ab"[side]);
+			buf_lit(b, "\",\"stream\":");
+			buf_u64(b, i);
+			buf_lit(b, ",\"kind\":");
 			put_json_text(b, m->info.kind);
 			buf_lit(b, ",\"codec\":");
 			put_json_text(b, m->info.codec);
-			buf_fmt(b,
-			    ",\"rx\":%llu,\"tx\":%llu,\"lost\":%lld,\"jitter_us\":%u,\"from\":\"",
-			    (unsigned long long)m->stats.rx_packets, (unsigned long long)m->stats.tx_packets,
-			    (long long)m->stats.lost, m->stats.jitter_us);
+			buf_lit(b, ",\"rx\":");
+			buf_u64(b, m->stats.rx_packets);
+			buf_lit(b, ",\"tx\":");
+			buf_u64(b, m->stats.tx_packets);
+			buf_lit(b, ",\"lost\":");
+			if (m->stats.lost < 0) /* packets came twice */
+				buf_chr(b, '-');
+			buf_u64(b, m->stats.lost < 0 ? 0 - (uint64_t)m->stats.lost : (uint64_t)m->stats.lost);
+			buf_lit(b, ",\"jitter_us\":");
+			buf_u64(b, m->stats.jitter_us);
+			buf_lit(b, ",\"from\":\"");
 			addr_put(b, &m->stats.source);
 			buf_lit(b, "\",\"verdict\":");
 			put_json_text(b, m->verdict ? m->verdict : "");
@@ -79,9 +100,9 @@ struct row_texts {
 	char peer[80], tries[2048], media[4096];
 };
 
-static void row_of(const struct call_record *r, struct db_cdr *c, struct row_texts *t)
+/* What is known of a call while it is up. */
+static void open_row_of(const struct call_record *r, struct db_cdr *c, struct row_texts *t)
 {
-	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
 	struct buf b;
 
 	*c = (struct db_cdr){.id = r->id,
@@ -111,6 +132,14 @@ static void row_of(const struct call_record *r, struct db_cdr *c, struct row_tex
 	buf_chr(&b, ' ');
 	addr_put(&b, &r->peer_a);
 	c->peer_a = buf_text(&b);
+}
+
+static void row_of(const struct call_record *r, struct db_cdr *c, struct row_texts *t)
+{
+	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
+	struct buf b;
+
+	open_row_of(r, c, t);
 	/* one try that took the call says nothing that the other columns do not */
 	if (r->n_tries > 1 || (r->n_tries == 1 && r->tries[0].reason != REASON_NONE)) {
 		buf_init(&b, t->tries, sizeof(t->tries));
@@ -158,7 +187,7 @@ void app_on_answered(void *ctx, const struct call_record *rec)
 	struct row_texts t;
 	struct db_cdr c;
 
-	row_of(rec, &c, &t);
+	open_row_of(rec, &c, &t);
 	(void)db_call_open(a->db, &c);
 }
 

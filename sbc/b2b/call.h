@@ -75,7 +75,7 @@ extern const char *const call_phase_names[4];
 struct b2b_user {
 	/* The call is over (exactly once for each call that had an id). rec lives until return. */
 	void (*on_record)(void *ctx, const struct call_record *rec);
-	/* The call was answered: remembered by the store, so that a crash leaves a CDR. */
+	/* The call was answered: remembered by the store, so that a crash leaves a CDR. rec has no media yet. */
 	void (*on_answered)(void *ctx, const struct call_record *rec);
 	/* Is this host:port (numeric) one of our listeners of that realm? */
 	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);

@@ -308,5 +308,7 @@ void trunks_free(struct b2b *b);
 
 /* view.c */
 void call_fill_media(const struct call *c, struct call_record *r);
+/* call_snapshot() without the media */
+void call_facts(const struct call *c, struct call_record *r);
 
 #endif

@@ -22,7 +22,8 @@ void call_id_text(uint64_t id, char text[CALL_ID_TEXT])
 	struct buf b;
 
 	buf_init(&b, text, CALL_ID_TEXT);
-	buf_fmt(&b, "%llx", (unsigned long long)id);
+	buf_hex64(&b, id);
+	buf_z(&b);
 }
 
 bool call_id_parse(struct str s, uint64_t *ret)
@@ -86,12 +87,12 @@ void call_fill_media(const struct call *c, struct call_record *r)
 			*m = (struct call_media){.verdict = ""};
 			if (!media_stream(c->media, (enum media_side)side, i, &m->info, &m->stats))
 				continue;
-			m->verdict = media_verdict(c->media, (enum media_side)side, i, &m->bad);
+			m->verdict = media_judge(c->media, (enum media_side)side, i, &m->info, &m->stats, &m->bad);
 		}
 	}
 }
 
-void call_snapshot(const struct call *c, struct call_record *r)
+void call_facts(const struct call *c, struct call_record *r)
 {
 	const int64_t base = c->start_wall_us - c->start_us;
 
@@ -134,6 +135,11 @@ void call_snapshot(const struct call *c, struct call_record *r)
 	r->reason = c->reason;
 	r->released_by = c->released_by;
 	put(r->peer_reason, sizeof(r->peer_reason), c->peer_reason);
+}
+
+void call_snapshot(const struct call *c, struct call_record *r)
+{
+	call_facts(c, r);
 	call_fill_media(c, r);
 }
 

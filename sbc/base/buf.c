@@ -46,6 +46,18 @@ void buf_hex(struct buf *b, const void *p, size_t n)
 	}
 }
 
+void buf_hex64(struct buf *b, uint64_t v)
+{
+	static const char digits[] = "0123456789abcdef";
+	char t[16];
+	size_t i = sizeof(t);
+
+	do
+		t[--i] = digits[v & 15];
+	while (v >>= 4);
+	buf_put(b, t + i, sizeof(t) - i);
+}
+
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 {
 	size_t room = b->cap - b->n;
@@ -72,15 +84,21 @@ void buf_escaped(struct buf *b, struct str s, size_t max)
 	static const char digits[] = "0123456789abcdef";
 	size_t n = s.n < max ? s.n : max;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	for (size_t i = 0; i < n;) {
+		size_t from = i;
+		unsigned char c = 0;
 
-		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-			buf_chr(b, (char)c);
-		} else {
+		for (; i < n; i++) {
+			c = (unsigned char)s.p[i];
+			if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+				break;
+		}
+		buf_put(b, s.p + from, i - from);
+		if (i < n) {
 			char t[4] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
 
 			buf_put(b, t, sizeof(t));
+			i++;
 		}
 	}
 	if (n < s.n)

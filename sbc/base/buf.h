@@ -59,6 +59,8 @@ static inline void buf_chr(struct buf *b, char c)
 
 void buf_u64(struct buf *b, uint64_t v);
 void buf_hex(struct buf *b, const void *p, size_t n);
+/* as "%llx" */
+void buf_hex64(struct buf *b, uint64_t v);
 void buf_fmt(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Bytes of a peer for a log line or a terminal: controls, quotes, backslash and non-ASCII as \xNN, at most

@@ -94,7 +94,7 @@ void htab_add(struct htab *t, struct hnode *n, uint64_t hash)
 {
 	struct hnode **slot;
 
-	if (t->n > t->mask)
+	if (t->n > t->mask / 2)
 		grow(t);
 	slot = &t->bucket[hash & t->mask];
 	n->hash = hash;

@@ -1,7 +1,8 @@
 /* hash.h - keyed hash (SipHash-1-3) and an intrusive chained table.
  *
  * Keys that come from the network are always hashed with the process's secret key, so nobody can aim for one
- * chain. The table grows by doubling when it holds one node per bucket, and never shrinks.
+ * chain. The table grows by doubling when half as many nodes as buckets are in it (each step along a chain is a
+ * miss of the cache), and never shrinks.
  */
 #ifndef SBC_BASE_HASH_H
 #define SBC_BASE_HASH_H

@@ -8,10 +8,10 @@ struct rng {
 	void (*fill)(struct rng *r, void *p, size_t n);
 	uint64_t seed[2];     /* rng_init_seeded() only */
 	unsigned left;        /* unused bytes at the end of pool */
-	uint8_t pool[512];
+	uint8_t pool[4096];
 };
 
-/* getrandom(2), read ahead by half a KiB */
+/* getrandom(2), read ahead by 4 KiB */
 void rng_init_system(struct rng *r);
 /* repeatable (xoroshiro128+); never outside tests */
 void rng_init_seeded(struct rng *r, uint64_t seed);

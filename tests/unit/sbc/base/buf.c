@@ -22,9 +22,13 @@ static void writes_of_each_kind(void **state)
 	buf_str(&b, S(";"));
 	buf_str(&b, STR_NONE);
 	buf_hex(&b, "\x00\x9f\xff", 3);
+	buf_chr(&b, '-');
+	buf_hex64(&b, 0);
+	buf_hex64(&b, 0x10a);
+	buf_hex64(&b, UINT64_MAX);
 	buf_fmt(&b, " %d %s", -5, "x");
 	assert_int_equal(buf_err(&b), 0);
-	assert_string_equal(buf_z(&b), "a=0,18446744073709551615;009fff -5 x");
+	assert_string_equal(buf_z(&b), "a=0,18446744073709551615;009fff-010affffffffffffffff -5 x");
 	assert_int_equal(b.n, strlen(m));
 }
 
