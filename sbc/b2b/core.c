@@ -421,17 +421,15 @@ static bool may_answer(void *ctx, const struct net_path *from)
 	return realm && realm->strangers == POL_STRANGER_REFUSE;
 }
 
-static void on_wire(void *ctx, bool out, const struct net_path *path, struct str bytes, const struct sip_msg *m)
+static void on_wire(void *ctx, bool out, const struct net_path *path, struct str bytes, struct str call_id)
 {
 	struct b2b *b = ctx;
-	struct str call_id = STR_NONE, rest;
+	struct str rest;
 	ptrdiff_t at;
 
 	if (!b->user->on_wire)
 		return;
-	if (m) {
-		call_id = m->call_id;
-	} else {
+	if (call_id.n == 0) {
 		at = str_find(bytes, S("\r\nCall-ID: "));
 		if (at >= 0) {
 			rest = str_from(bytes, (size_t)at + 11);

@@ -114,7 +114,9 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	list_init(&c->carried);
 	c->log = (struct log){.to = b->env->logger, .area = LOG_CALL};
 	buf_init(&h, c->log.ctx, sizeof(c->log.ctx));
-	buf_fmt(&h, "call=%llx", (unsigned long long)c->id);
+	buf_lit(&h, "call=");
+	buf_hex64(&h, c->id);
+	buf_z(&h);
 
 	c->a = leg_new(c, MEDIA_A, t);
 	if (!c->a)
@@ -353,6 +355,8 @@ static enum reason try_hop(struct call *c, const struct pol_hop *hop, struct str
 	r.ruri = buf_text(&u);
 	r.path = l->dlg.path;
 	r.headers = buf_text(&h);
+	r.cseq = l->dlg.local_cseq;
+	r.call_id = l->dlg.call_id;
 	r.timers = &l->timers;
 	r.udp_only = hop->trunk->sip.udp_only;
 	r.mtu_limit = hop->trunk->sip.mtu_limit;
@@ -953,7 +957,7 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	setup_free(c);
 	supervise_from_answer(c);
 	if (b->user->on_answered) {
-		call_snapshot(c, &rec);
+		call_facts(c, &rec);
 		b->user->on_answered(b->ctx, &rec);
 	}
 }

@@ -253,6 +253,8 @@ void dlg_request(struct dlg *d, enum sip_method method, struct str method_name, 
 		cseq = ++d->local_cseq;
 	r->method = method;
 	r->method_name = method_name;
+	r->cseq = cseq;
+	r->call_id = d->call_id;
 	r->ruri = d->strict ? d->first_route : d->target;
 	if (r->ruri.n == 0) /* early, no Contact seen: the URI of To stands in */
 		r->ruri = d->target;

@@ -156,14 +156,14 @@ static int kept_to_udp(struct txn_layer *l, struct kept *k, struct net_path *pat
 
 /* ------------------------------------------------------------------ transactions */
 
-int cli_send_bytes(struct cli *t, struct str bytes)
+int cli_send_bytes(struct cli *t, struct str bytes, struct str call_id)
 {
-	return txn_send(t->n.l, &t->pub.path, bytes, t->n.id, TXN_TX_REQUEST);
+	return txn_send(t->n.l, &t->pub.path, bytes, call_id, t->n.id, TXN_TX_REQUEST);
 }
 
 void cli_send(struct cli *t)
 {
-	(void)txn_send(t->n.l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RETRANS);
+	(void)txn_send(t->n.l, &t->pub.path, t->sent.bytes, STR_NONE, t->n.id, TXN_TX_RETRANS);
 }
 
 int cli_keep(struct cli *t, struct str bytes)
@@ -308,7 +308,7 @@ static int cli_back_to_udp(struct cli *t)
 	if (err)
 		return err;
 	txn_metric_inc(l, TXN_BACK_TO_UDP);
-	err = cli_send_bytes(t, t->sent.bytes);
+	err = cli_send_bytes(t, t->sent.bytes, STR_NONE);
 	return err == -ENOBUFS ? 0 : err;
 }
 
@@ -328,7 +328,7 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 	if (!t->branch.p || draft_write(l, r, &d))
 		goto fail;
 	set_timers(&t->tm, r->timers);
-	t->pub.cseq = cseq_of(r->headers);
+	t->pub.cseq = r->cseq ? r->cseq : cseq_of(r->headers);
 	t->pub.with_body = !str_empty(r->body);
 	t->pub.path = d.path;
 	t->moved = d.moved;
@@ -342,7 +342,7 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 	if (!d.local)
 		err = -ENETUNREACH;
 	else
-		err = cli_send_bytes(t, t->sent.bytes);
+		err = cli_send_bytes(t, t->sent.bytes, r->call_id);
 	if (err && t->moved)
 		err = cli_back_to_udp(t);
 	/* a full queue of the system's is a lost datagram: the next copy makes up for it */
@@ -394,7 +394,7 @@ void cli_send_cancel(struct cli *invite)
 	t->pub.path = invite->pub.path;
 	t->port = invite->port;
 	cli_link(l, t);
-	err = cli_send_bytes(t, t->sent.bytes);
+	err = cli_send_bytes(t, t->sent.bytes, STR_NONE);
 	if (err == -ENOBUFS && !net_reliable(t->pub.path.proto))
 		err = 0;
 	nict_start(t, err);
@@ -437,7 +437,7 @@ struct txn_ack *txn_ack_new(struct txn_layer *l, const struct txn_req *r)
 	txn_node_link(l, &k->n, TXN_ACK);
 	if (!d.local)
 		txn_metric_inc(l, TXN_TX_FAILED);
-	else if (txn_send(l, &k->path, k->sent.bytes, k->n.id, TXN_TX_REQUEST) && k->moved)
+	else if (txn_send(l, &k->path, k->sent.bytes, r->call_id, k->n.id, TXN_TX_REQUEST) && k->moved)
 		txn_ack_back_to_udp(k);
 	return k;
 fail:
@@ -448,7 +448,7 @@ fail:
 void txn_ack_resend(struct txn_ack *k)
 {
 	if (k->sent.p)
-		(void)txn_send(k->n.l, &k->path, k->sent.bytes, k->n.id, TXN_TX_RETRANS);
+		(void)txn_send(k->n.l, &k->path, k->sent.bytes, STR_NONE, k->n.id, TXN_TX_RETRANS);
 }
 
 void txn_ack_free(struct txn_ack *k)
@@ -470,7 +470,7 @@ void txn_ack_back_to_udp(struct txn_ack *k)
 	if (kept_to_udp(k->n.l, &k->sent, &k->path, k->branch, k->n.a, &host, &port))
 		return;
 	txn_metric_inc(k->n.l, TXN_BACK_TO_UDP);
-	(void)txn_send(k->n.l, &k->path, k->sent.bytes, k->n.id, TXN_TX_REQUEST);
+	(void)txn_send(k->n.l, &k->path, k->sent.bytes, STR_NONE, k->n.id, TXN_TX_REQUEST);
 }
 
 /* ------------------------------------------------------------------ what comes back */
@@ -538,7 +538,7 @@ void cli_broken(struct cli *t, int err)
 	    (invite ? ict_waiting(t) : nict_waiting(t))) {
 		t->reopened = true;
 		t->pub.path.conn = 0;
-		if (txn_send(t->n.l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RETRANS) == 0)
+		if (txn_send(t->n.l, &t->pub.path, t->sent.bytes, STR_NONE, t->n.id, TXN_TX_RETRANS) == 0)
 			return;
 	}
 	if (invite)

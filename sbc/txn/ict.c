@@ -84,7 +84,7 @@ static void act_refused(struct cli *t, const struct sip_msg *m)
 	cli_put_derived(t, &b, SIP_ACK, sip_hdr_value(m, SIP_H_TO), STR_NONE);
 	cli_forget(t);
 	if (buf_err(&b) == 0) {
-		(void)cli_send_bytes(t, buf_text(&b));
+		(void)cli_send_bytes(t, buf_text(&b), m->call_id);
 		/* without memory it goes out this once; the peer's copies then end at its timer H */
 		(void)cli_keep(t, buf_text(&b));
 	}

@@ -8,6 +8,7 @@
 #define SBC_TXN_IMPL_H
 
 #include "sbc/base/arena.h"
+#include "sbc/base/block.h"
 #include "sbc/sip/print.h"
 #include "sbc/txn/txn.h"
 
@@ -34,7 +35,7 @@ struct txn_node {
 	uint8_t kind;
 };
 
-/* Text with a life of its own, of its exact size: what may have to be sent again, and the lines answers are made
+/* Text with a life of its own: what may have to be sent again, and the lines answers are made
  * of. Most of a transaction's life is spent waiting for copies that never come (J, L, M: 32 s); by then these have
  * gone and little is left of it. */
 struct kept {
@@ -109,7 +110,8 @@ struct txn_layer {
 	void *ctx;
 	struct log log;
 	struct arena_pool srv_pool, cli_pool; /* transactions */
-	size_t kept_bytes;                    /* in struct kept of all */
+	struct block_pool kept;               /* memory of struct kept of all */
+	size_t kept_bytes;                    /* in them */
 	struct arena_pool msg_pool;
 	struct arena *msg;            /* own: reset for each message */
 	struct htab cli, srv, merged, ids;
@@ -143,7 +145,7 @@ void txn_kept_drop(struct kept *k);
 /* Replaces what is kept. 0, or -ENOMEM: then nothing is kept. */
 MUST_USE int txn_kept_set(struct txn_layer *l, struct kept *k, struct str bytes);
 /* To the wire, the counter and the ladder. 0, or what the network said. */
-int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, uint64_t owner,
+int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, struct str call_id, uint64_t owner,
     enum txn_metric counts_as);
 void txn_node_link(struct txn_layer *l, struct txn_node *n, enum txn_kind kind);
 void txn_node_unlink(struct txn_node *n);
@@ -160,7 +162,7 @@ void txn_ack_back_to_udp(struct txn_ack *k);
 /* Sends the kept bytes once more. */
 void cli_send(struct cli *t);
 /* Sends these, kept or not. 0, or what the network said. */
-int cli_send_bytes(struct cli *t, struct str bytes);
+int cli_send_bytes(struct cli *t, struct str bytes, struct str call_id);
 /* Builds a request out of the INVITE's kept head: CANCEL, or ACK to a non-2xx (to: value of the answer's To).
  * RFC 3261 9.1, 17.1.1.3. */
 void cli_put_derived(const struct cli *t, struct buf *b, enum sip_method method, struct str to,

@@ -14,6 +14,8 @@
 
 #include "sbc/txn/impl.h"
 
+#define KEPT_FREE_MAX ((size_t)4 << 20) /* bytes */
+
 static const char *const metric_names[TXN_METRICS] = {
     [TXN_RX_REQUEST] = "rx_request",
     [TXN_RX_RESPONSE] = "rx_response",
@@ -41,15 +43,16 @@ void txn_resend_after(struct txn_layer *l, struct timer *t, uint32_t interval_ms
 
 void txn_kept_drop(struct kept *k)
 {
-	if (k->p)
+	if (k->p) {
 		k->l->kept_bytes -= k->bytes.n;
-	free(k->p);
+		block_put(&k->l->kept, k->p, k->bytes.n);
+	}
 	*k = (struct kept){0};
 }
 
 int txn_kept_set(struct txn_layer *l, struct kept *k, struct str bytes)
 {
-	char *p = malloc(bytes.n ? bytes.n : 1);
+	char *p = block_get(&l->kept, bytes.n);
 
 	if (p)
 		memcpy(p, bytes.p, bytes.n); /* bytes may be what k holds */
@@ -61,7 +64,7 @@ int txn_kept_set(struct txn_layer *l, struct kept *k, struct str bytes)
 	return 0;
 }
 
-int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, uint64_t owner,
+int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, struct str call_id, uint64_t owner,
     enum txn_metric counts_as)
 {
 	int err = net_send(l->net, path, bytes.p, bytes.n, owner);
@@ -72,7 +75,7 @@ int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, uint6
 	}
 	txn_metric_inc(l, counts_as);
 	if (l->user->on_wire)
-		l->user->on_wire(l->ctx, true, path, bytes, NULL);
+		l->user->on_wire(l->ctx, true, path, bytes, call_id);
 	return 0;
 }
 
@@ -132,7 +135,8 @@ void txn_on_message(struct txn_layer *l, const struct net_path *from, char *buf,
 		return;
 	}
 	if (l->user->on_wire)
-		l->user->on_wire(l->ctx, false, from, str_n(buf, len), r == 0 && bad == REASON_NONE ? m : NULL);
+		l->user->on_wire(l->ctx, false, from, str_n(buf, len),
+		    r == 0 && bad == REASON_NONE ? m->call_id : STR_NONE);
 	if (r == 0 && bad == REASON_NONE) {
 		if (m->is_request)
 			srv_on_request(l, m, from);
@@ -196,6 +200,7 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	list_init(&l->all);
 	arena_pool_init(&l->srv_pool, 752, 8192);
 	arena_pool_init(&l->cli_pool, 560, 8192);
+	block_pool_init(&l->kept, KEPT_FREE_MAX);
 	arena_pool_init(&l->msg_pool, 16384, 4);
 	l->msg = arena_new(&l->msg_pool);
 	if (!l->msg || htab_init(&l->cli, 1024) || htab_init(&l->srv, 1024) || htab_init(&l->merged, 1024) ||
@@ -251,6 +256,7 @@ void txn_free(struct txn_layer *l)
 	arena_pool_fini(&l->srv_pool);
 	arena_pool_fini(&l->cli_pool);
 	arena_pool_fini(&l->msg_pool);
+	block_pool_fini(&l->kept);
 	free(l);
 }
 

@@ -43,7 +43,7 @@ static struct net_path answer_path(const struct net_path *from, const struct sip
 void srv_send(struct srv *t)
 {
 	if (t->sent.p)
-		(void)txn_send(t->n.l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RETRANS);
+		(void)txn_send(t->n.l, &t->pub.path, t->sent.bytes, t->pub.call_id, t->n.id, TXN_TX_RETRANS);
 }
 
 void srv_forget(struct srv *t)
@@ -124,7 +124,7 @@ int srv_answer(struct srv *t, const struct txn_reply *r)
 		t->head = t->to = t->tail = t->timestamp = STR_NONE;
 		txn_kept_drop(&t->lines);
 	}
-	(void)txn_send(l, &t->pub.path, t->sent.bytes, t->n.id, TXN_TX_RESPONSE);
+	(void)txn_send(l, &t->pub.path, t->sent.bytes, t->pub.call_id, t->n.id, TXN_TX_RESPONSE);
 	return 0;
 }
 
@@ -431,7 +431,7 @@ void txn_answer_stateless(struct txn_layer *l, const struct sip_msg *m, const st
 	sip_put_response_head_via(&b, m, buf_err(&via) ? STR_NONE : buf_text(&via), status, phrase, to_tag);
 	sip_put_body(&b, STR_NONE, STR_NONE);
 	if (buf_err(&b) == 0)
-		(void)txn_send(l, &path, buf_text(&b), 0, TXN_TX_RESPONSE);
+		(void)txn_send(l, &path, buf_text(&b), m->call_id, 0, TXN_TX_RESPONSE);
 }
 
 /* Same host, port and address: a peer's copy on another connection moves the answers there (TXN-09). */

@@ -108,6 +108,8 @@ struct txn_req {
 	struct str ruri;
 	struct net_path path;
 	struct str headers;      /* all but Via, Content-Type, Content-Length: complete lines, each with CRLF */
+	uint32_t cseq;           /* as in headers; 0: it is read there */
+	struct str call_id;      /* the same; empty: on_wire() gets none */
 	struct str content_type; /* empty: application/sdp when there is a body */
 	struct str body;
 	const struct txn_timers *timers; /* NULL: defaults; copied */
@@ -144,9 +146,9 @@ struct txn_user {
 	 * answer t sooner or later; INVITE gets 100 by the layer after 200 ms, others after 3.5 s on UDP (TXN-16).
 	 * m and everything it points to live until return. */
 	void (*on_request)(void *ctx, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from);
-	/* Every message in and out, for the ladder; out: what was put on the wire. May be NULL. */
-	void (*on_wire)(void *ctx, bool out, const struct net_path *path, struct str bytes,
-	    const struct sip_msg *m /* NULL when out or not parsable */);
+	/* Every message in and out, for the ladder; out: what was put on the wire. call_id: its Call-ID where that is
+	 * at hand, else empty. May be NULL. */
+	void (*on_wire)(void *ctx, bool out, const struct net_path *path, struct str bytes, struct str call_id);
 	/* May this source get a 4xx for what cannot be parsed or matched (a trunk), or is it a stranger: silence?
 	 * NULL: yes. */
 	bool (*may_answer)(void *ctx, const struct net_path *from);

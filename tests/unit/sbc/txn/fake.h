@@ -198,13 +198,13 @@ static UNUSED void fake_on_request(void *ctx, struct txn_srv *t, const struct si
 }
 
 static UNUSED void fake_on_wire(void *ctx, bool out, const struct net_path *path, struct str bytes,
-    const struct sip_msg *m)
+    struct str call_id)
 {
 	struct fake *f = ctx;
 
 	(void)path;
-	(void)m;
 	assert_true(bytes.n > 0);
+	assert_true(call_id.n == 0 || str_find(bytes, call_id) > 0);
 	if (out)
 		f->on_wire_out++;
 	else
