@@ -4,13 +4,12 @@
  *   udp.c     one UDP socket: batches in, batches out, ICMP errors
  *   tcp.c     listening and connected TCP sockets: accept, connect, table, deadlines, queue
  *   stream.c  the bytes of one connection: framing, pings, lost framing
+ *   tls.c     certificates, roots, contexts; tls_link.c: one connection's encryption and what its peer proved
  *   peer.c    whom connections are for
  *   race.c    two attempts to connect, one connection
- *   ping.c    pings of ours on connections
- *   keep.c    STUN on UDP sockets: answers, and pings of ours
  *
- * A connection's bytes pass its link (struct link): "plain" is the socket itself. A link that encrypts stands in
- * the same place; framing above and deadlines beside it do not change.
+ * A connection's bytes pass its link (struct link): "plain" is the socket itself, the one of tls_link.c encrypts.
+ * Framing above and deadlines beside it are the same for both.
  */
 #ifndef SBC_NET_INTERNAL_H
 #define SBC_NET_INTERNAL_H
@@ -44,6 +43,9 @@ struct listener {
 	struct net_local *local; /* borrow: io->locals, which keeps the old ones too */
 	int fd;
 	uv_poll_t poll;
+	char *cert;              /* own; TLS: name of our certificate */
+	uint8_t client_cert;     /* enum net_client_cert */
+	bool legacy_ciphers;
 	struct timer resume; /* TCP: accepting again after there were no descriptors */
 	struct udp *udp;     /* own; UDP only */
 };
@@ -53,7 +55,6 @@ struct failure {
 	struct net_path path;
 	uint64_t owner;
 	int err;
-	bool flow; /* not a message but the flow itself */
 	size_t n;
 	char sent[];
 };
@@ -66,9 +67,13 @@ struct source {
 	uint8_t ip[8]; /* IPv4 address or IPv6 /64 */
 };
 
+struct ssl_session_st;
 struct peer {
 	struct net_peer cfg; /* strings in the same allocation */
 	bool pongs;          /* has answered a ping of ours */
+	struct ssl_session_st *session; /* own: to be resumed, NULL: none */
+	char *error;         /* own: why TLS last failed, NULL: it never did */
+	int64_t error_us;    /* wall */
 };
 struct peer_slot {
 	struct peer *peer; /* own, NULL: free */
@@ -97,7 +102,7 @@ struct netio {
 
 	struct listener **listener; /* own: slots, NULL where free */
 	unsigned n_listeners;       /* slots */
-	struct listener *by[NETIO_REALMS][2][2]; /* realm, NET_UDP or NET_TCP, IPv4 or IPv6 */
+	struct listener *by[NETIO_REALMS][3][2]; /* realm, NET_UDP, NET_TCP or NET_TLS, IPv4 or IPv6 */
 	struct net_local **locals; /* own: all there ever were, a call may hold an old one */
 	unsigned n_locals;
 
@@ -112,14 +117,17 @@ struct netio {
 	unsigned n_peers, cap_peers;
 	uint32_t free_peer; /* index + 1 */
 	struct htab sources;
-	struct htab keeps; /* keep.c: UDP flows we ping */
 	int spare_fd; /* kept to accept and close when there are no descriptors */
 	char *stream_buf; /* own: where connections without an unfinished message read to */
 
 	struct list failures;
 	struct loop_hook deliver;
 
-	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate, ping_gate;
+	struct tls_store *tls; /* ref */
+	uint64_t tls_turn;     /* the loop's turn that tls_left is of */
+	unsigned tls_left;     /* steps of handshakes this turn may still make */
+
+	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate, tls_gate, unproven_gate;
 	bool closing;
 	unsigned open_handles;
 	loop_fn *closed;
@@ -133,8 +141,6 @@ struct listener *netio_listener(struct netio *io, const struct net_path *path);
 /* on_failure() at the end of this turn. */
 void netio_fail_later(
     struct netio *io, const struct net_path *path, uint64_t owner, int err, const void *sent, size_t n);
-/* on_flow_lost() at the end of this turn */
-void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err);
 /* true when a line may be written now; *ret_unsaid: how many were not since the last one */
 bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
 /* when the last handle of l is gone */
@@ -161,6 +167,7 @@ void udp_free(struct udp *u);
 
 enum conn_state {
 	CONN_CONNECTING,
+	CONN_HANDSHAKE, /* TLS: nothing of ours goes out yet */
 	CONN_UP,
 	CONN_FINISHING, /* writing what is queued, then our FIN; what comes in is thrown away */
 	CONN_DRAINING,  /* our FIN is sent, waiting for theirs */
@@ -169,21 +176,26 @@ enum conn_state {
 
 /* How bytes reach the socket. */
 struct link {
-	/* bytes read, 0 at the end, or -errno (-EAGAIN: later) */
+	/* bytes read, 0 at the end, or -errno (-EAGAIN: later). Asks the socket at most c->fetches times. */
 	ssize_t (*read)(struct conn *c, char *p, size_t n);
 	/* bytes taken, or -errno */
 	ssize_t (*write)(struct conn *c, const char *p, size_t n);
+	/* Says that we are done, before the FIN: 0, or -EAGAIN when the socket takes nothing. */
+	int (*finish)(struct conn *c);
 };
 
-/* A message that was queued, by where it ends in all that was ever queued. */
+/* A message that was queued: where it ends in all that was ever queued, and in all that the socket was given (0: not
+ * yet given). */
 struct conn_sent {
-	uint64_t owner, end;
+	uint64_t owner, end, wire;
 };
 
 struct conn {
 	struct netio *io;
 	uv_poll_t poll;
 	const struct link *link;
+	struct tls_conn *tls; /* own; NULL: plain */
+	unsigned fetches;     /* reads of the socket that this wake may still make */
 	int fd;
 	int poll_events;
 	enum conn_state state; /* conn_step() alone writes it */
@@ -198,20 +210,12 @@ struct conn {
 	struct source *source; /* borrow: io->sources; inbound only */
 	struct timer timer;
 	struct loop_hook flush;
-	int64_t opened_us, last_us, heard_us;
+	int64_t opened_us, last_us;
 	int64_t state_us;   /* since when it is in its state */
 	int64_t partial_us; /* when the unfinished message began, 0: none */
 	int64_t stall_us;   /* since when the socket takes nothing, 0: it does */
 	uint64_t rx_msgs, tx_msgs;
 	size_t drained;
-
-	/* ping.c */
-	uint32_t keep_ms;       /* agreed with the peer, 0: nothing */
-	uint32_t ping_every_ms; /* 0: no pings */
-	int64_t ping_us;        /* when the next one is due, 0: never */
-	int64_t pong_us;        /* until when a pong is awaited, 0: it is not */
-	uint32_t pings, pongs;
-	bool pings_unknown;     /* the peer seems not to know them */
 
 	/* stream.c: bytes of an unfinished message */
 	char *rx; /* own, NULL while there are none */
@@ -222,7 +226,7 @@ struct conn {
 	size_t tx_at, tx_n, tx_cap;
 	uint64_t queued_total; /* bytes ever queued */
 	struct conn_sent *sent; /* own: ring, oldest first; not yet acknowledged by the peer, at least */
-	unsigned sent_cap, sent_head, sent_n;
+	unsigned sent_cap, sent_head, sent_n, sent_marked; /* marked: the first ones, whose wire is known */
 };
 
 struct race {
@@ -237,8 +241,6 @@ void tcp_listener_close(struct listener *l);
 /* by handle, by remote, or a new one; fills in path->conn and path->local */
 int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len, uint64_t owner);
 int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt);
-/* 0, or -ENOTCONN */
-int tcp_keep(struct netio *io, const struct net_path *path, uint32_t interval_ms);
 void tcp_close_path(struct netio *io, const struct net_path *path, bool now);
 /* all connections, without reports */
 void tcp_close_all(struct netio *io);
@@ -250,6 +252,8 @@ void tcp_limits_changed(struct netio *io);
 void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable);
 /* A new connection for path, from a listener of its realm and family. 0 or -errno. */
 int conn_open(struct netio *io, struct net_path *path, struct conn **ret);
+/* by path->conn; NULL: gone */
+struct conn *tcp_conn(const struct netio *io, const struct net_path *path);
 /* in and out of the tables that new messages look in */
 void table_add(struct conn *c);
 void table_del(struct conn *c);
@@ -269,6 +273,13 @@ int peer_set(struct netio *io, uint32_t *id, const struct net_peer *cfg);
 void peer_del(struct netio *io, uint32_t id);
 /* NULL: gone, or 0 */
 struct peer *peer_find(const struct netio *io, uint32_t id);
+/* its session for resumption; takes over session (NULL: forgets what there was) */
+void peer_keep_session(struct netio *io, uint32_t id, struct ssl_session_st *session);
+void peer_forget_sessions(struct netio *io);
+/* what netio_peer_error() says */
+void peer_failed(struct netio *io, uint32_t id, const char *text);
+/* do all peers find the certificate they name? */
+bool peer_certs_exist(const struct netio *io, const struct tls_store *store);
 void peers_free(struct netio *io);
 
 /* ---- race.c ---- */
@@ -287,25 +298,27 @@ bool race_lost(struct conn *c, int *err);
 /* the two know nothing of each other any more */
 void race_part(struct conn *c);
 
-/* ---- ping.c ---- */
+/* ---- tls_link.c ---- */
 
-/* after the connection came up or an interval changed */
-void ping_set(struct conn *c);
-/* INT64_MAX: nothing is due */
-int64_t ping_due_us(const struct conn *c);
-void ping_due(struct conn *c);
-/* a line end came where a message could begin */
-void ping_heard(struct conn *c);
-/* 80..100 % of ms, in microseconds */
-int64_t ping_draw_us(const struct netio *io, uint32_t ms);
-
-/* ---- keep.c ---- */
-
-/* A datagram that begins like STUN, from an admitted source. */
-void keep_stun(struct listener *l, const struct net_path *from, const char *p, size_t n);
-/* 0, -ENETUNREACH, -ENOBUFS, -ENOMEM */
-int keep_set(struct netio *io, const struct net_path *path, uint32_t interval_ms);
-void keeps_free(struct netio *io);
+extern const struct link tls_link;
+/* c gets what it needs to encrypt; nothing is sent yet. -ENOENT (certificate not there), -ENOMEM. */
+int tls_attach(struct conn *c, const struct listener *l);
+/* Goes on with the handshake: 0 when it is over and the peer has proved what it must, -EAGAIN (tls_wants_write()), or
+ * what is wrong, said in the log. */
+int tls_handshake(struct conn *c);
+/* the deadline of the handshake passed */
+void tls_too_slow(struct conn *c);
+bool tls_wants_write(const struct conn *c);
+/* did the peer say that it is done (close_notify)? */
+bool tls_closed_by_peer(const struct conn *c);
+/* bytes that the socket was given */
+uint64_t tls_wire(const struct conn *c);
+/* once, without waiting: our close_notify */
+void tls_farewell(struct conn *c);
+void tls_detach(struct conn *c);
+/* NULL before it is up */
+const struct net_identity *tls_identity(const struct conn *c);
+void tls_info(const struct conn *c, struct netio_conn_info *ret);
 
 /* ---- stream.c ---- */
 

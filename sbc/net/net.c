@@ -1,4 +1,4 @@
-/* net.c - names of protocols and errors. */
+/* net.c - names of protocols, reasons of errors. */
 #include "sbc/net/net.h"
 
 struct str net_proto_name(enum net_proto p)
@@ -19,6 +19,20 @@ enum reason net_error_reason(int err)
 	switch (err < 0 ? -err : err) {
 	case NET_ERR_KEEPALIVE:
 		return REASON_KEEPALIVE_LOST;
+	case NET_ERR_TLS_HANDSHAKE:
+		return REASON_TLS_HANDSHAKE;
+	case NET_ERR_TLS_UNTRUSTED:
+		return REASON_TLS_UNTRUSTED;
+	case NET_ERR_TLS_EXPIRED:
+		return REASON_TLS_EXPIRED;
+	case NET_ERR_TLS_NAME:
+		return REASON_TLS_NAME_MISMATCH;
+	case NET_ERR_TLS_NO_CERT:
+		return REASON_TLS_NO_CERT;
+	case NET_ERR_TLS_REVOKED:
+		return REASON_TLS_REVOKED;
+	case NET_ERR_TLS_PURPOSE:
+		return REASON_TLS_PURPOSE;
 	default:
 		return REASON_TRANSPORT;
 	}

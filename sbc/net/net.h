@@ -17,6 +17,7 @@ static inline bool net_reliable(enum net_proto p)
 }
 struct str net_proto_name(enum net_proto p); /* "UDP", as Via wants it */
 
+
 /* Where a message came from, or where one should go. A value: copy it freely.
  * To send: proto, realm and remote are needed. conn 0 means "any authorised connection to remote, or a new
  * one"; a conn that is gone is treated like 0. The interface fills in what it used. */
@@ -66,6 +67,14 @@ struct net_identity {
 /* Errors beyond the system's, negative like them where an -errno is handed on. */
 enum {
 	NET_ERR_KEEPALIVE = 0x6000, /* pings are not answered any more (RFC 5626 4.4.1) */
+	/* why TLS did not come up */
+	NET_ERR_TLS_HANDSHAKE = 0x7000, /* versions, ciphers, an alert of the peer, garbage, too slow */
+	NET_ERR_TLS_UNTRUSTED,
+	NET_ERR_TLS_EXPIRED,
+	NET_ERR_TLS_NAME,
+	NET_ERR_TLS_NO_CERT,
+	NET_ERR_TLS_REVOKED,
+	NET_ERR_TLS_PURPOSE,
 };
 /* What an -errno of this interface means for a call: TRANSPORT when there is nothing more to say. */
 enum reason net_error_reason(int err);
@@ -97,9 +106,7 @@ struct net_ops {
 	/* The peer at path asked for reuse (Via;alias) and listens on sent_by_port: later sends to its address and
 	 * that port may take this connection (RFC 5923). 0, or -EPERM: no certificate, nothing recorded. */
 	int (*alias)(struct net *n, const struct net_path *path, uint16_t sent_by_port);
-	/* The peer agreed to be pinged: from now on every interval_ms (80..100 % of it) on that flow, 0: no more (RFC 6223,
-	 * RFC 5626 4.4); CRLF on connections, STUN on UDP. When it does not answer, the flow has failed: on_flow_lost().
-	 * 0, -ENOTCONN (no such connection), -ENETUNREACH, -ENOBUFS (too many). */
+	/* Pings from us every interval_ms (80..100 % of it) on that flow, 0: none (RFC 6223, RFC 5626 4.4). */
 	int (*keep)(struct net *n, const struct net_path *path, uint32_t interval_ms);
 };
 
@@ -118,9 +125,6 @@ struct net_user {
 	/* What was handed to send() with owner did not get out: connect failed, connection lost with it queued,
 	 * ICMP error. For ICMP the owner is not known (0) and sent holds the first bytes of our datagram. */
 	void (*on_failure)(void *ctx, const struct net_path *to, uint64_t owner, int err, struct str sent);
-	/* A flow that the peer agreed to be pinged on (keep()) is gone: closed by either side, or its pings are not
-	 * answered any more, or (UDP) our address as the peer sees it has changed. May be NULL. */
-	void (*on_flow_lost)(void *ctx, const struct net_path *flow, int err);
 };
 
 static inline int net_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)

@@ -19,12 +19,10 @@
 #include <unistd.h>
 
 #include "sbc/net/internal.h"
+#include "sbc/net/tls_internal.h"
 
 #define GATE_QUIET_US 5000000
 #define ANY_PORT_TRIES 16
-/* what a peer may ask of us */
-#define KEEP_MIN_MS 1000
-#define KEEP_MAX_MS 3600000
 
 static const char *const count_names[NET_COUNTS] = {
     [NET_UDP_RX] = "udp_rx",
@@ -52,18 +50,17 @@ static const char *const count_names[NET_COUNTS] = {
     [NET_TCP_STALLED] = "tcp_stalled",
     [NET_TCP_RACED] = "tcp_raced",
     [NET_TCP_RACE_SECOND] = "tcp_race_second",
-    [NET_TCP_PINGED] = "tcp_pinged",
-    [NET_TCP_NO_PONG] = "tcp_no_pong",
-    [NET_TCP_PING_LOST] = "tcp_ping_lost",
-    [NET_UDP_STUN] = "udp_stun",
-    [NET_UDP_STUN_BAD] = "udp_stun_bad",
-    [NET_UDP_STUN_STRAY] = "udp_stun_stray",
-    [NET_UDP_KEEP_SENT] = "udp_keep_sent",
-    [NET_UDP_KEEP_LOST] = "udp_keep_lost",
     [NET_TCP_QUEUE_FULL] = "tcp_queue_full",
     [NET_TCP_LOST] = "tcp_lost",
     [NET_TCP_OPEN] = "tcp_open",
     [NET_NO_DESCRIPTORS] = "no_descriptors",
+    [NET_TLS_ACCEPTED] = "tls_accepted",
+    [NET_TLS_CONNECTED] = "tls_connected",
+    [NET_TLS_RESUMED] = "tls_resumed",
+    [NET_TLS_FAILED] = "tls_failed",
+    [NET_TLS_SLOW] = "tls_slow_handshake",
+    [NET_TLS_REFUSED] = "tls_refused_certificate",
+    [NET_TLS_UNPROVEN] = "tls_unproven_certificate",
 };
 
 void netio_cfg_defaults(struct netio_cfg *cfg)
@@ -77,6 +74,7 @@ void netio_cfg_defaults(struct netio_cfg *cfg)
 	    .message_ms = 10000,
 	    .idle_ms = 3600000,
 	    .connect_ms = 4000,
+	    .handshake_ms = 10000,
 	    .stall_ms = 15000,
 	    .conn_queue_bytes = 256 * 1024,
 	    .message_max = 80 * 1024,
@@ -87,7 +85,7 @@ static bool limits_ok(const struct netio_cfg *c)
 {
 	return c->socket_buffer > 0 && c->max_conns >= 1 && c->max_conns <= 65000 && c->max_conns_source >= 1 &&
 	       c->first_message_ms >= 1 && c->first_message_ms <= 60000 && c->message_ms >= 1 && c->idle_ms >= 1 &&
-	       c->connect_ms >= 1 && c->stall_ms >= 1 && c->conn_queue_bytes >= 1024 && c->message_max >= 1024;
+	       c->connect_ms >= 1 && c->handshake_ms >= 1 && c->stall_ms >= 1 && c->conn_queue_bytes >= 1024 && c->message_max >= 1024;
 }
 
 /* ---- small things the other files use ---- */
@@ -135,8 +133,8 @@ static void finish_free(struct netio *io)
 	peers_free(io);
 	htab_fini(&io->by_remote);
 	htab_fini(&io->by_peer);
-	htab_fini(&io->keeps);
 	htab_fini(&io->sources);
+	tls_store_unref(io->tls);
 	udp_rx_free(io->rx);
 	if (io->spare_fd >= 0)
 		close(io->spare_fd);
@@ -164,12 +162,8 @@ static void deliver(struct loop_hook *h)
 	while ((n = list_pop(&due))) {
 		struct failure *f = container_of(n, struct failure, node);
 
-		if (io->closing)
-			; /* nobody is told any more */
-		else if (!f->flow)
+		if (!io->closing)
 			io->user->on_failure(io->ctx, &f->path, f->owner, f->err, str_n(f->sent, f->n));
-		else if (io->user->on_flow_lost)
-			io->user->on_flow_lost(io->ctx, &f->path, f->err);
 		free(f);
 	}
 }
@@ -187,17 +181,6 @@ void netio_fail_later(
 	*f = (struct failure){.path = *path, .owner = owner, .err = err, .n = n};
 	if (n)
 		memcpy(f->sent, sent, n);
-	list_push(&io->failures, &f->node);
-	loop_at_turn_end(io->loop, &io->deliver);
-}
-
-void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err)
-{
-	struct failure *f = io->closing ? NULL : calloc(1, sizeof(*f));
-
-	if (!f)
-		return;
-	*f = (struct failure){.path = *flow, .err = err, .flow = true};
 	list_push(&io->failures, &f->node);
 	loop_at_turn_end(io->loop, &io->deliver);
 }
@@ -239,7 +222,7 @@ struct listener *netio_listener(struct netio *io, const struct net_path *path)
 {
 	struct listener *first, *l;
 
-	if (path->proto > NET_TCP || addr_none(&path->remote))
+	if (path->proto > NET_TLS || addr_none(&path->remote))
 		return NULL;
 	first = io->by[path->realm][path->proto][family_index(&path->remote)];
 	if (!first || !first->next || addr_none(&path->local))
@@ -257,6 +240,7 @@ struct listener *netio_listener(struct netio *io, const struct net_path *path)
 void netio_listener_free(struct listener *l)
 {
 	udp_free(l->udp);
+	free(l->cert);
 	free(l);
 }
 
@@ -324,6 +308,7 @@ static enum reason reason_of(int err)
 	case -ENOBUFS:
 		return REASON_NO_MEMORY;
 	case -EINVAL:
+	case -ENOENT:
 		return REASON_CONFIG_INVALID;
 	default:
 		return REASON_INTERNAL;
@@ -332,7 +317,7 @@ static enum reason reason_of(int err)
 
 static const char *proto_word(uint8_t proto)
 {
-	return proto == NET_UDP ? "udp" : "tcp";
+	return proto == NET_UDP ? "udp" : proto == NET_TCP ? "tcp" : "tls";
 }
 
 static int say_error(struct netio *io, int err, const struct net_listener_cfg *c, struct netio_error *ret)
@@ -344,8 +329,11 @@ static int say_error(struct netio *io, int err, const struct net_listener_cfg *c
 	if (c) {
 		ret->proto = c->proto;
 		ret->bound = c->bound;
-		snprintf(ret->text, sizeof(ret->text), "%s %s: %s", proto_word(c->proto),
-		    addr_text(&c->bound, at), reason_info(r)->text);
+		addr_text(&c->bound, at);
+		if (err == -ENOENT)
+			snprintf(ret->text, sizeof(ret->text), "tls %s: there is no certificate \"%.*s\"", at, STR(c->cert));
+		else
+			snprintf(ret->text, sizeof(ret->text), "%s %s: %s", proto_word(c->proto), at, reason_info(r)->text);
 		log_error(&io->log, "listen_failed", "code=%s proto=%s address=%s errno=%s remedy=\"%s\"",
 		    reason_code(r, code), proto_word(c->proto), at, uv_err_name(err), reason_info(r)->remedy);
 	} else {
@@ -353,6 +341,23 @@ static int say_error(struct netio *io, int err, const struct net_listener_cfg *c
 		log_error(&io->log, "net_failed", "code=%s errno=%s", reason_code(r, code), uv_err_name(err));
 	}
 	return err;
+}
+
+/* What of c is no socket's: 0, or -ENOMEM. */
+static int take_tls(struct listener *l, const struct net_listener_cfg *c)
+{
+	char *cert;
+
+	if (c->proto != NET_TLS)
+		return 0;
+	cert = str_strdup(c->cert);
+	if (!cert)
+		return -ENOMEM;
+	free(l->cert);
+	l->cert = cert;
+	l->client_cert = c->client_cert;
+	l->legacy_ciphers = c->legacy_ciphers;
+	return 0;
 }
 
 static int slot_for(struct netio *io, uint16_t *ret)
@@ -387,8 +392,11 @@ static int open_one(struct netio *io, const struct net_listener_cfg *c, bool imp
 	    .io = io, .realm = c->realm, .proto = c->proto, .implied = implied, .asked = c->bound, .fd = -1};
 	e = slot_for(io, &l->index);
 	if (!e)
+		e = take_tls(l, c);
+	if (!e)
 		e = c->proto == NET_UDP ? udp_open(l) : tcp_listen(l);
 	if (e) {
+		free(l->cert);
 		free(l);
 		return e;
 	}
@@ -515,8 +523,10 @@ static int plan_make(struct netio *io, const struct netio_cfg *cfg, struct plan 
 		struct net_listener_cfg at = cfg->listeners[i];
 		int e;
 
-		if (at.proto > NET_TCP || addr_none(&at.bound))
+		if (at.proto > NET_TLS || addr_none(&at.bound) || at.client_cert > NET_CERT_NONE)
 			e = -EINVAL;
+		else if (at.proto == NET_TLS && !tls_store_find(cfg->tls, at.cert))
+			e = -ENOENT;
 		else if (at.proto == NET_UDP)
 			e = plan_udp(io, p, cfg, &cfg->listeners[i], &at);
 		else
@@ -569,6 +579,8 @@ static void plan_apply(struct netio *io, const struct plan *p)
 			continue;
 		}
 		readvertise(l, &p->as[i]);
+		/* out of memory: the listener goes on with what it has */
+		(void)take_tls(l, &p->as[i]);
 		if (l->realm == p->as[i].realm)
 			continue;
 		unchain(l);
@@ -581,6 +593,30 @@ static void plan_apply(struct netio *io, const struct plan *p)
 	}
 }
 
+static void swap_store(struct netio *io, struct tls_store *store)
+{
+	if (io->tls == store)
+		return;
+	tls_store_ref(store);
+	tls_store_unref(io->tls);
+	io->tls = store;
+	peer_forget_sessions(io);
+}
+
+int netio_set_tls(struct netio *io, struct tls_store *store)
+{
+	if (!peer_certs_exist(io, store))
+		return -ENOENT;
+	for (unsigned i = 0; i < io->n_listeners; i++) {
+		const struct listener *l = io->listener[i];
+
+		if (l && l->proto == NET_TLS && !tls_store_find(store, str_z(l->cert)))
+			return -ENOENT;
+	}
+	swap_store(io, store);
+	return 0;
+}
+
 int netio_reload(struct netio *io, const struct netio_cfg *cfg, struct netio_error *ret_err)
 {
 	struct plan p;
@@ -591,9 +627,11 @@ int netio_reload(struct netio *io, const struct netio_cfg *cfg, struct netio_err
 	e = plan_make(io, cfg, &p, ret_err);
 	if (!e) {
 		plan_apply(io, &p);
+		swap_store(io, cfg->tls);
 		io->cfg = *cfg;
 		io->cfg.listeners = NULL;
 		io->cfg.n_listeners = 0;
+		io->cfg.tls = NULL;
 		tcp_limits_changed(io);
 	}
 	plan_free(&p);
@@ -607,7 +645,7 @@ static int op_send(struct net *n, struct net_path *path, const void *p, size_t l
 	struct netio *io = container_of(n, struct netio, net);
 	struct listener *l;
 
-	if (path->proto == NET_TCP)
+	if (path->proto == NET_TCP || path->proto == NET_TLS)
 		return tcp_send(io, path, p, len, owner);
 	l = netio_listener(io, path);
 	return l ? udp_send(l, path, p, len, owner) : -ENETUNREACH;
@@ -618,7 +656,7 @@ static const struct net_local *op_local(struct net *n, uint8_t realm, enum net_p
 	struct netio *io = container_of(n, struct netio, net);
 	const struct listener *l;
 
-	if ((unsigned)proto > NET_TCP)
+	if ((unsigned)proto > NET_TLS)
 		return NULL;
 	l = io->by[realm][proto][family == AF_INET6 ? 1 : 0];
 	return l ? l->local : NULL;
@@ -626,7 +664,7 @@ static const struct net_local *op_local(struct net *n, uint8_t realm, enum net_p
 
 static void op_close(struct net *n, const struct net_path *path, bool now)
 {
-	if (path->proto == NET_TCP)
+	if (path->proto == NET_TCP || path->proto == NET_TLS)
 		tcp_close_path(container_of(n, struct netio, net), path, now);
 }
 
@@ -646,17 +684,22 @@ static int op_prepare(struct net *n, struct net_path *path, const struct addr *a
 	return path->proto == NET_UDP ? 0 : tcp_prepare(container_of(n, struct netio, net), path, alt);
 }
 
-static int op_keep(struct net *n, const struct net_path *path, uint32_t interval_ms)
+static const struct net_identity *op_identity(struct net *n, const struct net_path *path)
 {
-	struct netio *io = container_of(n, struct netio, net);
+	const struct conn *c = tcp_conn(container_of(n, struct netio, net), path);
 
-	if (interval_ms)
-		interval_ms = interval_ms < KEEP_MIN_MS ? KEEP_MIN_MS : interval_ms > KEEP_MAX_MS ? KEEP_MAX_MS : interval_ms;
-	return path->proto == NET_UDP ? keep_set(io, path, interval_ms) : tcp_keep(io, path, interval_ms);
+	return c ? tls_identity(c) : NULL;
 }
 
-static const struct net_ops ops = {.send = op_send, .local = op_local, .close = op_close,
-    .peer_set = op_peer_set, .peer_del = op_peer_del, .prepare = op_prepare, .keep = op_keep};
+static const struct net_ops ops = {
+    .send = op_send,
+    .local = op_local,
+    .close = op_close,
+    .peer_set = op_peer_set,
+    .peer_del = op_peer_del,
+    .prepare = op_prepare,
+    .identity = op_identity,
+};
 
 /* ---- life ---- */
 
@@ -682,6 +725,7 @@ int netio_new(struct loop *loop, const struct env *env, const struct netio_cfg *
 	io->ctx = ctx;
 	io->frame = frame;
 	io->cfg = *cfg;
+	io->cfg.tls = NULL;
 	io->log = (struct log){.to = env->logger, .area = LOG_NET};
 	io->deliver.fn = deliver;
 	list_init(&io->failures);
@@ -692,8 +736,7 @@ int netio_new(struct loop *loop, const struct env *env, const struct netio_cfg *
 	if (env->metrics)
 		metrics_add(env->metrics, &io->metrics);
 	e = io->spare_fd < 0 ? -errno : 0;
-	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->by_peer, 64) < 0 ||
-	              htab_init(&io->keeps, 16) < 0 || htab_init(&io->sources, 64) < 0))
+	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->by_peer, 64) < 0 || htab_init(&io->sources, 64) < 0))
 		e = -ENOMEM;
 	if (!e)
 		e = udp_rx_new(&io->rx);
@@ -722,7 +765,6 @@ void netio_free(struct netio *io, loop_fn *closed, void *arg)
 	io->closed_arg = arg;
 	io->closing = true;
 	netio_handle_opened(io); /* so that nothing ends it while this runs */
-	keeps_free(io);
 	tcp_close_all(io);
 	for (unsigned i = 0; i < io->n_listeners; i++)
 		if (io->listener[i])
@@ -753,11 +795,10 @@ bool netio_conn_next(const struct netio *io, uint32_t *at, struct netio_conn_inf
 		if (!c || c->follower)
 			continue;
 		*ret = (struct netio_conn_info){.path = c->path, .inbound = c->inbound, .up = c->state == CONN_UP,
-		    .race = c->race ? c->race->result : RACE_NONE, .ping_every_ms = c->ping_every_ms,
-		    .pings = c->pings, .pongs = c->pongs, .pong_awaited = c->pong_us != 0,
-		    .pings_unknown = c->pings_unknown,
-		    .queued = c->tx_n - c->tx_at, .opened_us = c->opened_us, .last_us = c->last_us, .heard_us = c->heard_us,
+		    .race = c->race ? c->race->result : RACE_NONE,
+		    .queued = c->tx_n - c->tx_at, .opened_us = c->opened_us, .last_us = c->last_us,
 		    .rx_msgs = c->rx_msgs, .tx_msgs = c->tx_msgs};
+		tls_info(c, ret);
 		return true;
 	}
 	return false;
@@ -771,7 +812,8 @@ bool netio_listener_next(const struct netio *io, unsigned *at, struct net_listen
 		if (!l)
 			continue;
 		*ret = (struct net_listener_cfg){.realm = l->realm, .proto = l->proto, .bound = l->bound,
-		    .host = l->local->host, .port = l->local->port};
+		    .host = l->local->host, .port = l->local->port, .client_cert = l->client_cert,
+		    .legacy_ciphers = l->legacy_ciphers, .cert = str_z(l->cert)};
 		return true;
 	}
 	return false;

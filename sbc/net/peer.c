@@ -2,13 +2,17 @@
  *
  * A peer is a copy of what the target said: names to prove, certificate to show, how often to ping. Its id has a
  * generation, so the id of a peer that is gone finds nothing. Connections carry the id and look the peer up when
- * they need it; one whose peer is gone or has become another finishes what it has, but nothing new is put on it.
+ * they need it; one whose peer is gone or has become another finishes what it has, but nothing new is put on it. Its
+ * TLS session goes with what it proved.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/ssl.h>
+
 #include "sbc/net/internal.h"
+#include "sbc/net/tls_internal.h"
 
 #define INDEX_BITS 20
 #define INDEX_MASK ((1u << INDEX_BITS) - 1)
@@ -50,6 +54,15 @@ static struct peer *peer_new(const struct net_peer *cfg)
 		names[i] = put(&at, cfg->names[i]);
 	p->cfg.names = names;
 	return p;
+}
+
+static void peer_free(struct peer *p)
+{
+	if (!p)
+		return;
+	SSL_SESSION_free(p->session);
+	free(p->error);
+	free(p);
 }
 
 /* Would a connection made for a do for b? */
@@ -103,10 +116,14 @@ int peer_set(struct netio *io, uint32_t *id, const struct net_peer *cfg)
 
 	if (!now)
 		return -ENOMEM;
+	if (!str_empty(cfg->certificate) && !tls_store_find(io->tls, cfg->certificate)) {
+		peer_free(now);
+		return -ENOENT;
+	}
 	if (!old) {
 		e = slot_take(io, &i);
 		if (e) {
-			free(now);
+			peer_free(now);
 			return e;
 		}
 		io->peer[i].peer = now;
@@ -115,8 +132,15 @@ int peer_set(struct netio *io, uint32_t *id, const struct net_peer *cfg)
 	}
 	same = same_proof(&old->cfg, &now->cfg);
 	now->pongs = same && old->pongs;
+	if (same) {
+		now->session = old->session;
+		now->error = old->error;
+		now->error_us = old->error_us;
+		old->session = NULL;
+		old->error = NULL;
+	}
 	io->peer[(*id & INDEX_MASK) - 1].peer = now;
-	free(old);
+	peer_free(old);
 	tcp_peer_changed(io, *id, same);
 	return 0;
 }
@@ -132,13 +156,71 @@ void peer_del(struct netio *io, uint32_t id)
 	io->peer[i].gen = (io->peer[i].gen + 1) & (UINT32_MAX >> INDEX_BITS);
 	io->peer[i].next_free = io->free_peer;
 	io->free_peer = i + 1;
-	free(p);
+	peer_free(p);
 	tcp_peer_changed(io, id, false);
 }
 
 void peers_free(struct netio *io)
 {
 	for (unsigned i = 0; i < io->n_peers; i++)
-		free(io->peer[i].peer);
+		peer_free(io->peer[i].peer);
 	free(io->peer);
+}
+
+/* ---- what TLS remembers of it ---- */
+
+void peer_keep_session(struct netio *io, uint32_t id, SSL_SESSION *session)
+{
+	struct peer *p = peer_find(io, id);
+
+	if (!p) {
+		SSL_SESSION_free(session);
+		return;
+	}
+	SSL_SESSION_free(p->session);
+	p->session = session;
+}
+
+void peer_forget_sessions(struct netio *io)
+{
+	for (unsigned i = 0; i < io->n_peers; i++) {
+		struct peer *p = io->peer[i].peer;
+
+		if (!p)
+			continue;
+		SSL_SESSION_free(p->session);
+		p->session = NULL;
+	}
+}
+
+void peer_failed(struct netio *io, uint32_t id, const char *text)
+{
+	struct peer *p = peer_find(io, id);
+
+	if (!p)
+		return;
+	free(p->error);
+	p->error = str_strdup(str_z(text));
+	p->error_us = io->env->clock->wall_us;
+}
+
+const char *netio_peer_error(const struct netio *io, uint32_t peer, int64_t *ret_wall_us)
+{
+	const struct peer *p = peer_find(io, peer);
+
+	if (!p || !p->error)
+		return NULL;
+	*ret_wall_us = p->error_us;
+	return p->error;
+}
+
+bool peer_certs_exist(const struct netio *io, const struct tls_store *store)
+{
+	for (unsigned i = 0; i < io->n_peers; i++) {
+		const struct peer *p = io->peer[i].peer;
+
+		if (p && !str_empty(p->cfg.certificate) && !tls_store_find(store, p->cfg.certificate))
+			return false;
+	}
+	return true;
 }

@@ -1,10 +1,14 @@
-/* tcp.c - listening and connected TCP sockets: accept, connect, table, deadlines, queue.
+/* tcp.c - listening and connected TCP sockets, TLS on some: accept, connect, table, deadlines, queue.
  *
  * Plain non-blocking sockets watched by uv_poll, not uv_tcp: so a connection is refused before it costs anything,
  * progress of a write is known to the byte, and a link that encrypts works on the same two calls.
  *
  *   connect() -> CONNECTING -> UP -> FINISHING -> DRAINING -> CLOSED
  *   accept() ------------------^        a drop leads from each state straight to CLOSED
+ *
+ * With TLS there is HANDSHAKE before UP; a handshake that fails goes to DRAINING, so that the alert is not destroyed
+ * by a reset. Handshakes cost a thousand times what a message costs: only HANDSHAKES_PER_TURN steps of them are made
+ * in a turn of the loop, the others wait in their sockets.
  *
  * What is sent is queued in the connection and written at the end of the turn, so messages of one turn share a
  * segment. A connection that ends in order writes its queue, sends its FIN and reads to the peer's FIN (or for
@@ -33,6 +37,7 @@
 #define BACKLOG 1024
 #define ACCEPTS_PER_WAKE 64
 #define READS_PER_WAKE 2
+#define HANDSHAKES_PER_TURN 8
 #define PAUSE_MS 200   /* no accepting after even the spare descriptor was gone */
 #define LINGER_MS 2000 /* for the peer's FIN */
 #define DRAIN_MAX ((size_t)16 << 20)
@@ -53,9 +58,14 @@ static ssize_t plain_read(struct conn *c, char *p, size_t n)
 {
 	ssize_t r;
 
+	if (!c->fetches)
+		return -EAGAIN;
+	c->fetches--;
 	do
 		r = recv(c->fd, p, n, 0);
 	while (r < 0 && errno == EINTR);
+	if (r >= 0 && (size_t)r < n)
+		c->fetches = 0; /* there was no more */
 	return r < 0 ? -errno : r;
 }
 
@@ -69,7 +79,13 @@ static ssize_t plain_write(struct conn *c, const char *p, size_t n)
 	return r < 0 ? -errno : r;
 }
 
-static const struct link plain = {plain_read, plain_write};
+static int plain_finish(struct conn *c)
+{
+	(void)c;
+	return 0;
+}
+
+static const struct link plain = {plain_read, plain_write, plain_finish};
 
 /* ---- sources ---- */
 
@@ -187,7 +203,8 @@ static struct conn *find_remote(const struct netio *io, const struct net_path *p
 
 	if (path->peer) {
 		c = find_made_for(io, path, path->peer);
-		return c ? c : find_made_for(io, path, 0);
+		/* what an accepted TLS connection proved is for its alias to say */
+		return c || path->proto == NET_TLS ? c : find_made_for(io, path, 0);
 	}
 	for (struct hnode *n = htab_first(&io->by_remote, remote_hash(io, path, 0)); n; n = htab_next(n)) {
 		c = container_of(n, struct conn, by_remote);
@@ -246,7 +263,7 @@ static void slot_give(struct conn *c)
 
 /* ---- deadlines ---- */
 
-enum deadline { DL_NONE, DL_CONNECT, DL_RACE, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE, DL_PING };
+enum deadline { DL_NONE, DL_CONNECT, DL_RACE, DL_HANDSHAKE, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE };
 
 static void nearer(int64_t due_us, enum deadline what, int64_t *due, enum deadline *ret)
 {
@@ -272,13 +289,16 @@ static int64_t next_deadline(const struct conn *c, enum deadline *ret)
 		nearer(after(c->opened_us, cfg->connect_ms), DL_CONNECT, &due, ret);
 		nearer(race_due_us(c), DL_RACE, &due, ret);
 		break;
+	case CONN_HANDSHAKE:
+		nearer(after(c->state_us, cfg->handshake_ms), DL_HANDSHAKE, &due, ret);
+		nearer(race_due_us(c), DL_RACE, &due, ret);
+		break;
 	case CONN_UP:
 		if (c->inbound && !c->had_message)
 			nearer(after(c->opened_us, cfg->first_message_ms), DL_FIRST, &due, ret);
 		if (c->partial_us)
 			nearer(after(c->partial_us, cfg->message_ms), DL_MESSAGE, &due, ret);
 		nearer(after(c->last_us, cfg->idle_ms), DL_IDLE, &due, ret);
-		nearer(ping_due_us(c), DL_PING, &due, ret);
 		/* fall through */
 	case CONN_FINISHING:
 		if (c->stall_us)
@@ -312,6 +332,11 @@ static void on_deadline(struct timer *t)
 		race_start(c);
 		conn_timer(c);
 		break;
+	case DL_HANDSHAKE:
+		counts[NET_TLS_SLOW]++;
+		tls_too_slow(c);
+		conn_drop(c, -NET_ERR_TLS_HANDSHAKE);
+		break;
 	case DL_FIRST:
 		counts[NET_TCP_SLOW_FIRST]++;
 		conn_drop(c, -ETIMEDOUT);
@@ -323,9 +348,6 @@ static void on_deadline(struct timer *t)
 	case DL_STALL:
 		counts[NET_TCP_STALLED]++;
 		conn_drop(c, -ETIMEDOUT);
-		break;
-	case DL_PING:
-		ping_due(c);
 		break;
 	case DL_IDLE:
 		counts[NET_TCP_IDLE]++;
@@ -355,7 +377,7 @@ void conn_timer(struct conn *c)
 
 static void conn_step(struct conn *c, enum conn_state to)
 {
-	static const char *const names[] = {"connecting", "up", "finishing", "draining", "closed"};
+	static const char *const names[] = {"connecting", "handshake", "up", "finishing", "draining", "closed"};
 	char at[ADDR_TEXT_MAX];
 
 	log_debug(&c->io->log, "conn_state", "conn=%x peer=%s from=%s to=%s", (unsigned)c->path.conn,
@@ -364,10 +386,8 @@ static void conn_step(struct conn *c, enum conn_state to)
 	c->state_us = c->io->env->clock->mono_us;
 	if (to >= CONN_FINISHING)
 		table_del(c);
-	if (to == CONN_UP) {
+	if (to == CONN_UP)
 		race_won(c);
-		ping_set(c);
-	}
 }
 
 static void on_conn_closed(uv_handle_t *h)
@@ -375,6 +395,7 @@ static void on_conn_closed(uv_handle_t *h)
 	struct conn *c = container_of(h, struct conn, poll);
 	struct netio *io = c->io;
 
+	tls_detach(c);
 	free(c->rx);
 	free(c->tx);
 	free(c->sent);
@@ -383,17 +404,23 @@ static void on_conn_closed(uv_handle_t *h)
 	netio_handle_closed(io);
 }
 
-/* bytes of all that was queued which the peer's TCP has acknowledged */
+/* bytes that the socket was given */
+static uint64_t wire(const struct conn *c)
+{
+	return c->tls ? tls_wire(c) : c->queued_total - (c->tx_n - c->tx_at);
+}
+
+/* those of them which the peer's TCP has acknowledged */
 static uint64_t acknowledged(const struct conn *c)
 {
-	uint64_t written = c->queued_total - (c->tx_n - c->tx_at);
+	uint64_t given = wire(c);
 	int unacked = 0;
 
 	if (c->state == CONN_CONNECTING)
 		return 0;
-	if (ioctl(c->fd, SIOCOUTQ, &unacked) < 0 || unacked < 0 || (uint64_t)unacked > written)
-		return written;
-	return written - (uint64_t)unacked;
+	if (ioctl(c->fd, SIOCOUTQ, &unacked) < 0 || unacked < 0 || (uint64_t)unacked > given)
+		return given;
+	return given - (uint64_t)unacked;
 }
 
 static struct conn_sent *sent_at(const struct conn *c, unsigned i)
@@ -401,11 +428,21 @@ static struct conn_sent *sent_at(const struct conn *c, unsigned i)
 	return &c->sent[(c->sent_head + i) & (c->sent_cap - 1)];
 }
 
+/* After a write: what has wholly been given to the socket, and up to where there. */
+static void sent_mark(struct conn *c)
+{
+	uint64_t written = c->queued_total - (c->tx_n - c->tx_at);
+
+	while (c->sent_marked < c->sent_n && sent_at(c, c->sent_marked)->end <= written)
+		sent_at(c, c->sent_marked++)->wire = wire(c);
+}
+
 static void sent_forget(struct conn *c, uint64_t acked)
 {
-	while (c->sent_n && sent_at(c, 0)->end <= acked) {
+	while (c->sent_marked && sent_at(c, 0)->wire <= acked) {
 		c->sent_head = (c->sent_head + 1) & (c->sent_cap - 1);
 		c->sent_n--;
+		c->sent_marked--;
 	}
 }
 
@@ -414,7 +451,7 @@ static void report_unsent(struct conn *c, int err)
 	sent_forget(c, acknowledged(c));
 	for (unsigned i = 0; i < c->sent_n; i++)
 		netio_fail_later(c->io, &c->path, sent_at(c, i)->owner, err, NULL, 0);
-	c->sent_n = 0;
+	c->sent_n = c->sent_marked = 0;
 }
 
 void conn_drop(struct conn *c, int err)
@@ -426,10 +463,10 @@ void conn_drop(struct conn *c, int err)
 		return;
 	if (err && !io->closing && (err == -ECANCELED || !race_lost(c, &err)))
 		report_unsent(c, err);
-	if (c->keep_ms && !io->closing)
-		netio_flow_lost_later(io, &c->path, err ? err : -ECONNRESET);
 	other = c->rival;
 	race_part(c);
+	if (c->state == CONN_UP || c->state == CONN_FINISHING)
+		tls_farewell(c);
 	conn_step(c, CONN_CLOSED);
 	timer_stop(io->env->timers, &c->timer);
 	loop_hook_cancel(&c->flush);
@@ -446,7 +483,8 @@ void conn_drop(struct conn *c, int err)
 static void on_flush(struct loop_hook *h);
 
 /* A connection around fd, which is closed on failure. */
-static int conn_new(struct netio *io, int fd, const struct net_path *path, bool inbound, struct conn **ret)
+static int conn_new(struct netio *io, int fd, const struct net_path *path, bool inbound, const struct listener *l,
+    struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int e = c ? uv_poll_init(&io->loop->uv, &c->poll, fd) : -ENOMEM;
@@ -458,14 +496,16 @@ static int conn_new(struct netio *io, int fd, const struct net_path *path, bool 
 	}
 	netio_handle_opened(io);
 	c->io = io;
-	c->link = &plain;
+	c->link = path->proto == NET_TLS ? &tls_link : &plain;
 	c->fd = fd;
-	c->state = inbound ? CONN_UP : CONN_CONNECTING;
+	c->state = !inbound ? CONN_CONNECTING : path->proto == NET_TLS ? CONN_HANDSHAKE : CONN_UP;
 	c->inbound = inbound;
 	c->path = *path;
 	c->flush.fn = on_flush;
 	c->opened_us = c->last_us = c->state_us = io->env->clock->mono_us;
-	e = slot_take(io, c);
+	e = path->proto == NET_TLS ? tls_attach(c, l) : 0;
+	if (!e)
+		e = slot_take(io, c);
 	if (e) {
 		c->state = CONN_CLOSED;
 		uv_close((uv_handle_t *)&c->poll, on_conn_closed);
@@ -482,6 +522,8 @@ static int conn_new(struct netio *io, int fd, const struct net_path *path, bool 
 /* uv_poll_start() costs two system calls: only when something changes */
 static void conn_events(struct conn *c, int events)
 {
+	if (tls_wants_write(c))
+		events |= UV_WRITABLE;
 	if (c->poll_events == events || c->state == CONN_CLOSED)
 		return;
 	c->poll_events = events;
@@ -586,12 +628,21 @@ int conn_put(struct conn *c, const void *p, size_t len, uint64_t owner)
 	c->tx_n += len;
 	c->queued_total += len;
 	if (owner) {
-		*sent_at(c, c->sent_n) = (struct conn_sent){owner, c->queued_total};
+		*sent_at(c, c->sent_n) = (struct conn_sent){owner, c->queued_total, 0};
 		c->sent_n++;
 	}
-	if (c->state != CONN_CONNECTING && !c->stall_us)
+	if (c->state >= CONN_UP && !c->stall_us)
 		loop_at_turn_end(c->io->loop, &c->flush);
 	return 0;
+}
+
+/* The socket takes nothing: on when it does. */
+static void conn_stalled(struct conn *c)
+{
+	if (!c->stall_us)
+		c->stall_us = c->io->env->clock->mono_us;
+	conn_events(c, UV_READABLE | UV_WRITABLE);
+	conn_timer(c);
 }
 
 /* Writes what is queued; when all is out and the connection is finishing, sends our FIN. */
@@ -601,10 +652,7 @@ static void conn_write(struct conn *c)
 		ssize_t n = c->link->write(c, c->tx + c->tx_at, c->tx_n - c->tx_at);
 
 		if (n == -EAGAIN || n == -EWOULDBLOCK) {
-			if (!c->stall_us)
-				c->stall_us = c->io->env->clock->mono_us;
-			conn_events(c, UV_READABLE | UV_WRITABLE);
-			conn_timer(c);
+			conn_stalled(c);
 			return;
 		}
 		if (n < 0) {
@@ -618,9 +666,14 @@ static void conn_write(struct conn *c)
 			return;
 		}
 		c->tx_at += (size_t)n;
+		sent_mark(c);
 		c->last_us = c->io->env->clock->mono_us;
 		if (c->stall_us)
 			c->stall_us = c->last_us;
+	}
+	if (c->state == CONN_FINISHING && c->link->finish(c) == -EAGAIN) {
+		conn_stalled(c);
+		return;
 	}
 	c->stall_us = 0;
 	tx_shrink(c);
@@ -639,7 +692,7 @@ static void on_flush(struct loop_hook *h)
 
 void conn_finish(struct conn *c)
 {
-	if (c->state == CONN_CONNECTING) {
+	if (c->state < CONN_UP) {
 		conn_drop(c, -ECANCELED);
 		return;
 	}
@@ -688,7 +741,7 @@ int conn_open(struct netio *io, struct net_path *path, struct conn **ret)
 	if (getsockname(fd, &path->local.sa, &len) < 0)
 		goto fail;
 	path->listener = l->index;
-	return conn_new(io, fd, path, false, ret);
+	return conn_new(io, fd, path, false, l, ret);
 fail:
 	e = -errno;
 	io->counts[NET_TCP_CONNECT_FAILED]++;
@@ -715,7 +768,7 @@ int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len,
 	int e;
 
 	/* a finishing connection takes the last answer, but only of who holds its handle */
-	if (!c || (c->state != CONN_CONNECTING && c->state != CONN_UP && c->state != CONN_FINISHING))
+	if (!c || c->state > CONN_FINISHING)
 		c = addr_none(&path->remote) ? NULL : find_remote(io, path);
 	if (!c) {
 		if (len > io->cfg.conn_queue_bytes)
@@ -763,19 +816,6 @@ int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt)
 	return 0;
 }
 
-int tcp_keep(struct netio *io, const struct net_path *path, uint32_t interval_ms)
-{
-	struct conn *c = by_handle(io, path->conn);
-
-	if (!c)
-		c = find_remote(io, path);
-	if (!c || c->state > CONN_UP)
-		return -ENOTCONN;
-	c->keep_ms = interval_ms;
-	ping_set(c);
-	return 0;
-}
-
 void tcp_close_path(struct netio *io, const struct net_path *path, bool now)
 {
 	struct conn *c = by_handle(io, path->conn);
@@ -803,8 +843,10 @@ static void conn_lost(struct conn *c, int err)
 /* bytes after the end: read, so that the peer's FIN is seen, and thrown away */
 static void conn_discard(struct conn *c)
 {
-	ssize_t n = c->link->read(c, c->io->stream_buf, STREAM_BUF);
+	ssize_t n;
 
+	c->fetches = 1;
+	n = c->link->read(c, c->io->stream_buf, STREAM_BUF);
 	if (n == -EAGAIN || n == -EWOULDBLOCK)
 		return;
 	if (n > 0)
@@ -815,24 +857,31 @@ static void conn_discard(struct conn *c)
 
 static void conn_read(struct conn *c)
 {
-	for (int i = 0; i < READS_PER_WAKE && c->state == CONN_UP; i++) {
+	/* to the end of what the link has read, so that nothing waits in it unseen */
+	c->fetches = READS_PER_WAKE;
+	while (c->state == CONN_UP) {
 		size_t room;
 		char *p = stream_room(c, &room);
 		ssize_t n = p ? c->link->read(c, p, room) : -ENOMEM;
 
 		if (n == -EAGAIN || n == -EWOULDBLOCK)
 			break;
+		if (n == 0 && tls_closed_by_peer(c)) {
+			/* our close_notify answers; nothing new is sent on it (RFC 5923 8.3) */
+			conn_finish(c);
+			break;
+		}
 		if (n <= 0) {
 			conn_lost(c, (int)n);
 			return;
 		}
-		c->last_us = c->heard_us = c->io->env->clock->mono_us;
+		c->last_us = c->io->env->clock->mono_us;
 		stream_got(c, (size_t)n);
-		if ((size_t)n < room)
-			break;
 	}
-	if (c->state != CONN_CLOSED)
+	if (c->state != CONN_CLOSED) {
+		conn_events(c, c->poll_events & ~(c->stall_us ? 0 : UV_WRITABLE));
 		conn_timer(c);
+	}
 }
 
 static int socket_error(int fd)
@@ -841,6 +890,60 @@ static int socket_error(int fd)
 	socklen_t len = sizeof(err);
 
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -errno : -err;
+}
+
+/* The alert is out: nothing is sent any more, and the peer gets to read it. */
+static void conn_refuse(struct conn *c, int err)
+{
+	if (!c->inbound)
+		c->io->counts[NET_TCP_CONNECT_FAILED]++;
+	if (!race_lost(c, &err))
+		report_unsent(c, err);
+	race_part(c);
+	c->tx_at = c->tx_n = 0;
+	c->link = &plain;
+	shutdown(c->fd, SHUT_WR);
+	conn_step(c, CONN_DRAINING);
+	conn_events(c, UV_READABLE);
+	conn_timer(c);
+}
+
+static bool handshake_allowed(struct netio *io)
+{
+	if (io->tls_turn != io->loop->counts[LOOP_TURNS]) {
+		io->tls_turn = io->loop->counts[LOOP_TURNS];
+		io->tls_left = HANDSHAKES_PER_TURN;
+	}
+	if (!io->tls_left)
+		return false;
+	io->tls_left--;
+	return true;
+}
+
+static void conn_up(struct conn *c)
+{
+	conn_step(c, CONN_UP);
+	c->last_us = c->state_us;
+	conn_write(c);
+	if (c->state == CONN_UP && c->tls)
+		conn_read(c); /* what came behind the handshake may have been read with it */
+	if (c->state != CONN_CLOSED)
+		conn_timer(c);
+}
+
+static void conn_handshake(struct conn *c)
+{
+	int e;
+
+	if (!handshake_allowed(c->io))
+		return; /* it is still readable on the next turn */
+	e = tls_handshake(c);
+	if (e == -EAGAIN)
+		conn_events(c, UV_READABLE);
+	else if (e)
+		conn_refuse(c, e);
+	else
+		conn_up(c);
 }
 
 static void conn_connected(struct conn *c)
@@ -854,11 +957,14 @@ static void conn_connected(struct conn *c)
 		return;
 	}
 	(void)getsockname(c->fd, &c->path.local.sa, &len);
-	conn_step(c, CONN_UP);
-	c->last_us = c->state_us;
-	conn_write(c);
-	if (c->state != CONN_CLOSED)
-		conn_timer(c);
+	if (!c->tls) {
+		conn_up(c);
+		return;
+	}
+	conn_step(c, CONN_HANDSHAKE);
+	conn_timer(c);
+	conn_events(c, UV_WRITABLE);
+	conn_handshake(c);
 }
 
 static void on_conn_ready(uv_poll_t *h, int status, int events)
@@ -869,10 +975,16 @@ static void on_conn_ready(uv_poll_t *h, int status, int events)
 	loop_enter(loop, "tcp");
 	if (status < 0)
 		events = UV_READABLE; /* an error: reading meets it, after what the peer said before it */
-	if (c->state == CONN_CONNECTING)
+	if (c->state == CONN_CONNECTING) {
 		conn_connected(c);
-	else if ((events & UV_WRITABLE) && c->state != CONN_CLOSED)
+	} else if (c->state == CONN_HANDSHAKE) {
+		conn_handshake(c);
+		events = 0;
+	} else if ((events & UV_WRITABLE) && c->state != CONN_CLOSED) {
+		if (tls_wants_write(c))
+			events |= UV_READABLE;
 		conn_write(c);
+	}
 	if ((events & UV_READABLE) && c->state == CONN_UP)
 		conn_read(c);
 	else if ((events & UV_READABLE) && (c->state == CONN_FINISHING || c->state == CONN_DRAINING))
@@ -930,7 +1042,7 @@ static void accepted(struct listener *l, int fd, const struct addr *remote)
 		refuse(fd);
 		return;
 	}
-	if (conn_new(io, fd, &path, true, &c) < 0) {
+	if (conn_new(io, fd, &path, true, l, &c) < 0) {
 		source_give(io, s);
 		return;
 	}
@@ -1086,6 +1198,11 @@ void tcp_move_realm(struct netio *io, uint16_t listener, uint8_t realm)
 	}
 }
 
+struct conn *tcp_conn(const struct netio *io, const struct net_path *path)
+{
+	return by_handle(io, path->conn);
+}
+
 void tcp_limits_changed(struct netio *io)
 {
 	for (unsigned i = 0; i < io->n_slots; i++)
@@ -1095,13 +1212,10 @@ void tcp_limits_changed(struct netio *io)
 
 void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable)
 {
-	for (unsigned i = 0; i < io->n_slots; i++) {
+	for (unsigned i = 0; !usable && i < io->n_slots; i++) {
 		struct conn *c = io->slot[i].conn;
 
-		if (!c || c->path.peer != peer)
-			continue;
-		if (!usable)
+		if (c && c->path.peer == peer)
 			table_del(c);
-		ping_set(c);
 	}
 }

@@ -21,20 +21,24 @@ struct tls_cert_cfg {
 struct tls_cfg {
 	const struct tls_cert_cfg *certs;
 	unsigned n_certs;
-	const char *const *trust; /* PEM files or hashed directories */
+	const char *const *trust; /* PEM files, or folders of them; what is in there is trusted, root or not */
 	unsigned n_trust;
-	const char *const *crl;   /* PEM files; none: no revocation check */
+	const char *const *crl;   /* PEM files; none: no revocation check. An issuer that none of them speaks for is
+	                           * not checked */
 	unsigned n_crl;
 	bool ocsp_stapling;       /* ask for it, and refuse what a staple says is revoked */
 	uint16_t warn_days;       /* before expiry */
 };
 struct tls_error {
-	enum reason reason; /* TLS_CERT_UNREADABLE, TLS_KEY_MISMATCH, TLS_CERT_EXPIRED, TLS_KEY_PERMISSIONS, ... */
+	enum reason reason; /* TLS_CERT_UNREADABLE, TLS_KEY_MISMATCH, TLS_EXPIRED, TLS_KEY_PERMISSIONS, ... */
 	char text[280];     /* "cert edge1: /etc/postern/tls/edge1.key does not belong to the certificate in ..." */
 	char hint[160];
 };
 
-/* Any thread: reads files. NULL with *ret_err. Counted: tls_store_ref/unref. */
+/* Once, before there are threads: keys live in memory that is neither swapped nor dumped (OpenSSL's secure heap). False:
+ * the system did not allow it, and they live in ordinary memory. */
+bool tls_process_init(void);
+/* Any thread: reads files. NULL with *ret_err. Counted: tls_store_ref/unref (any thread). */
 struct tls_store *tls_store_load(const struct tls_cfg *cfg, struct tls_error *ret_err);
 struct tls_store *tls_store_ref(struct tls_store *s);
 void tls_store_unref(struct tls_store *s);

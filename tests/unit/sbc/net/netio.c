@@ -404,8 +404,13 @@ static void a_line_that_cannot_open_says_why(void **state)
 	assert_int_equal(err.reason, REASON_CONFIG_INVALID);
 
 	w.lines[1].bound = at("127.0.0.1:0");
-	w.lines[1].proto = NET_TLS;
+	w.lines[1].proto = NET_WS;
 	assert_int_equal(netio_new(&w.loop, &w.env, &w.cfg, &w_user, &w, toy_frame, &w.io, &err), -EINVAL);
+	w.lines[1].proto = NET_TLS;
+	w.lines[1].cert = S("edge1");
+	assert_int_equal(netio_new(&w.loop, &w.env, &w.cfg, &w_user, &w, toy_frame, &w.io, &err), -ENOENT);
+	assert_int_equal(err.reason, REASON_CONFIG_INVALID);
+	assert_non_null(strstr(err.text, "tls 127.0.0.1:0: there is no certificate \"edge1\""));
 	w.cfg.first_message_ms = 60001;
 	w.cfg.n_listeners = 1;
 	assert_int_equal(netio_new(&w.loop, &w.env, &w.cfg, &w_user, &w, toy_frame, &w.io, &err), -EINVAL);
