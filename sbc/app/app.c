@@ -24,16 +24,20 @@ static bool on_admit(void *ctx, const struct net_path *from)
 {
 	struct app *a = ctx;
 	const struct policy *p = b2b_policy(a->b2b);
-	bool known = p && policy_identify(p, from) != NULL;
+	const struct net_identity *who = from->conn ? net_identity(netio_net(a->net), from) : NULL;
+	bool known = p && (policy_address_known(p, from) || (who && policy_identify(p, from, who))), heard;
+	const struct pol_realm *realm;
 
 	if (guard_check(a->guard, &from->remote, known) != GUARD_PASS)
 		return false;
 	if (known)
 		return true;
-	if (p && policy_admit(p, from))
-		return true;
-	(void)guard_strike(a->guard, &from->remote, false);
-	return false;
+	realm = p ? policy_realm(p, from->realm) : NULL;
+	heard = p && policy_admit(p, from);
+	/* let in for its certificate, which turned out to be nobody's: b2b says why, and does not answer */
+	if (!heard || (who && realm && realm->strangers == POL_STRANGER_DROP))
+		(void)guard_strike(a->guard, &from->remote, false);
+	return heard;
 }
 
 static void on_message(void *ctx, const struct net_path *from, char *buf, size_t len, enum reason bad)

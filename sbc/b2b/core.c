@@ -296,21 +296,35 @@ static void answer_options(struct b2b *b, const struct pol_trunk *t, struct txn_
 	(void)txn_srv_reply(srv, &(struct txn_reply){.status = 200, .headers = buf_text(&h)});
 }
 
+/* Nobody of ours: silence or 403, as the realm says. A certificate that was shown in vain is worth a line, since
+ * somebody with a right to be here may have the wrong one. */
+static void stranger(struct b2b *b, struct txn_srv *srv, const struct net_path *from)
+{
+	const struct pol_realm *realm = policy_realm(b->policy, from->realm);
+	const struct net_identity *who = net_identity(b->net, from);
+	enum reason why = policy_stranger(b->policy, from, who);
+	char at[ADDR_TEXT_MAX], code[REASON_CODE_MAX];
+	struct log_quote q;
+
+	b2b_count(b, B2B_STRANGERS);
+	if (why != REASON_NO_TRUNK)
+		log_info(&b->log, "stranger", "reason=%s peer=%s names=%s", reason_code(why, code),
+		    addr_text(&from->remote, at), log_quoted(&q, who && who->n_names ? who->names[0] : STR_NONE));
+	if (!realm || realm->strangers == POL_STRANGER_DROP)
+		txn_srv_drop(srv);
+	else
+		b2b_refuse(b, srv, NULL, why, STR_NONE);
+}
+
 static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from)
 {
-	const struct pol_trunk *t = policy_identify(b->policy, from);
+	const struct pol_trunk *t = b2b_trunk_of(b, b->policy, from);
 	enum reason why;
 	char text[2048];
 	struct buf h;
 
 	if (!t) {
-		const struct pol_realm *realm = policy_realm(b->policy, from->realm);
-
-		b2b_count(b, B2B_STRANGERS);
-		if (!realm || realm->strangers == POL_STRANGER_DROP)
-			txn_srv_drop(srv);
-		else
-			b2b_refuse(b, srv, NULL, REASON_NO_TRUNK, STR_NONE);
+		stranger(b, srv, from);
 		return;
 	}
 	if (t->sip.nat)
@@ -360,10 +374,10 @@ static bool source_fits(const struct b2b *b, const struct leg *l, const struct d
 
 	if (from->realm == d->path.realm && addr_eq_ip(&from->remote, &d->path.remote))
 		return true;
-	t = policy_identify(l->call->policy, from);
+	t = b2b_trunk_of(b, l->call->policy, from);
 	if (t == l->trunk)
 		return true;
-	t = policy_identify(b->policy, from);
+	t = b2b_trunk_of(b, b->policy, from);
 	return t && t->id == l->trunk->id;
 }
 
@@ -383,7 +397,7 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 		b2b_count(b, B2B_STRANGERS);
 		log_warn(&l->call->log, "source_mismatch", "leg=%c method=%.*s", "ab"[l->side],
 		    STR(m->method_name));
-		if (srv && policy_identify(b->policy, from))
+		if (srv && b2b_trunk_of(b, b->policy, from))
 			b2b_refuse(b, srv, NULL, REASON_SOURCE_MISMATCH, STR_NONE);
 		else if (srv)
 			txn_srv_drop(srv);
@@ -401,8 +415,8 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 		return;
 	}
 	b2b_count(b, B2B_NO_DIALOG);
-	if (policy_identify(b->policy, from))
-		b2b_refuse(b, srv, policy_identify(b->policy, from), REASON_NO_DIALOG, STR_NONE);
+	if (b2b_trunk_of(b, b->policy, from))
+		b2b_refuse(b, srv, b2b_trunk_of(b, b->policy, from), REASON_NO_DIALOG, STR_NONE);
 	else if (policy_realm(b->policy, from->realm) &&
 	         policy_realm(b->policy, from->realm)->strangers == POL_STRANGER_REFUSE)
 		b2b_refuse(b, srv, NULL, REASON_NO_DIALOG, STR_NONE);
@@ -415,7 +429,7 @@ static bool may_answer(void *ctx, const struct net_path *from)
 	const struct b2b *b = ctx;
 	const struct pol_realm *realm;
 
-	if (policy_identify(b->policy, from))
+	if (b2b_trunk_of(b, b->policy, from))
 		return true;
 	realm = policy_realm(b->policy, from->realm);
 	return realm && realm->strangers == POL_STRANGER_REFUSE;
@@ -475,7 +489,7 @@ static void orphan_response(void *owner, struct txn_cli *t, const struct sip_msg
 	d.remote = str_dup(a, buf_text(&h));
 	d.local_cseq = m->cseq;
 	d.target = m->to.uri.raw;
-	trunk = policy_identify(b->policy, &t->path);
+	trunk = b2b_trunk_of(b, b->policy, &t->path);
 	d.nat = trunk && trunk->sip.nat;
 	if (dlg_learn(&d, m, &t->path) != -ENOMEM) {
 		r = (struct txn_req){0};

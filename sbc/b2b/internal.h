@@ -200,6 +200,12 @@ struct b2b {
 
 /* core.c */
 void b2b_count(struct b2b *b, enum b2b_metric m);
+/* whose request this is: by address and, over TLS, by certificate */
+static inline const struct pol_trunk *b2b_trunk_of(
+    const struct b2b *b, const struct policy *p, const struct net_path *from)
+{
+	return policy_identify(p, from, net_identity(b->net, from));
+}
 struct leg *b2b_leg_by_tag(const struct b2b *b, const struct sip_msg *m, struct dlg **ret_dlg);
 void b2b_leg_index(struct leg *l);
 void b2b_leg_unindex(struct leg *l);

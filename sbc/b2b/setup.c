@@ -647,7 +647,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 		if (sip_uri_addr(&list[i].addr.uri, &path.remote)) {
 			if (addr_port(&path.remote) == 0)
 				addr_set_port(&path.remote, 5060);
-			t = policy_identify(c->policy, &path);
+			t = policy_identify(c->policy, &path, NULL);
 		}
 		if (t == l->trunk) {
 			for (unsigned k2 = 0; k2 < t->n_targets; k2++) {

@@ -11,7 +11,7 @@
 
 static const struct pol_trunk *flow_trunk(const struct ctl_backend *be, const struct netio_conn_info *ci)
 {
-	return policy_identify(b2b_policy(be->b2b), &ci->path);
+	return policy_identify(b2b_policy(be->b2b), &ci->path, net_identity(netio_net(be->net), &ci->path));
 }
 
 static json_t *flow_json(const struct ctl_backend *be, const struct netio_conn_info *ci)

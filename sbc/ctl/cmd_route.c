@@ -360,9 +360,9 @@ static const struct pol_trunk *find_source(struct ctl_req *r, struct text *match
 		if (realm && !str_eq(pr->name, str_z(realm)))
 			continue;
 		path.realm = (uint8_t)i;
-		for (int proto = NET_UDP; proto <= NET_TCP && !t; proto++) {
+		for (int proto = NET_UDP; proto <= NET_TLS && !t; proto++) {
 			path.proto = (uint8_t)proto;
-			t = policy_identify(p, &path);
+			t = policy_identify(p, &path, NULL);
 		}
 		if (t)
 			text_fmt(match, "realm %.*s %s -> trunk %.*s (address)", STR(pr->name),

@@ -5,9 +5,7 @@
  * numbers, routes, hosts. The database is not trusted to be well-formed: an older program or a hand may have written
  * it.
  *
- * Addresses that came from the resolver never make an error, since nobody could mend one in the database: a name
- * without addresses leaves its targets without, and a resolved source that collides with another trunk's gives way
- * (configured beats resolved, then the trunk with the lower id keeps it).
+ * Addresses that came from the DNS never make an error, since nobody could mend one in the database (sources.c).
  */
 #include "sbc/policy/internal.h"
 
@@ -19,8 +17,7 @@ struct build {
 	struct policy *p;
 	struct policy_errors *errs;
 	bool no_memory;
-	struct source *sources; /* own, grows */
-	unsigned n_sources, cap_sources;
+	struct source_list sources; /* own */
 };
 
 /* ---------------------------------------------------------------- errors */
@@ -52,7 +49,7 @@ static void bad(struct build *b, const char *kind, struct str name, const char *
 
 static struct str keep(struct build *b, struct str s)
 {
-	struct str c = s.n ? str_dup(b->p->arena, s) : STR_NONE;
+	struct str c = s.n ? str_dup(b->p->core->arena, s) : STR_NONE;
 
 	if (s.n && !c.p)
 		b->no_memory = true;
@@ -63,7 +60,7 @@ static struct str keep(struct build *b, struct str s)
 static struct str keep_words(struct build *b, struct str list)
 {
 	struct str rest = list, one;
-	char *text = arena_alloc(b->p->arena, list.n + 1);
+	char *text = arena_alloc(b->p->core->arena, list.n + 1);
 	struct buf w;
 
 	if (!text) {
@@ -87,7 +84,7 @@ static void keep_hosts(struct build *b, struct str list, const struct str **ret,
 
 	while (trunk_list_next(&rest, &one))
 		n++;
-	*ret = names = arena_zalloc(b->p->arena, (n + 1) * sizeof(*names));
+	*ret = names = arena_zalloc(b->p->core->arena, (n + 1) * sizeof(*names));
 	if (!names) {
 		b->no_memory = true;
 		return;
@@ -214,7 +211,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field, &s, sizeof(s));
 		break;
 	case TKEY_CODES:
-		codes = arena_zalloc(b->p->arena, (v->n_codes + 1) * sizeof(*codes));
+		codes = arena_zalloc(b->p->core->arena, (v->n_codes + 1) * sizeof(*codes));
 		if (!codes) {
 			b->no_memory = true;
 			break;
@@ -472,154 +469,47 @@ static void build_targets(struct build *b, const struct db_trunk *row, struct po
 
 /* ---------------------------------------------------------------- sources */
 
-static void add_source(struct build *b, const struct pol_trunk *t, const struct addr_net *net, bool from_name)
+static void check_addresses(struct build *b, const struct db_trunk *row)
 {
-	struct source *s;
+	struct db_err err;
 
-	if (b->n_sources == b->cap_sources) {
-		unsigned cap = b->cap_sources ? b->cap_sources * 2 : 64;
-
-		s = realloc(b->sources, cap * sizeof(*s));
-		if (!s) {
-			b->no_memory = true;
-			return;
-		}
-		b->sources = s;
-		b->cap_sources = cap;
-	}
-	s = &b->sources[b->n_sources++];
-	*s = (struct source){.net = *net, .trunk = t, .realm = t->realm, .port = t->source.port,
-	    .transport = t->source.transport, .resolved = from_name};
-	addr_set_port(&s->net.base, 0);
-}
-
-static void add_addr(struct build *b, const struct pol_trunk *t, const struct addr *a, bool from_name)
-{
-	struct addr_net net = {.base = *a, .bits = addr_is6(a) ? 128 : 32};
-
-	add_source(b, t, &net, from_name);
-}
-
-static void build_trunk_sources(struct build *b, const struct db_trunk *row, const struct pol_trunk *t)
-{
-	for (unsigned i = 0; i < t->n_targets; i++) {
-		struct addr a;
-
-		if (!addr_none(&t->targets[i].addr))
-			add_addr(b, t, &t->targets[i].addr, addr_parse_ip(t->targets[i].host, 0, &a) < 0);
-	}
-	for (unsigned i = 0; i < row->n_sources; i++) {
-		struct str text = row->sources[i].address;
-		const struct policy_resolved *r;
-		struct addr_net net;
-		struct db_err err;
-
-		if (!trunk_address_check(text, &err)) {
+	for (unsigned i = 0; i < row->n_sources; i++)
+		if (!trunk_address_check(row->sources[i].address, &err))
 			bad(b, "trunk", row->name, err.hint, "%s", err.text);
-		} else if (addr_net_parse(text, &net) == 0) {
-			add_source(b, t, &net, false);
-		} else if ((r = resolved(b, text))) {
-			for (unsigned k = 0; k < r->n_addrs; k++)
-				add_addr(b, t, &r->addrs[k].addr, true);
-		}
-	}
 }
 
-static unsigned bits_left(const struct source *s)
+static void check_names(struct build *b, const struct db_trunk *row, const struct pol_trunk *t)
 {
-	return (addr_is6(&s->net.base) ? 128u : 32u) - s->net.bits;
+	struct addr a;
+	bool named = t->tls.n_names || t->domain.n;
+
+	for (unsigned i = 0; i < row->n_targets; i++)
+		named |= addr_parse_ip(row->targets[i].host, 0, &a) < 0;
+	if (t->source.identify != POL_BY_ADDRESS && !named)
+		bad(b, "trunk", row->name, "postern trunk set NAME tls-names=sip.example.net",
+		    "it is recognised by its certificate, but nothing says which name that has to carry");
 }
 
-static bool is_exact(const struct source *s)
+static void collide(void *ctx, const struct pol_trunk *x, const struct pol_trunk *y, struct str what, bool certificate)
 {
-	return bits_left(s) == 0;
-}
+	struct build *b = ctx;
+	struct str realm = b->p->realms[x->realm].name;
 
-/* Equal in realm, address, restriction: the same place in the order of preference. Then who keeps it first. */
-static int by_place(const void *a, const void *b)
-{
-	const struct source *x = a, *y = b;
-	struct str ax = addr_ip_bytes(&x->net.base), ay = addr_ip_bytes(&y->net.base);
-	int c;
-
-	if (x->realm != y->realm)
-		return x->realm < y->realm ? -1 : 1;
-	if (is_exact(x) != is_exact(y))
-		return is_exact(x) ? -1 : 1;
-	if (bits_left(x) != bits_left(y))
-		return bits_left(x) < bits_left(y) ? -1 : 1;
-	if (pol_source_rank(x) != pol_source_rank(y))
-		return pol_source_rank(x) > pol_source_rank(y) ? -1 : 1;
-	if ((c = str_cmp(ax, ay)))
-		return c;
-	if (x->port != y->port)
-		return x->port < y->port ? -1 : 1;
-	if (x->transport != y->transport)
-		return x->transport < y->transport ? -1 : 1;
-	return 0;
-}
-
-static int by_place_and_right(const void *a, const void *b)
-{
-	const struct source *x = a, *y = b;
-	int c = by_place(a, b);
-
-	if (c)
-		return c;
-	if (x->resolved != y->resolved)
-		return x->resolved ? 1 : -1;
-	return x->trunk->id < y->trunk->id ? -1 : x->trunk->id > y->trunk->id;
-}
-
-static void collide(struct build *b, const struct source *x, const struct source *y)
-{
-	char text[80];
-	struct buf w;
-
-	buf_init(&w, text, sizeof(text) - 1);
-	addr_put_ip(&w, &x->net.base);
-	if (!is_exact(x))
-		buf_fmt(&w, "/%u", x->net.bits);
-	text[w.n] = '\0';
-	bad(b, "trunk", y->trunk->name,
-	    "give one of them source-port or source-transport, or put them into different realms", "requests from %s in realm %.*s would belong to trunk %.*s as well", text,
-	    STR(b->p->realms[x->realm].name), STR(x->trunk->name));
+	if (certificate)
+		bad(b, "trunk", y->name, "take the name out of tls-names, domain or target of one of them",
+		    "a certificate that names %.*s in realm %.*s would belong to trunk %.*s as well", STR(str_head(what, 100)),
+		    STR(realm), STR(x->name));
+	else
+		bad(b, "trunk", y->name,
+		    "give one of them source-port or source-transport, or put them into different realms",
+		    "requests from %.*s in realm %.*s would belong to trunk %.*s as well", STR(what), STR(realm), STR(x->name));
 }
 
 static void build_sources(struct build *b)
 {
-	struct policy *p = b->p;
-	unsigned n = 0, exact = 0;
-
-	if (b->n_sources)
-		qsort(b->sources, b->n_sources, sizeof(*b->sources), by_place_and_right);
-	for (unsigned i = 0; i < b->n_sources; i++) {
-		struct source *s = &b->sources[i];
-
-		if (n && by_place(&b->sources[n - 1], s) == 0) {
-			if (b->sources[n - 1].trunk != s->trunk && !s->resolved)
-				collide(b, &b->sources[n - 1], s);
-			continue;
-		}
-		b->sources[n++] = *s;
-		exact += is_exact(s);
-	}
-	p->sources = array(b, n, sizeof(*p->sources));
-	p->nets = array(b, n - exact, sizeof(*p->nets));
-	if (!p->sources || !p->nets || htab_init(&p->exact, exact ? exact : 1) < 0) {
+	if (pol_sources_build(b->p, &b->sources, collide, b) < 0 ||
+	    pol_learn(b->p, b->in->resolved, b->in->n_resolved, b->in->now_us) < 0)
 		b->no_memory = true;
-		return;
-	}
-	p->n_sources = n;
-	for (unsigned i = 0; i < n; i++) {
-		struct source *s = &p->sources[i];
-
-		*s = b->sources[i];
-		if (is_exact(s))
-			htab_add(&p->exact, &s->node, pol_source_hash(p, s->realm, &s->net.base));
-		else
-			p->nets[p->n_nets++] = s; /* in order already, within each realm */
-	}
 }
 
 /* ---------------------------------------------------------------- trunks */
@@ -716,8 +606,10 @@ static void build_trunks(struct build *b)
 		build_settings(b, row, t);
 		build_headers(b, row, t);
 		build_targets(b, row, t);
-		if (b->p->n_realms)
-			build_trunk_sources(b, row, t);
+		check_addresses(b, row);
+		check_names(b, row, t);
+		if (b->p->n_realms && pol_sources_collect(b->p, &b->sources, row, t) < 0)
+			b->no_memory = true;
 		p->prints[i] = print_of(row, t);
 	}
 	qsort(p->by_id, p->n_trunks, sizeof(*p->by_id), by_id);
@@ -854,21 +746,40 @@ static void build_hosts(struct build *b)
 
 /* ---------------------------------------------------------------- all of it */
 
+static struct policy *policy_new(void)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+	struct core *c = calloc(1, sizeof(*c));
+
+	if (!p || !c) {
+		free(p);
+		free(c);
+		return NULL;
+	}
+	atomic_init(&p->refs, 1);
+	atomic_init(&c->refs, 1);
+	p->core = c;
+	p->learned.next_us = INT64_MAX;
+	arena_pool_init(&c->pool, 16384, 0);
+	c->arena = arena_new(&c->pool);
+	if (!c->arena) {
+		policy_unref(p);
+		return NULL;
+	}
+	return p;
+}
+
 int policy_compile(const struct policy_input *in, struct policy **ret, struct policy_errors *errs)
 {
 	struct build b = {.in = in, .errs = errs};
-	struct policy *p = calloc(1, sizeof(*p));
+	struct policy *p = policy_new();
 
 	errs->n = 0;
 	if (!p)
 		return -ENOMEM;
 	b.p = p;
-	atomic_init(&p->refs, 1);
 	p->revision = in->rows->revision;
 	p->hash_key = in->hash_key;
-	arena_pool_init(&p->pool, 16384, 0);
-	p->arena = arena_new(&p->pool);
-	b.no_memory = !p->arena;
 	if (!b.no_memory)
 		build_realms(&b);
 	if (!b.no_memory)
@@ -881,7 +792,7 @@ int policy_compile(const struct policy_input *in, struct policy **ret, struct po
 		build_routes(&b);
 	if (!b.no_memory)
 		build_hosts(&b);
-	free(b.sources);
+	pol_source_list_fini(&b.sources);
 	if (b.no_memory || errs->n) {
 		policy_unref(p);
 		return b.no_memory ? -ENOMEM : -EINVAL;

@@ -14,6 +14,8 @@
 struct policy_address {
 	struct addr addr;      /* port 0: that of the target, else by transport */
 	uint16_t priority, weight; /* of SRV; 0, 0 for plain addresses */
+	int64_t left_us;       /* the name leads there no more since then (mono): a source only, for address-grace of
+	                          its trunk; 0: it does */
 };
 struct policy_resolved {
 	struct str name;       /* as in the rows; compared case-blind */
@@ -29,6 +31,7 @@ struct policy_input {
 	unsigned n_resolved;
 	const struct str *certs; /* names of our certificates in postern.conf */
 	unsigned n_certs;
+	int64_t now_us;        /* mono, for what left */
 	struct hash_key hash_key;
 };
 
@@ -46,6 +49,24 @@ struct policy_errors {
 /* All is copied, the input may go. 0 and a snapshot with one reference; -EINVAL with everything that is wrong in
  * *errs (nothing compiled); -ENOMEM. A name without addresses is no error (the trunk waits for the resolver). */
 MUST_USE int policy_compile(const struct policy_input *in, struct policy **ret, struct policy_errors *errs);
+
+/* The same snapshot with other addresses behind its names: all but the sources is shared, so the cost goes by the
+ * number of those addresses and of trunks, not by that of numbers and routes. NULL: out of memory. */
+struct policy *policy_with_addresses(
+    const struct policy *old, const struct policy_resolved *resolved, unsigned n_resolved, int64_t now_us);
+/* When the first address that left is forgotten, mono: make another snapshot then. INT64_MAX: none has left. */
+int64_t policy_addresses_next_us(const struct policy *p);
+
+/* Where a trunk's requests may come from, as it stands in the tables; i from 0, false at the end. Trunks that are
+ * recognised by certificate alone have none. */
+struct policy_source_view {
+	struct addr_net net;
+	struct str name;       /* of the DNS behind it; empty: configured */
+	int64_t left_us;       /* see policy_address */
+};
+bool policy_source_view(const struct policy *p, const struct pol_trunk *t, unsigned i, struct policy_source_view *ret);
+/* Names a certificate may carry to be this trunk's; i from 0, empty at the end or when identify=address. */
+struct str policy_tls_name(const struct policy *p, const struct pol_trunk *t, unsigned i);
 
 /* Every name of the rows that is not an IP address, once per place it stands. */
 void policy_names(const struct db_rows *rows, void (*fn)(void *ctx, struct str name, bool source), void *ctx);

@@ -2,6 +2,7 @@
  *
  *   compile.c     rows and realms into a snapshot, with every error listed
  *   policy.c      references, look-ups by id and name, hosts, differences of two snapshots
+ *   sources.c     the tables of sources: configured addresses, names in certificates, addresses behind names
  *   identify.c    source -> trunk
  *   numbers.c     number -> its block: static tree per length
  *   formats.c     number formats of trunks
@@ -31,7 +32,21 @@ struct source {
 	uint8_t realm;
 	uint16_t port;       /* 0: any */
 	uint32_t transport;  /* enum pol_source_transport */
-	bool resolved;       /* from a name: gives way to what was configured */
+	struct str name;     /* of the DNS that led to it; gives way to what was configured (empty) */
+	int64_t left_us;     /* the name leads there no more since then, mono; 0: it does */
+};
+
+/* A trunk that is recognised by this name in a certificate. */
+struct tls_name {
+	struct hnode node;   /* core->tls_names */
+	struct str name;     /* lower case */
+	const struct pol_trunk *trunk;
+};
+
+/* A trunk that sends from where this name leads. */
+struct named_source {
+	struct str name;
+	const struct pol_trunk *trunk;
 };
 
 /* The blocks of one length. level[0] has the first number of each, ascending; level[k + 1] every eighth of
@@ -67,12 +82,31 @@ struct host {
 
 struct block;
 
-struct policy {
-	atomic_uint refs;
-	uint64_t revision;
+/* What snapshots share that differ only in the addresses behind names. Immutable once compiled. */
+struct core {
+	atomic_uint refs;       /* snapshots */
 	struct arena_pool pool;
 	struct arena *arena;    /* own: texts and small things */
 	struct block *blocks;   /* own: arrays */
+	struct htab exact;      /* struct source: configured */
+	struct htab tls_names;  /* struct tls_name */
+};
+
+/* Addresses behind names: the part that follows the DNS. */
+struct learned {
+	struct htab exact;      /* struct source */
+	struct source *sources; /* own */
+	unsigned n_sources;
+	uint64_t *prints;       /* own; of each trunk's, for policy_diff() */
+	int64_t next_us;        /* when the first that left is forgotten; INT64_MAX: none */
+};
+
+/* A snapshot: the fields point into its core, but for what was learned. */
+struct policy {
+	atomic_uint refs;
+	struct core *core;      /* ref */
+	struct learned learned; /* own */
+	uint64_t revision;
 	struct pol_realm *realms;
 	unsigned n_realms;
 	struct pol_trunk *trunks;          /* by name */
@@ -82,11 +116,15 @@ struct policy {
 	struct number_tree trees[NUMBER_DIGITS + 1]; /* [digits] */
 	unsigned n_numbers;
 	struct hash_key hash_key;
-	struct htab exact;      /* struct source */
-	struct source *sources;
+	struct source *sources; /* configured */
 	unsigned n_sources;
 	const struct source **nets; /* longest first */
 	unsigned n_nets;
+	struct named_source *named;
+	unsigned n_named;
+	struct tls_name *tls_names;
+	unsigned n_tls_names;
+	unsigned *realm_names;  /* of each realm: trunks recognised by a certificate alone */
 	struct route *routes;
 	unsigned n_routes;
 	struct host *hosts;     /* by realm and name */
@@ -96,9 +134,28 @@ struct policy {
 /* n zeroed elements that live as long as the snapshot; NULL: out of memory (n 0 is fine). */
 void *pol_array(struct policy *p, size_t n, size_t size);
 
-/* identify.c */
+/* sources.c */
 uint64_t pol_source_hash(const struct policy *p, uint8_t realm, const struct addr *a);
+uint64_t pol_tls_name_hash(const struct policy *p, uint8_t realm, struct str name);
 unsigned pol_source_rank(const struct source *s);
+/* What the compiler gathers, in any order. */
+struct source_list {
+	struct source *sources; /* own, as all here: pol_source_list_fini() */
+	struct named_source *named;
+	struct tls_name *tls_names;
+	unsigned n_sources, cap_sources, n_named, cap_named, n_tls_names, cap_tls_names;
+};
+void pol_source_list_fini(struct source_list *l);
+/* All of a trunk; row's addresses that are not valid were reported already and are left out. 0 or -ENOMEM */
+int pol_sources_collect(
+    struct policy *p, struct source_list *l, const struct db_trunk *row, const struct pol_trunk *t);
+/* x and y cannot be told apart by what. */
+typedef void pol_collide_fn(
+    void *ctx, const struct pol_trunk *x, const struct pol_trunk *y, struct str what, bool certificate);
+/* The configured tables, and the learned ones of resolved. 0 or -ENOMEM */
+int pol_sources_build(struct policy *p, struct source_list *l, pol_collide_fn *fn, void *ctx);
+int pol_learn(struct policy *p, const struct policy_resolved *resolved, unsigned n, int64_t now_us);
+void pol_learned_fini(struct learned *l);
 
 /* numbers.c: rows sorted by length and first, as db_load() gives them. 0 or -ENOMEM */
 int pol_numbers_build(struct policy *p, const struct db_rows *rows);

@@ -1,7 +1,8 @@
 /* policy.c - life of a snapshot and the plain look-ups.
  *
  * References are counted atomically: the snapshot is made on the store thread, used and dropped on the signalling
- * thread. Nothing in it is written after policy_compile().
+ * thread. Nothing in it is written after policy_compile(). What does not follow the DNS lives in the core, which
+ * snapshots of one configuration share.
  */
 #include "sbc/policy/internal.h"
 
@@ -26,8 +27,8 @@ void *pol_array(struct policy *p, size_t n, size_t size)
 	if (!b)
 		return NULL;
 	memset(b, 0, bytes);
-	b->next = p->blocks;
-	p->blocks = b;
+	b->next = p->core->blocks;
+	p->core->blocks = b;
 	return b->data;
 }
 
@@ -37,9 +38,26 @@ struct policy *policy_ref(struct policy *p)
 	return p;
 }
 
-void policy_unref(struct policy *p)
+static void core_unref(struct core *c)
 {
 	struct block *b, *next;
+
+	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	for (b = c->blocks; b; b = next) {
+		next = b->next;
+		free(b);
+	}
+	htab_fini(&c->exact);
+	htab_fini(&c->tls_names);
+	if (c->arena)
+		arena_free(c->arena);
+	arena_pool_fini(&c->pool);
+	free(c);
+}
+
+void policy_unref(struct policy *p)
+{
 	unsigned before;
 
 	if (!p)
@@ -48,14 +66,8 @@ void policy_unref(struct policy *p)
 	assert(before > 0);
 	if (before > 1)
 		return;
-	for (b = p->blocks; b; b = next) {
-		next = b->next;
-		free(b);
-	}
-	htab_fini(&p->exact);
-	if (p->arena)
-		arena_free(p->arena);
-	arena_pool_fini(&p->pool);
+	pol_learned_fini(&p->learned);
+	core_unref(p->core);
 	free(p);
 }
 
@@ -151,18 +163,27 @@ bool policy_host_is_ours(const struct policy *p, unsigned realm, struct str host
 
 /* ---------------------------------------------------------------- differences */
 
+/* Same settings and same addresses behind its names. */
+static bool same(const struct policy *a, const struct policy *b, size_t i, size_t k)
+{
+	return a->prints[i] == b->prints[k] && a->learned.prints[i] == b->learned.prints[k];
+}
+
 void policy_diff(const struct policy *from, const struct policy *to,
     void (*fn)(void *ctx, enum policy_change what, const struct pol_trunk *trunk), void *ctx)
 {
+	bool one_core = from && from->core == to->core;
+
 	for (unsigned i = 0; i < to->n_trunks; i++) {
-		const struct pol_trunk *t = &to->trunks[i], *before = from ? policy_trunk(from, t->id) : NULL;
+		const struct pol_trunk *t = &to->trunks[i];
+		const struct pol_trunk *before = one_core ? t : from ? policy_trunk(from, t->id) : NULL;
 
 		if (!before)
 			fn(ctx, POLICY_ADDED, t);
-		else if (from->prints[before - from->trunks] != to->prints[i])
+		else if (!same(from, to, (size_t)(before - from->trunks), i))
 			fn(ctx, POLICY_CHANGED, t);
 	}
-	for (unsigned i = 0; from && i < from->n_trunks; i++)
+	for (unsigned i = 0; from && !one_core && i < from->n_trunks; i++)
 		if (!policy_trunk(to, from->trunks[i].id))
 			fn(ctx, POLICY_REMOVED, &from->trunks[i]);
 }

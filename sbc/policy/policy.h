@@ -146,11 +146,20 @@ const struct pol_trunk *policy_trunk_at(const struct policy *p, unsigned i); /* 
 const struct pol_realm *policy_realm(const struct policy *p, unsigned realm);
 unsigned policy_realm_count(const struct policy *p);
 
-/* Which trunk does this source belong to (ACC-01)? By realm, source address set (targets' addresses, configured
- * nets and resolved names), then transport and source port where the trunk restricts them; the most specific
- * entry wins, disabled trunks are found too (the caller refuses). O(1) for exact addresses. NULL: a stranger. */
-const struct pol_trunk *policy_identify(const struct policy *p, const struct net_path *from);
-/* Cheap form for net's admit(): false when a stranger in a realm that drops strangers. */
+/* Which trunk does this source belong to (ACC-01)? By realm; then by what its certificate names (trunks with
+ * identify=tls-name, TLS-11); else by source address set (targets' addresses, configured nets and resolved names),
+ * then transport and source port where the trunk restricts them: the most specific entry wins, and when its trunk has
+ * identify=both the certificate has to name it too. Disabled trunks are found as well (the caller refuses).
+ * who: of net_identity(), NULL: no TLS. A certificate with names of several trunks is the one's whose name stands
+ * first. O(1) for exact addresses and names. NULL: a stranger. */
+const struct pol_trunk *policy_identify(
+    const struct policy *p, const struct net_path *from, const struct net_identity *who);
+/* Why policy_identify() gave nobody: NO_TRUNK, TLS_NO_CERT, TLS_NAME_MISMATCH (where a certificate is asked for). */
+enum reason policy_stranger(const struct policy *p, const struct net_path *from, const struct net_identity *who);
+/* Some trunk sends from there, whatever else it has to prove. */
+bool policy_address_known(const struct policy *p, const struct net_path *from);
+/* Cheap form for net's admit(): false when a stranger in a realm that drops strangers. TLS from anywhere is let in
+ * where a trunk is recognised by its certificate alone: who it is shows only after the handshake. */
 bool policy_admit(const struct policy *p, const struct net_path *from);
 
 /* Brings a number as dialled by trunk t to canonical form: +country…; a short or unknown form stays as it is. */

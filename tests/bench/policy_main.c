@@ -160,7 +160,7 @@ static void bench_identify(struct rng *rng)
 
 			hits = 0;
 			for (unsigned i = 0; i < ASKS; i++)
-				hits += policy_identify(w.p, &ask[i]) != NULL;
+				hits += policy_identify(w.p, &ask[i], NULL) != NULL;
 			ns = best(ns, (now_s() - t0) / ASKS * 1e9);
 		}
 		printf("identify a source %8u trunks  %7.1f ns   (%u of %u known; compiled in %.1f ms)\n", sizes[k], ns, hits, ASKS,

@@ -164,7 +164,7 @@ static inline struct net_path fix_path(unsigned realm, enum net_proto proto, con
 static inline const char *fix_who(const struct fix *f, unsigned realm, enum net_proto proto, const char *from)
 {
 	struct net_path path = fix_path(realm, proto, from);
-	const struct pol_trunk *t = policy_identify(f->p, &path);
+	const struct pol_trunk *t = policy_identify(f->p, &path, NULL);
 
 	return t ? t->name.p : "-"; /* arena copies end in a NUL */
 }

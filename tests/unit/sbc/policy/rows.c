@@ -112,7 +112,7 @@ static void stored_means_compiled(void **s)
 	open_world(&w);
 	st = (struct step){.fn = put, .trunk = trunk_draft_row(pbx)};
 	assert_int_equal(run(&w, &st), REASON_NONE);
-	t = policy_identify(st.p, &from);
+	t = policy_identify(st.p, &from, NULL);
 	assert_non_null(t);
 	assert_true(str_eq(t->name, S("pbx")));
 	assert_int_equal(t->sip.t1_ms, 200);
