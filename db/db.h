@@ -65,6 +65,12 @@ struct db_header {
 	struct str name;
 	bool pass; /* false: drop */
 };
+/* How a trunk proves who it is (or we do, to it). Hashes: H(A1) as hex, empty: none. Never part of a revision. */
+struct db_credential {
+	struct str user, realm;
+	struct str md5, sha256, sha512_256;
+	struct str secret;    /* sealed password, for peers whose realm is not known; or empty */
+};
 struct db_trunk {
 	uint32_t id;          /* 0 when new */
 	struct str name;
@@ -79,6 +85,7 @@ struct db_trunk {
 	unsigned n_sources;
 	const struct db_header *headers;
 	unsigned n_headers;
+	struct db_credential credential; /* read only: db_credential_put(); user empty: none */
 };
 
 /* A block of numbers: first and last have the same length, nothing of that length overlaps. */
@@ -258,6 +265,26 @@ enum reason db_route_del(struct db_handle *h, struct str name, struct db_err *er
 
 enum reason db_ban_put(struct db_handle *h, const struct db_ban *b, struct db_err *err);
 enum reason db_ban_del(struct db_handle *h, struct str address, struct db_err *err); /* NO_SUCH */
+
+/* user empty, or a hash that is no hex: BAD_VALUE; NO_SUCH: no such trunk */
+enum reason db_credential_put(struct db_handle *h, uint32_t trunk_id, const struct db_credential *c, struct db_err *err);
+enum reason db_credential_del(struct db_handle *h, uint32_t trunk_id, struct db_err *err); /* none is fine */
+
+/* A registration with us. Slices are borrowed for the duration of the call. */
+struct db_binding {
+	uint64_t id;
+	uint32_t trunk_id, reg_id, cseq;
+	uint16_t q;
+	bool bulk;
+	struct str aor, uri, params, instance, call_id, path, user_agent;
+	struct str realm, transport, received; /* "wan", "udp", "192.0.2.7:5060" */
+	int64_t since_us, expires_us;          /* wall clock */
+};
+enum reason db_binding_put(struct db_handle *h, const struct db_binding *b, struct db_err *err);
+enum reason db_binding_del(struct db_handle *h, uint64_t id, struct db_err *err); /* none is fine */
+/* Those in force; what is over, or belongs to a trunk that is gone, is deleted first. */
+enum reason db_binding_all(
+    struct db_handle *h, void (*fn)(void *ctx, const struct db_binding *b), void *ctx, struct db_err *err);
 
 /* All rows as they are now, uncommitted ones of this change included. */
 enum reason db_load(struct db_handle *h, struct db_rows **ret, struct db_err *err);

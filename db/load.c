@@ -162,6 +162,28 @@ LOAD_DEPENDENT(load_headers, SQL_ALL_HEADERS, headers, db_header, headers, n_hea
 	e->pass = sqlite3_column_int(st, 2) != 0;
 })
 
+static enum reason load_credentials(struct load *l)
+{
+	sqlite3_stmt *st = db_stmt(l->h, SQL_ALL_CREDENTIALS, l->err);
+	unsigned at = 0;
+	int rc;
+
+	if (!st)
+		return l->err->reason;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct db_trunk *t = owner(l, &at, db_col_u32(st, 0));
+
+		if (t)
+			t->credential = (struct db_credential){.user = text(l, st, 1),
+			    .realm = text(l, st, 2),
+			    .md5 = text(l, st, 3),
+			    .sha256 = text(l, st, 4),
+			    .sha512_256 = text(l, st, 5),
+			    .secret = text(l, st, 6)};
+	}
+	return done(l, st, rc);
+}
+
 static enum reason load_numbers(struct load *l)
 {
 	sqlite3_stmt *st = db_stmt(l->h, SQL_ALL_NUMBERS, l->err);
@@ -291,7 +313,7 @@ enum reason db_load(struct db_handle *h, struct db_rows **ret, struct db_err *er
 	else if ((r = db_revision_now(h, &l.rows->revision, l.err)) == REASON_NONE &&
 		 (r = load_trunks(&l)) == REASON_NONE && (r = load_settings(&l)) == REASON_NONE &&
 		 (r = load_targets(&l)) == REASON_NONE && (r = load_sources(&l)) == REASON_NONE &&
-		 (r = load_headers(&l)) == REASON_NONE && (r = load_numbers(&l)) == REASON_NONE &&
+		 (r = load_headers(&l)) == REASON_NONE && (r = load_credentials(&l)) == REASON_NONE && (r = load_numbers(&l)) == REASON_NONE &&
 		 (r = load_routes(&l)) == REASON_NONE)
 		r = load_bans(&l);
 	if (r) {

@@ -135,6 +135,24 @@ static const char *const steps[] = {
     "CREATE INDEX cdr_start ON cdr (start_us);"
     "CREATE TABLE box (id INTEGER PRIMARY KEY CHECK (id = 1), alive_us INTEGER NOT NULL) STRICT;"
     "PRAGMA user_version = 2;",
+
+    /* 2 -> 3: credentials of trunks, and the bindings of those who registered with us */
+    "CREATE TABLE trunk_credential ("
+    " trunk_id INTEGER PRIMARY KEY REFERENCES trunk ON DELETE CASCADE,"
+    " user TEXT NOT NULL CHECK (user <> ''), realm TEXT NOT NULL,"
+    " md5 TEXT NOT NULL, sha256 TEXT NOT NULL, sha512_256 TEXT NOT NULL,"
+    " secret BLOB NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE binding ("
+    " id INTEGER PRIMARY KEY,"
+    " trunk_id INTEGER NOT NULL, aor TEXT NOT NULL, bulk INTEGER NOT NULL CHECK (bulk IN (0, 1)),"
+    " q INTEGER NOT NULL, reg_id INTEGER NOT NULL, cseq INTEGER NOT NULL,"
+    " uri TEXT NOT NULL, params TEXT NOT NULL, instance TEXT NOT NULL, call_id TEXT NOT NULL,"
+    " path TEXT NOT NULL, user_agent TEXT NOT NULL,"
+    " realm TEXT NOT NULL, transport TEXT NOT NULL, received TEXT NOT NULL,"
+    " since_us INTEGER NOT NULL, expires_us INTEGER NOT NULL"
+    ") STRICT;"
+    "PRAGMA user_version = 3;",
 };
 
 const unsigned db_schema_version = ARRAY_LEN(steps);
