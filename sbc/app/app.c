@@ -54,7 +54,8 @@ static void on_failure(void *ctx, const struct net_path *to, uint64_t owner, int
 	b2b_on_failure(a->b2b, to, owner, err, sent);
 }
 
-static const struct net_user net_user = {on_admit, on_message, on_failure};
+static const struct net_user net_user = {
+    .admit = on_admit, .on_message = on_message, .on_failure = on_failure};
 
 static bool is_local(void *ctx, unsigned realm, const struct addr *addr)
 {

@@ -19,6 +19,8 @@ static json_t *flow_json(const struct ctl_backend *be, const struct netio_conn_i
 	const struct policy *p = b2b_policy(be->b2b);
 	const struct pol_realm *realm = policy_realm(p, ci->path.realm);
 	const struct pol_trunk *t = flow_trunk(be, ci);
+	static const char *const race[] = {"", "two addresses are tried", "the first address was up first",
+	    "the second address was up first"};
 	int64_t now = be->env->clock->mono_us;
 	char text[ADDR_TEXT_MAX], id[12];
 	struct buf b;
@@ -39,6 +41,18 @@ static json_t *flow_json(const struct ctl_backend *be, const struct netio_conn_i
 	json_object_set_new(j, "rx", json_integer((json_int_t)ci->rx_msgs));
 	json_object_set_new(j, "tx", json_integer((json_int_t)ci->tx_msgs));
 	json_object_set_new(j, "queued", json_integer((json_int_t)ci->queued));
+	if (ci->heard_us)
+		json_object_set_new(j, "heard_ms", json_integer((now - ci->heard_us) / 1000));
+	if (ci->race != RACE_NONE)
+		json_object_set_new(j, "race", json_string(race[ci->race]));
+	if (ci->ping_every_ms) {
+		json_object_set_new(j, "ping_every_ms", json_integer(ci->ping_every_ms));
+		json_object_set_new(j, "pings", json_integer(ci->pings));
+		json_object_set_new(j, "pongs", json_integer(ci->pongs));
+		json_object_set_new(j, "ping_state", json_string(ci->pings_unknown  ? "not answered: it seems not to know pings"
+								 : ci->pong_awaited ? "waiting for the answer"
+										    : "answered"));
+	}
 	json_object_set_new(j, "level", json_integer(ci->queued ? 1 : 0));
 	return j;
 }
@@ -115,6 +129,12 @@ void cmd_flow_show(struct ctl_req *r)
 	    {"rx", "messages in", PK_NUM, 0},
 	    {"tx", "messages out", PK_NUM, 0},
 	    {"queued", "waits to be sent", PK_BYTES, 0},
+	    {"heard_ms", "last heard", PK_MS, 0},
+	    {"race", "race", PK_TEXT, 0},
+	    {"ping_every_ms", "pings every", PK_MS, 0},
+	    {"pings", "pings", PK_NUM, 0},
+	    {"pongs", "pongs", PK_NUM, 0},
+	    {"ping_state", "last ping", PK_TEXT, 0},
 	};
 	struct netio_conn_info ci;
 

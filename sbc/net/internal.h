@@ -7,6 +7,8 @@
  *   tls.c     certificates, roots, contexts; tls_link.c: one connection's encryption and what its peer proved
  *   peer.c    whom connections are for
  *   race.c    two attempts to connect, one connection
+ *   ping.c    pings of ours on connections
+ *   keep.c    STUN on UDP sockets: answers, and pings of ours
  *
  * A connection's bytes pass its link (struct link): "plain" is the socket itself, the one of tls_link.c encrypts.
  * Framing above and deadlines beside it are the same for both.
@@ -55,6 +57,7 @@ struct failure {
 	struct net_path path;
 	uint64_t owner;
 	int err;
+	bool flow; /* not a message but the flow itself */
 	size_t n;
 	char sent[];
 };
@@ -117,6 +120,7 @@ struct netio {
 	unsigned n_peers, cap_peers;
 	uint32_t free_peer; /* index + 1 */
 	struct htab sources;
+	struct htab keeps; /* keep.c: UDP flows we ping */
 	int spare_fd; /* kept to accept and close when there are no descriptors */
 	char *stream_buf; /* own: where connections without an unfinished message read to */
 
@@ -127,7 +131,7 @@ struct netio {
 	uint64_t tls_turn;     /* the loop's turn that tls_left is of */
 	unsigned tls_left;     /* steps of handshakes this turn may still make */
 
-	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate, tls_gate, unproven_gate;
+	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate, ping_gate, tls_gate, unproven_gate;
 	bool closing;
 	unsigned open_handles;
 	loop_fn *closed;
@@ -141,6 +145,8 @@ struct listener *netio_listener(struct netio *io, const struct net_path *path);
 /* on_failure() at the end of this turn. */
 void netio_fail_later(
     struct netio *io, const struct net_path *path, uint64_t owner, int err, const void *sent, size_t n);
+/* on_flow_lost() at the end of this turn */
+void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err);
 /* true when a line may be written now; *ret_unsaid: how many were not since the last one */
 bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
 /* when the last handle of l is gone */
@@ -210,12 +216,20 @@ struct conn {
 	struct source *source; /* borrow: io->sources; inbound only */
 	struct timer timer;
 	struct loop_hook flush;
-	int64_t opened_us, last_us;
+	int64_t opened_us, last_us, heard_us;
 	int64_t state_us;   /* since when it is in its state */
 	int64_t partial_us; /* when the unfinished message began, 0: none */
 	int64_t stall_us;   /* since when the socket takes nothing, 0: it does */
 	uint64_t rx_msgs, tx_msgs;
 	size_t drained;
+
+	/* ping.c */
+	uint32_t keep_ms;       /* agreed with the peer, 0: nothing */
+	uint32_t ping_every_ms; /* 0: no pings */
+	int64_t ping_us;        /* when the next one is due, 0: never */
+	int64_t pong_us;        /* until when a pong is awaited, 0: it is not */
+	uint32_t pings, pongs;
+	bool pings_unknown;     /* the peer seems not to know them */
 
 	/* stream.c: bytes of an unfinished message */
 	char *rx; /* own, NULL while there are none */
@@ -241,6 +255,8 @@ void tcp_listener_close(struct listener *l);
 /* by handle, by remote, or a new one; fills in path->conn and path->local */
 int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len, uint64_t owner);
 int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt);
+/* 0, or -ENOTCONN */
+int tcp_keep(struct netio *io, const struct net_path *path, uint32_t interval_ms);
 void tcp_close_path(struct netio *io, const struct net_path *path, bool now);
 /* all connections, without reports */
 void tcp_close_all(struct netio *io);
@@ -297,6 +313,26 @@ void race_won(struct conn *c);
 bool race_lost(struct conn *c, int *err);
 /* the two know nothing of each other any more */
 void race_part(struct conn *c);
+
+/* ---- ping.c ---- */
+
+/* after the connection came up or an interval changed */
+void ping_set(struct conn *c);
+/* INT64_MAX: nothing is due */
+int64_t ping_due_us(const struct conn *c);
+void ping_due(struct conn *c);
+/* a line end came where a message could begin */
+void ping_heard(struct conn *c);
+/* 80..100 % of ms, in microseconds */
+int64_t ping_draw_us(const struct netio *io, uint32_t ms);
+
+/* ---- keep.c ---- */
+
+/* A datagram that begins like STUN, from an admitted source. */
+void keep_stun(struct listener *l, const struct net_path *from, const char *p, size_t n);
+/* 0, -ENETUNREACH, -ENOBUFS, -ENOMEM */
+int keep_set(struct netio *io, const struct net_path *path, uint32_t interval_ms);
+void keeps_free(struct netio *io);
 
 /* ---- tls_link.c ---- */
 

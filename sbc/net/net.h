@@ -106,7 +106,9 @@ struct net_ops {
 	/* The peer at path asked for reuse (Via;alias) and listens on sent_by_port: later sends to its address and
 	 * that port may take this connection (RFC 5923). 0, or -EPERM: no certificate, nothing recorded. */
 	int (*alias)(struct net *n, const struct net_path *path, uint16_t sent_by_port);
-	/* Pings from us every interval_ms (80..100 % of it) on that flow, 0: none (RFC 6223, RFC 5626 4.4). */
+	/* The peer agreed to be pinged: from now on every interval_ms (80..100 % of it) on that flow, 0: no more (RFC 6223,
+	 * RFC 5626 4.4); CRLF on connections, STUN on UDP. When it does not answer, the flow has failed: on_flow_lost().
+	 * 0, -ENOTCONN (no such connection), -ENETUNREACH, -ENOBUFS (too many). */
 	int (*keep)(struct net *n, const struct net_path *path, uint32_t interval_ms);
 };
 
@@ -125,6 +127,9 @@ struct net_user {
 	/* What was handed to send() with owner did not get out: connect failed, connection lost with it queued,
 	 * ICMP error. For ICMP the owner is not known (0) and sent holds the first bytes of our datagram. */
 	void (*on_failure)(void *ctx, const struct net_path *to, uint64_t owner, int err, struct str sent);
+	/* A flow that the peer agreed to be pinged on (keep()) is gone: closed by either side, or its pings are not
+	 * answered any more, or (UDP) our address as the peer sees it has changed. May be NULL. */
+	void (*on_flow_lost)(void *ctx, const struct net_path *flow, int err);
 };
 
 static inline int net_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)

@@ -23,6 +23,9 @@
 
 #define GATE_QUIET_US 5000000
 #define ANY_PORT_TRIES 16
+/* what a peer may ask of us */
+#define KEEP_MIN_MS 1000
+#define KEEP_MAX_MS 3600000
 
 static const char *const count_names[NET_COUNTS] = {
     [NET_UDP_RX] = "udp_rx",
@@ -50,6 +53,14 @@ static const char *const count_names[NET_COUNTS] = {
     [NET_TCP_STALLED] = "tcp_stalled",
     [NET_TCP_RACED] = "tcp_raced",
     [NET_TCP_RACE_SECOND] = "tcp_race_second",
+    [NET_TCP_PINGED] = "tcp_pinged",
+    [NET_TCP_NO_PONG] = "tcp_no_pong",
+    [NET_TCP_PING_LOST] = "tcp_ping_lost",
+    [NET_UDP_STUN] = "udp_stun",
+    [NET_UDP_STUN_BAD] = "udp_stun_bad",
+    [NET_UDP_STUN_STRAY] = "udp_stun_stray",
+    [NET_UDP_KEEP_SENT] = "udp_keep_sent",
+    [NET_UDP_KEEP_LOST] = "udp_keep_lost",
     [NET_TCP_QUEUE_FULL] = "tcp_queue_full",
     [NET_TCP_LOST] = "tcp_lost",
     [NET_TCP_OPEN] = "tcp_open",
@@ -133,6 +144,7 @@ static void finish_free(struct netio *io)
 	peers_free(io);
 	htab_fini(&io->by_remote);
 	htab_fini(&io->by_peer);
+	htab_fini(&io->keeps);
 	htab_fini(&io->sources);
 	tls_store_unref(io->tls);
 	udp_rx_free(io->rx);
@@ -162,8 +174,12 @@ static void deliver(struct loop_hook *h)
 	while ((n = list_pop(&due))) {
 		struct failure *f = container_of(n, struct failure, node);
 
-		if (!io->closing)
+		if (io->closing)
+			; /* nobody is told any more */
+		else if (!f->flow)
 			io->user->on_failure(io->ctx, &f->path, f->owner, f->err, str_n(f->sent, f->n));
+		else if (io->user->on_flow_lost)
+			io->user->on_flow_lost(io->ctx, &f->path, f->err);
 		free(f);
 	}
 }
@@ -181,6 +197,17 @@ void netio_fail_later(
 	*f = (struct failure){.path = *path, .owner = owner, .err = err, .n = n};
 	if (n)
 		memcpy(f->sent, sent, n);
+	list_push(&io->failures, &f->node);
+	loop_at_turn_end(io->loop, &io->deliver);
+}
+
+void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err)
+{
+	struct failure *f = io->closing ? NULL : calloc(1, sizeof(*f));
+
+	if (!f)
+		return;
+	*f = (struct failure){.path = *flow, .err = err, .flow = true};
 	list_push(&io->failures, &f->node);
 	loop_at_turn_end(io->loop, &io->deliver);
 }
@@ -684,6 +711,15 @@ static int op_prepare(struct net *n, struct net_path *path, const struct addr *a
 	return path->proto == NET_UDP ? 0 : tcp_prepare(container_of(n, struct netio, net), path, alt);
 }
 
+static int op_keep(struct net *n, const struct net_path *path, uint32_t interval_ms)
+{
+	struct netio *io = container_of(n, struct netio, net);
+
+	if (interval_ms)
+		interval_ms = interval_ms < KEEP_MIN_MS ? KEEP_MIN_MS : interval_ms > KEEP_MAX_MS ? KEEP_MAX_MS : interval_ms;
+	return path->proto == NET_UDP ? keep_set(io, path, interval_ms) : tcp_keep(io, path, interval_ms);
+}
+
 static const struct net_identity *op_identity(struct net *n, const struct net_path *path)
 {
 	const struct conn *c = tcp_conn(container_of(n, struct netio, net), path);
@@ -699,6 +735,7 @@ static const struct net_ops ops = {
     .peer_del = op_peer_del,
     .prepare = op_prepare,
     .identity = op_identity,
+    .keep = op_keep,
 };
 
 /* ---- life ---- */
@@ -736,7 +773,8 @@ int netio_new(struct loop *loop, const struct env *env, const struct netio_cfg *
 	if (env->metrics)
 		metrics_add(env->metrics, &io->metrics);
 	e = io->spare_fd < 0 ? -errno : 0;
-	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->by_peer, 64) < 0 || htab_init(&io->sources, 64) < 0))
+	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->by_peer, 64) < 0 ||
+	              htab_init(&io->keeps, 16) < 0 || htab_init(&io->sources, 64) < 0))
 		e = -ENOMEM;
 	if (!e)
 		e = udp_rx_new(&io->rx);
@@ -765,6 +803,7 @@ void netio_free(struct netio *io, loop_fn *closed, void *arg)
 	io->closed_arg = arg;
 	io->closing = true;
 	netio_handle_opened(io); /* so that nothing ends it while this runs */
+	keeps_free(io);
 	tcp_close_all(io);
 	for (unsigned i = 0; i < io->n_listeners; i++)
 		if (io->listener[i])
@@ -795,8 +834,10 @@ bool netio_conn_next(const struct netio *io, uint32_t *at, struct netio_conn_inf
 		if (!c || c->follower)
 			continue;
 		*ret = (struct netio_conn_info){.path = c->path, .inbound = c->inbound, .up = c->state == CONN_UP,
-		    .race = c->race ? c->race->result : RACE_NONE,
-		    .queued = c->tx_n - c->tx_at, .opened_us = c->opened_us, .last_us = c->last_us,
+		    .race = c->race ? c->race->result : RACE_NONE, .ping_every_ms = c->ping_every_ms,
+		    .pings = c->pings, .pongs = c->pongs, .pong_awaited = c->pong_us != 0,
+		    .pings_unknown = c->pings_unknown,
+		    .queued = c->tx_n - c->tx_at, .opened_us = c->opened_us, .last_us = c->last_us, .heard_us = c->heard_us,
 		    .rx_msgs = c->rx_msgs, .tx_msgs = c->tx_msgs};
 		tls_info(c, ret);
 		return true;

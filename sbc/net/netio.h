@@ -124,6 +124,8 @@ enum net_count {
 	NET_TCP_SLOW_MESSAGE, NET_TCP_IDLE, NET_TCP_STALLED, NET_TCP_QUEUE_FULL, NET_TCP_LOST,
 	NET_TCP_OPEN, /* gauge; TLS too, as all above */
 	NET_TCP_RACED, NET_TCP_RACE_SECOND,
+	NET_TCP_PINGED, NET_TCP_NO_PONG, NET_TCP_PING_LOST,
+	NET_UDP_STUN, NET_UDP_STUN_BAD, NET_UDP_STUN_STRAY, NET_UDP_KEEP_SENT, NET_UDP_KEEP_LOST,
 	NET_NO_DESCRIPTORS,
 	NET_TLS_ACCEPTED, NET_TLS_CONNECTED, NET_TLS_RESUMED, NET_TLS_FAILED, NET_TLS_SLOW, NET_TLS_REFUSED,
 	NET_TLS_UNPROVEN,
@@ -138,8 +140,13 @@ struct netio_conn_info {
 	struct net_path path; /* peer: whom it was made for */
 	bool inbound, up;
 	enum race_result race;
+	uint32_t ping_every_ms;     /* from us; 0: none */
+	uint32_t pings, pongs;
+	bool pong_awaited;
+	bool pings_unknown;         /* it answers none, but its TCP lives: it seems not to know them */
 	size_t queued;              /* bytes */
 	int64_t opened_us, last_us; /* mono */
+	int64_t heard_us;           /* mono, 0: never */
 	uint64_t rx_msgs, tx_msgs;
 	/* TLS, once it is up; borrowed: until the loop goes on */
 	const struct net_identity *identity;

@@ -80,6 +80,8 @@ static void take_over(struct conn *f, struct conn *c)
 	f->sent_n = c->sent_n;
 	f->sent_marked = 0; /* c never was up */
 	f->tx_msgs = c->tx_msgs;
+	f->keep_ms = c->keep_ms;
+	c->keep_ms = 0;
 	c->tx = NULL;
 	c->sent = NULL;
 	c->tx_at = c->tx_n = c->tx_cap = 0;

@@ -118,6 +118,14 @@ void stream_got(struct conn *c, size_t n)
 				lost_framing(c, p + off, 0, REASON_TOO_LARGE);
 				return;
 			}
+			/* A pong that nothing follows is no half ping: two of them would look like one. */
+			if (c->pong_us && have - off >= 2 && p[off] == '\r' && p[off + 1] == '\n') {
+				ping_heard(c);
+				memset(&c->framer, 0, sizeof(c->framer));
+				began = false;
+				off += 2;
+				continue;
+			}
 			break;
 		}
 		memset(&c->framer, 0, sizeof(c->framer));
@@ -130,11 +138,14 @@ void stream_got(struct conn *c, size_t n)
 			message(c, p + off, len);
 		} else if (kind == NET_FRAME_PING) {
 			io->counts[NET_TCP_PINGS]++;
+			ping_heard(c); /* or two pongs, or one before padding: somebody is there */
 			if (conn_put(c, "\r\n", 2, 0) < 0) {
 				conn_drop(c, -ENOBUFS);
 				return;
 			}
 		}
+		if (kind == NET_FRAME_SKIP)
+			ping_heard(c);
 		off += len;
 	}
 	if (c->state != CONN_UP)

@@ -263,7 +263,7 @@ static void slot_give(struct conn *c)
 
 /* ---- deadlines ---- */
 
-enum deadline { DL_NONE, DL_CONNECT, DL_RACE, DL_HANDSHAKE, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE };
+enum deadline { DL_NONE, DL_CONNECT, DL_RACE, DL_HANDSHAKE, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE, DL_PING };
 
 static void nearer(int64_t due_us, enum deadline what, int64_t *due, enum deadline *ret)
 {
@@ -299,6 +299,7 @@ static int64_t next_deadline(const struct conn *c, enum deadline *ret)
 		if (c->partial_us)
 			nearer(after(c->partial_us, cfg->message_ms), DL_MESSAGE, &due, ret);
 		nearer(after(c->last_us, cfg->idle_ms), DL_IDLE, &due, ret);
+		nearer(ping_due_us(c), DL_PING, &due, ret);
 		/* fall through */
 	case CONN_FINISHING:
 		if (c->stall_us)
@@ -349,6 +350,9 @@ static void on_deadline(struct timer *t)
 		counts[NET_TCP_STALLED]++;
 		conn_drop(c, -ETIMEDOUT);
 		break;
+	case DL_PING:
+		ping_due(c);
+		break;
 	case DL_IDLE:
 		counts[NET_TCP_IDLE]++;
 		conn_finish(c);
@@ -386,8 +390,10 @@ static void conn_step(struct conn *c, enum conn_state to)
 	c->state_us = c->io->env->clock->mono_us;
 	if (to >= CONN_FINISHING)
 		table_del(c);
-	if (to == CONN_UP)
+	if (to == CONN_UP) {
 		race_won(c);
+		ping_set(c);
+	}
 }
 
 static void on_conn_closed(uv_handle_t *h)
@@ -463,6 +469,8 @@ void conn_drop(struct conn *c, int err)
 		return;
 	if (err && !io->closing && (err == -ECANCELED || !race_lost(c, &err)))
 		report_unsent(c, err);
+	if (c->keep_ms && !io->closing)
+		netio_flow_lost_later(io, &c->path, err ? err : -ECONNRESET);
 	other = c->rival;
 	race_part(c);
 	if (c->state == CONN_UP || c->state == CONN_FINISHING)
@@ -816,6 +824,19 @@ int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt)
 	return 0;
 }
 
+int tcp_keep(struct netio *io, const struct net_path *path, uint32_t interval_ms)
+{
+	struct conn *c = by_handle(io, path->conn);
+
+	if (!c)
+		c = find_remote(io, path);
+	if (!c || c->state > CONN_UP)
+		return -ENOTCONN;
+	c->keep_ms = interval_ms;
+	ping_set(c);
+	return 0;
+}
+
 void tcp_close_path(struct netio *io, const struct net_path *path, bool now)
 {
 	struct conn *c = by_handle(io, path->conn);
@@ -875,7 +896,7 @@ static void conn_read(struct conn *c)
 			conn_lost(c, (int)n);
 			return;
 		}
-		c->last_us = c->io->env->clock->mono_us;
+		c->last_us = c->heard_us = c->io->env->clock->mono_us;
 		stream_got(c, (size_t)n);
 	}
 	if (c->state != CONN_CLOSED) {
@@ -1212,10 +1233,13 @@ void tcp_limits_changed(struct netio *io)
 
 void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable)
 {
-	for (unsigned i = 0; !usable && i < io->n_slots; i++) {
+	for (unsigned i = 0; i < io->n_slots; i++) {
 		struct conn *c = io->slot[i].conn;
 
-		if (c && c->path.peer == peer)
+		if (!c || c->path.peer != peer)
+			continue;
+		if (!usable)
 			table_del(c);
+		ping_set(c);
 	}
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "sbc/net/internal.h"
+#include "sbc/net/stun.h"
 
 #define RX_BATCH 32
 #define RX_ROUNDS 4
@@ -359,6 +360,10 @@ static void take(struct udp *u, struct udp_rx *rx, unsigned i)
 	}
 	if (is_keepalive(rx->iov[i].iov_base, len)) {
 		io->counts[NET_UDP_KEEPALIVE]++;
+		return;
+	}
+	if (stun_is(rx->iov[i].iov_base, len)) {
+		keep_stun(u->l, &from, rx->iov[i].iov_base, len);
 		return;
 	}
 	io->user->on_message(io->ctx, &from, rx->iov[i].iov_base, len, REASON_NONE);

@@ -53,7 +53,7 @@ struct flows {
 
 static void flows_begin(struct flows *f)
 {
-	static const struct net_user user = {admit, message, failure};
+	static const struct net_user user = {.admit = admit, .on_message = message, .on_failure = failure};
 	struct net_listener_cfg l[2] = {{.realm = 0, .proto = NET_TCP}, {.realm = 1, .proto = NET_TCP}}, have;
 	struct netio_error err;
 	struct netio_cfg cfg;

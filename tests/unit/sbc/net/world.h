@@ -54,6 +54,10 @@ struct world {
 	unsigned n_got;
 	struct lost lost[256];
 	unsigned n_lost;
+	unsigned n_flows_lost;
+	struct net_path flow_lost;
+	int flow_err;
+	int64_t ahead_us; /* w_skip() */
 	/* called for each message when set */
 	void (*on)(struct world *w, const struct net_path *from, char *p, size_t n, enum reason bad);
 };
@@ -134,7 +138,33 @@ static void w_failure(void *ctx, const struct net_path *to, uint64_t owner, int 
 	memcpy(l->sent, sent.p ? sent.p : "", sent.n < sizeof(l->sent) ? sent.n : sizeof(l->sent));
 }
 
-static const struct net_user w_user = {w_admit, w_message, w_failure};
+static void w_flow_lost(void *ctx, const struct net_path *flow, int err)
+{
+	struct world *w = ctx;
+
+	w->n_flows_lost++;
+	w->flow_lost = *flow;
+	w->flow_err = err;
+}
+
+static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_lost};
+
+/* the real time and what tests skipped */
+static void w_clock(void *ctx, struct clock *c)
+{
+	const struct world *w = ctx;
+
+	clock_refresh(c);
+	c->mono_us += w->ahead_us;
+	c->wall_us += w->ahead_us;
+}
+
+static inline void w_skip(struct world *w, int ms)
+{
+	w->ahead_us += (int64_t)ms * 1000;
+	loop_turn(&w->loop, 0);
+	loop_turn(&w->loop, 0);
+}
 
 static struct addr at(const char *text)
 {
@@ -156,6 +186,8 @@ static void w_init_bare(struct world *w)
 	rng_init_seeded(&w->rng, 1);
 	cfg.logger = &w->logger;
 	cfg.metrics = &w->metrics;
+	cfg.read_clock = w_clock;
+	cfg.read_ctx = w;
 	assert_int_equal(loop_init(&w->loop, &cfg), 0);
 	w->env = (struct env){.clock = &w->loop.clock, .timers = &w->loop.timers, .rng = &w->rng,
 	    .logger = &w->logger, .metrics = &w->metrics, .hash_key = {1, 2}};

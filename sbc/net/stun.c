@@ -1,0 +1,247 @@
+/* stun.c - STUN Binding as SIP flows use it (RFC 8489). See stun.h.
+ *
+ * A message is a head of 20 bytes (type, length, cookie, transaction) and attributes (type, length, value padded to
+ * four bytes). Every length is checked before what it speaks of is read. Nobody is asked for credentials: the answer
+ * says nothing but where the question came from, so what stands in USERNAME or MESSAGE-INTEGRITY does not matter.
+ */
+#include "sbc/net/stun.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define HEAD 20
+#define COOKIE 0x2112a442u
+#define FINGERPRINT_XOR 0x5354554eu
+#define TYPE_REQUEST 0x0001
+#define TYPE_SUCCESS 0x0101
+#define TYPE_ERROR 0x0111
+
+enum {
+	ATTR_MAPPED = 0x0001,
+	ATTR_USERNAME = 0x0006,
+	ATTR_INTEGRITY = 0x0008,
+	ATTR_ERROR_CODE = 0x0009,
+	ATTR_UNKNOWN = 0x000a,
+	ATTR_REALM = 0x0014,
+	ATTR_NONCE = 0x0015,
+	ATTR_INTEGRITY_SHA256 = 0x001c,
+	ATTR_USERHASH = 0x001e,
+	ATTR_XOR_MAPPED = 0x0020,
+	ATTR_OPTIONAL = 0x8000, /* and above: may be passed over */
+	ATTR_FINGERPRINT = 0x8028,
+};
+
+static uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+static void put16(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, v >> 16);
+	put16(p + 2, v & 0xffff);
+}
+
+/* CRC-32 of ITU V.42, as RFC 8489 14.7 asks */
+static uint32_t crc32(const uint8_t *p, size_t n)
+{
+	uint32_t c = 0xffffffffu;
+
+	for (size_t i = 0; i < n; i++) {
+		c ^= p[i];
+		for (int k = 0; k < 8; k++)
+			c = (c & 1) ? c >> 1 ^ 0xedb88320u : c >> 1;
+	}
+	return ~c;
+}
+
+/* XOR with cookie and transaction (14.2); tid NULL: as it stands (14.1). */
+static int get_mapped(const uint8_t *v, size_t n, const uint8_t *tid, struct addr *ret)
+{
+	uint8_t mask[16], ip[16];
+	struct addr a;
+	size_t len;
+
+	if (n < 4 || (v[1] != 1 && v[1] != 2))
+		return -EBADMSG;
+	len = v[1] == 1 ? 4 : 16;
+	if (n != 4 + len)
+		return -EBADMSG;
+	memset(mask, 0, sizeof(mask));
+	if (tid) {
+		put32(mask, COOKIE);
+		memcpy(mask + 4, tid, STUN_TID);
+	}
+	for (size_t i = 0; i < len; i++)
+		ip[i] = v[4 + i] ^ mask[i];
+	memset(&a, 0, sizeof(a));
+	if (len == 4) {
+		a.in4.sin_family = AF_INET;
+		memcpy(&a.in4.sin_addr, ip, len);
+	} else {
+		a.in6.sin6_family = AF_INET6;
+		memcpy(&a.in6.sin6_addr, ip, len);
+	}
+	addr_set_port(&a, (uint16_t)(get16(v + 2) ^ (tid ? COOKIE >> 16 : 0)));
+	*ret = a;
+	return 0;
+}
+
+static bool is_known(unsigned type)
+{
+	switch (type) {
+	case ATTR_MAPPED:
+	case ATTR_USERNAME:
+	case ATTR_INTEGRITY:
+	case ATTR_ERROR_CODE:
+	case ATTR_UNKNOWN:
+	case ATTR_REALM:
+	case ATTR_NONCE:
+	case ATTR_INTEGRITY_SHA256:
+	case ATTR_USERHASH:
+	case ATTR_XOR_MAPPED:
+		return true;
+	default:
+		return type >= ATTR_OPTIONAL;
+	}
+}
+
+static void remember_unknown(struct stun_msg *m, unsigned type)
+{
+	for (unsigned i = 0; i < m->n_unknown; i++)
+		if (m->unknown[i] == type)
+			return;
+	if (m->n_unknown < STUN_UNKNOWN_MAX)
+		m->unknown[m->n_unknown++] = (uint16_t)type;
+}
+
+int stun_parse(const char *text, size_t n, struct stun_msg *ret)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	struct stun_msg m = {.mapped.sa.sa_family = AF_UNSPEC};
+	size_t at = HEAD;
+	bool xored = false;
+
+	if (n < HEAD || p[0] > 3 || get32(p + 4) != COOKIE || get16(p + 2) != n - HEAD || n % 4)
+		return -EBADMSG;
+	switch (get16(p)) {
+	case TYPE_REQUEST:
+		m.kind = STUN_REQUEST;
+		break;
+	case TYPE_SUCCESS:
+		m.kind = STUN_SUCCESS;
+		break;
+	case TYPE_ERROR:
+		m.kind = STUN_ERROR;
+		break;
+	default:
+		m.kind = STUN_OTHER;
+		break;
+	}
+	memcpy(m.tid, p + 8, STUN_TID);
+	while (at < n) {
+		unsigned type, len;
+
+		if (n - at < 4 || m.fingerprint) /* FINGERPRINT is the last one */
+			return -EBADMSG;
+		type = get16(p + at);
+		len = get16(p + at + 2);
+		if (len > n - at - 4)
+			return -EBADMSG;
+		if (type == ATTR_FINGERPRINT) {
+			if (len != 4 || get32(p + at + 4) != (crc32(p, at) ^ FINGERPRINT_XOR))
+				return -EBADMSG;
+			m.fingerprint = true;
+		} else if (type == ATTR_XOR_MAPPED || (type == ATTR_MAPPED && !xored)) {
+			if (get_mapped(p + at + 4, len, type == ATTR_XOR_MAPPED ? p + 8 : NULL, &m.mapped))
+				return -EBADMSG;
+			xored = type == ATTR_XOR_MAPPED;
+		} else if (!is_known(type)) {
+			remember_unknown(&m, type);
+		}
+		at += 4 + (len + 3) / 4 * 4; /* n is a multiple of four, so the padding is inside */
+	}
+	*ret = m;
+	return 0;
+}
+
+static size_t begin(uint8_t *p, unsigned type, const uint8_t tid[STUN_TID])
+{
+	put16(p, type);
+	put32(p + 4, COOKIE);
+	memcpy(p + 8, tid, STUN_TID);
+	return HEAD;
+}
+
+/* the length counts the fingerprint when its sum is taken (14.7) */
+static size_t finish(uint8_t *p, size_t n, bool fingerprint)
+{
+	put16(p + 2, (unsigned)(n - HEAD + (fingerprint ? 8 : 0)));
+	if (!fingerprint)
+		return n;
+	put16(p + n, ATTR_FINGERPRINT);
+	put16(p + n + 2, 4);
+	put32(p + n + 4, crc32(p, n) ^ FINGERPRINT_XOR);
+	return n + 8;
+}
+
+size_t stun_put_request(char *out, const uint8_t tid[STUN_TID])
+{
+	uint8_t *p = (uint8_t *)out;
+
+	return finish(p, begin(p, TYPE_REQUEST, tid), true);
+}
+
+static size_t put_420(uint8_t *p, const struct stun_msg *req)
+{
+	static const char text[] = "Unknown Attribute"; /* 17 bytes and three of padding */
+	size_t n = begin(p, TYPE_ERROR, req->tid), len = sizeof(text) - 1;
+
+	put16(p + n, ATTR_ERROR_CODE);
+	put16(p + n + 2, (unsigned)(4 + len));
+	put32(p + n + 4, 4 << 8 | 20);
+	memset(p + n + 8, 0, 20);
+	memcpy(p + n + 8, text, len);
+	n += 8 + 20;
+	put16(p + n, ATTR_UNKNOWN);
+	put16(p + n + 2, 2 * req->n_unknown);
+	n += 4;
+	for (unsigned i = 0; i < req->n_unknown; i++, n += 2)
+		put16(p + n, req->unknown[i]);
+	if (req->n_unknown % 2) {
+		put16(p + n, 0);
+		n += 2;
+	}
+	return n;
+}
+
+size_t stun_put_answer(char *out, const struct stun_msg *req, const struct addr *source)
+{
+	uint8_t *p = (uint8_t *)out, mask[16];
+	struct str ip = addr_ip_bytes(source);
+	size_t n;
+
+	if (req->n_unknown)
+		return finish(p, put_420(p, req), req->fingerprint);
+	n = begin(p, TYPE_SUCCESS, req->tid);
+	put32(mask, COOKIE);
+	memcpy(mask + 4, req->tid, STUN_TID);
+	put16(p + n, ATTR_XOR_MAPPED);
+	put16(p + n + 2, (unsigned)(4 + ip.n));
+	put16(p + n + 4, ip.n == 4 ? 1 : 2);
+	put16(p + n + 6, addr_port(source) ^ (COOKIE >> 16));
+	for (size_t i = 0; i < ip.n; i++)
+		p[n + 8 + i] = (uint8_t)ip.p[i] ^ mask[i];
+	return finish(p, n + 8 + ip.n, req->fingerprint);
+}
