@@ -6,33 +6,33 @@
  */
 #include "media/codec.h"
 
+#define STATIC(pt, text, clock, ch) [pt] = {{text, sizeof(text) - 1}, clock, ch}
+
+/* by number; without a name: not assigned */
 static const struct {
-	const char *name;
+	struct str name;
 	uint32_t clock_hz;
-	uint8_t pt, channels;
+	uint8_t channels;
 } statics[] = {
-	{"PCMU", 8000, 0, 1},   {"GSM", 8000, 3, 1},    {"G723", 8000, 4, 1},   {"DVI4", 8000, 5, 1},
-	{"DVI4", 16000, 6, 1},  {"LPC", 8000, 7, 1},    {"PCMA", 8000, 8, 1},   {"G722", 8000, 9, 1},
-	{"L16", 44100, 10, 2},  {"L16", 44100, 11, 1},  {"QCELP", 8000, 12, 1}, {"CN", 8000, 13, 1},
-	{"MPA", 90000, 14, 1},  {"G728", 8000, 15, 1},  {"DVI4", 11025, 16, 1}, {"DVI4", 22050, 17, 1},
-	{"G729", 8000, 18, 1},  {"CN", 8000, 19, 1},    {"CelB", 90000, 25, 1}, {"JPEG", 90000, 26, 1},
-	{"nv", 90000, 28, 1},   {"H261", 90000, 31, 1}, {"MPV", 90000, 32, 1},  {"MP2T", 90000, 33, 1},
-	{"H263", 90000, 34, 1},
+	STATIC(0, "PCMU", 8000, 1),   STATIC(3, "GSM", 8000, 1),    STATIC(4, "G723", 8000, 1),
+	STATIC(5, "DVI4", 8000, 1),   STATIC(6, "DVI4", 16000, 1),  STATIC(7, "LPC", 8000, 1),
+	STATIC(8, "PCMA", 8000, 1),   STATIC(9, "G722", 8000, 1),   STATIC(10, "L16", 44100, 2),
+	STATIC(11, "L16", 44100, 1),  STATIC(12, "QCELP", 8000, 1), STATIC(13, "CN", 8000, 1),
+	STATIC(14, "MPA", 90000, 1),  STATIC(15, "G728", 8000, 1),  STATIC(16, "DVI4", 11025, 1),
+	STATIC(17, "DVI4", 22050, 1), STATIC(18, "G729", 8000, 1),  STATIC(19, "CN", 8000, 1),
+	STATIC(25, "CelB", 90000, 1), STATIC(26, "JPEG", 90000, 1), STATIC(28, "nv", 90000, 1),
+	STATIC(31, "H261", 90000, 1), STATIC(32, "MPV", 90000, 1),  STATIC(33, "MP2T", 90000, 1),
+	STATIC(34, "H263", 90000, 1),
 };
 
 bool codec_static(uint8_t pt, struct sdp_format *ret)
 {
-	if (pt > 34)
+	if (pt >= ARRAY_LEN(statics) || statics[pt].name.n == 0)
 		return false;
-	for (size_t i = 0; i < ARRAY_LEN(statics); i++) {
-		if (statics[i].pt != pt)
-			continue;
-		ret->name = str_z(statics[i].name);
-		ret->clock_hz = statics[i].clock_hz;
-		ret->channels = statics[i].channels;
-		return true;
-	}
-	return false;
+	ret->name = statics[pt].name;
+	ret->clock_hz = statics[pt].clock_hz;
+	ret->channels = statics[pt].channels;
+	return true;
 }
 
 bool codec_is_static(const struct sdp_format *f)
@@ -59,7 +59,8 @@ bool codec_same(const struct sdp_format *f, const struct sdp_format *g)
 {
 	if (f->clock_hz != g->clock_hz || f->channels != g->channels || f->name.n == 0)
 		return false;
-	return str_ieq(f->name, g->name) || str_ieq(plain_name(f->name), plain_name(g->name));
+	return str_ieq(f->name, g->name) ||
+	       (chr_lower(f->name.p[0]) == 'g' && str_ieq(plain_name(f->name), plain_name(g->name)));
 }
 
 uint32_t codec_key(const struct sdp_format *f)
@@ -75,13 +76,15 @@ uint32_t codec_key(const struct sdp_format *f)
 
 bool codec_is_aux(const struct sdp_format *f)
 {
-	static const char *const names[] = {
-		"telephone-event", "CN", "tone", "red", "rtx", "ulpfec", "flexfec", "flexfec-03", "parityfec",
-		"X-NSE",
+#define NAME(text) {text, sizeof(text) - 1}
+	static const struct str names[] = {
+		NAME("telephone-event"), NAME("CN"), NAME("tone"), NAME("red"), NAME("rtx"), NAME("ulpfec"),
+		NAME("flexfec"), NAME("flexfec-03"), NAME("parityfec"), NAME("X-NSE"),
 	};
+#undef NAME
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_ieq(f->name, str_z(names[i])))
+		if (str_ieq(f->name, names[i]))
 			return true;
 	return false;
 }

@@ -442,7 +442,7 @@ const struct sdp_attr *sdp_attr(const struct sdp_attr *list, struct str name)
 
 /* What differs between the wire and the memo. */
 struct style {
-	const char *eol;
+	struct str eol;
 	bool memo;
 };
 
@@ -450,7 +450,7 @@ static void put_conn(struct buf *b, const struct addr *a, const struct style *st
 {
 	buf_str(b, addr_is6(a) ? S("c=IN IP6 ") : S("c=IN IP4 "));
 	addr_put_ip(b, a);
-	buf_str(b, str_z(st->eol));
+	buf_str(b, st->eol);
 }
 
 static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, const struct style *st)
@@ -465,7 +465,7 @@ static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, con
 			buf_chr(b, ':');
 			buf_str(b, list->value);
 		}
-		buf_str(b, str_z(st->eol));
+		buf_str(b, st->eol);
 	}
 }
 
@@ -500,7 +500,7 @@ static void put_m(struct buf *b, const struct sdp_media *m, const struct style *
 	}
 	if (n == 0) /* the grammar asks for one, also of a stream that is refused */
 		buf_lit(b, " 0");
-	buf_str(b, str_z(st->eol));
+	buf_str(b, st->eol);
 }
 
 static void put_format(struct buf *b, const struct sdp_format *f, const struct style *st)
@@ -516,14 +516,14 @@ static void put_format(struct buf *b, const struct sdp_format *f, const struct s
 			buf_chr(b, '/');
 			buf_u64(b, f->channels);
 		}
-		buf_str(b, str_z(st->eol));
+		buf_str(b, st->eol);
 	}
 	if (f->fmtp.n) {
 		buf_lit(b, "a=fmtp:");
 		buf_u64(b, f->pt);
 		buf_chr(b, ' ');
 		buf_str(b, f->fmtp);
-		buf_str(b, str_z(st->eol));
+		buf_str(b, st->eol);
 	}
 }
 
@@ -538,10 +538,12 @@ static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media
 	put_m(b, m, st);
 	if (!is_live(m))
 		return;
-	if (m->conn == SDP_CONN_IP && !addr_eq_ip(&m->rtp, &s->conn))
+	if (m->conn == SDP_CONN_IP && !addr_eq_ip(&m->rtp, &s->conn)) {
 		put_conn(b, &m->rtp, st);
-	else if (m->conn == SDP_CONN_HOLD)
-		buf_fmt(b, "c=IN IP4 0.0.0.0%s", st->eol);
+	} else if (m->conn == SDP_CONN_HOLD) {
+		buf_lit(b, "c=IN IP4 0.0.0.0");
+		buf_str(b, st->eol);
+	}
 	put_attrs(b, m->attrs, 'b', st);
 	for (unsigned i = 0; i < m->n_formats; i++)
 		put_format(b, &m->formats[i], st);
@@ -549,15 +551,18 @@ static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media
 	if (m->conn == SDP_CONN_IP && rtcp_is_odd(m)) {
 		buf_fmt(b, "a=rtcp:%u IN IP%c ", addr_port(&m->rtcp), addr_is6(&m->rtcp) ? '6' : '4');
 		addr_put_ip(b, &m->rtcp);
-		buf_str(b, str_z(st->eol));
+		buf_str(b, st->eol);
 	}
-	if (m->dir != SDP_SENDRECV || (!st->memo && sdp_is_rtp(m)))
-		buf_fmt(b, "a=%s%s", sdp_dir_names[m->dir], st->eol);
+	if (m->dir != SDP_SENDRECV || (!st->memo && sdp_is_rtp(m))) {
+		buf_lit(b, "a=");
+		buf_str(b, str_z(sdp_dir_names[m->dir]));
+		buf_str(b, st->eol);
+	}
 }
 
 void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o)
 {
-	static const struct style wire = {.eol = "\r\n"};
+	static const struct style wire = {.eol = {"\r\n", 2}};
 
 	buf_lit(b, "v=0\r\no=- ");
 	buf_u64(b, o->session);
@@ -576,7 +581,7 @@ void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o)
 
 void sdp_memo(struct buf *b, const struct sdp *s)
 {
-	static const struct style memo = {.eol = "\n", .memo = true};
+	static const struct style memo = {.eol = {"\n", 1}, .memo = true};
 
 	buf_lit(b, "v=0\n");
 	if (!addr_none(&s->conn))

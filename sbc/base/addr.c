@@ -43,27 +43,55 @@ bool addr_eq(const struct addr *a, const struct addr *b)
 	return addr_eq_ip(a, b) && (addr_none(a) || addr_port(a) == addr_port(b));
 }
 
+/* "192.0.2.1", as inet_pton() reads it (no leading zeros), without its copy */
+static bool parse_ip4(struct str s, struct in_addr *ret)
+{
+	uint8_t octet[4];
+	size_t i = 0;
+
+	if (s.n < 7 || s.n > 15)
+		return false;
+	for (unsigned k = 0; k < 4; k++) {
+		size_t from = i;
+		unsigned n = 0;
+
+		for (; i < s.n && chr_digit(s.p[i]); i++)
+			n = n * 10 + (unsigned)(s.p[i] - '0');
+		if (i == from || i - from > 3 || n > 255 || (i - from > 1 && s.p[from] == '0'))
+			return false;
+		octet[k] = (uint8_t)n;
+		if (k < 3 && (i == s.n || s.p[i++] != '.'))
+			return false;
+	}
+	memcpy(ret, octet, sizeof(octet));
+	return i == s.n;
+}
+
 int addr_parse_ip(struct str s, uint16_t port, struct addr *ret)
 {
 	char z[INET6_ADDRSTRLEN + 1];
 	struct addr a;
 
+	memset(&a, 0, sizeof(a));
+	if (parse_ip4(s, &a.in4.sin_addr)) {
+		a.sa.sa_family = AF_INET;
+		addr_set_port(&a, port);
+		*ret = a;
+		return 0;
+	}
 	if (s.n >= 2 && s.p[0] == '[' && s.p[s.n - 1] == ']') {
 		s = str_n(s.p + 1, s.n - 2);
 		if (str_chr(s, ':') < 0)
 			return -EINVAL;
 	}
-	if (s.n == 0 || s.n >= sizeof(z) || memchr(s.p, '\0', s.n))
-		return -EINVAL;
+	if (s.n == 0 || s.n >= sizeof(z) || str_chr(s, ':') < 0 || memchr(s.p, '\0', s.n))
+		return -EINVAL; /* names are asked for as well, and are none */
 	memcpy(z, s.p, s.n);
 	z[s.n] = '\0';
 	memset(&a, 0, sizeof(a));
-	if (inet_pton(AF_INET, z, &a.in4.sin_addr) == 1)
-		a.sa.sa_family = AF_INET;
-	else if (inet_pton(AF_INET6, z, &a.in6.sin6_addr) == 1)
-		a.sa.sa_family = AF_INET6;
-	else
+	if (inet_pton(AF_INET6, z, &a.in6.sin6_addr) != 1)
 		return -EINVAL;
+	a.sa.sa_family = AF_INET6;
 	addr_set_port(&a, port);
 	*ret = a;
 	return 0;

@@ -16,23 +16,30 @@ void buf_u64(struct buf *b, uint64_t v)
 	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
 	                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
 	                            "8081828384858687888990919293949596979899";
-	char t[20];
-	size_t i = sizeof(t);
+	size_t n = 1;
+	char *p;
 
+	for (uint64_t t = v; t >= 10; t /= 10)
+		n++;
+	if (b->cap - b->n < n) {
+		buf_fail(b);
+		return;
+	}
+	b->n += n;
+	p = b->p + b->n;
 	while (v >= 100) {
 		const char *two = pairs + v % 100 * 2;
 
 		v /= 100;
-		t[--i] = two[1];
-		t[--i] = two[0];
+		*--p = two[1];
+		*--p = two[0];
 	}
 	if (v >= 10) {
-		t[--i] = pairs[v * 2 + 1];
-		t[--i] = pairs[v * 2];
+		*--p = pairs[v * 2 + 1];
+		*--p = pairs[v * 2];
 	} else {
-		t[--i] = (char)('0' + v);
+		*--p = (char)('0' + v);
 	}
-	buf_put(b, t + i, sizeof(t) - i);
 }
 
 void buf_hex(struct buf *b, const void *p, size_t n)

@@ -35,8 +35,15 @@ uint64_t hash_bytes(const struct hash_key *key, const void *p, size_t n)
 		v[0] ^= m;
 	}
 	m = (uint64_t)n << 56;
-	for (size_t i = 0; i < left; i++)
-		m |= (uint64_t)u[i] << (8 * i);
+	if (left && n >= 8) { /* the last bytes, read with those before them */
+		uint64_t last;
+
+		memcpy(&last, u + left - 8, 8);
+		m |= last >> (8 * (8 - left));
+	} else {
+		for (size_t i = 0; i < left; i++)
+			m |= (uint64_t)u[i] << (8 * i);
+	}
 	v[3] ^= m;
 	sip_round(v);
 	v[0] ^= m;

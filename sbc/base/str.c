@@ -6,12 +6,12 @@
 
 #include "sbc/base/arena.h"
 
-bool str_ieq(struct str a, struct str b)
+bool str_ieq_bytes(const char *a, const char *b, size_t n)
 {
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		if (chr_lower(a.p[i]) != chr_lower(b.p[i]))
+	if (memcmp(a, b, n) == 0)
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (chr_lower(a[i]) != chr_lower(b[i]))
 			return false;
 	return true;
 }

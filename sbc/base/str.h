@@ -69,7 +69,16 @@ static inline bool chr_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-bool str_ieq(struct str a, struct str b);
+/* of the same length, not empty */
+bool str_ieq_bytes(const char *a, const char *b, size_t n);
+
+static inline bool str_ieq(struct str a, struct str b)
+{
+	/* most that differ do so in length or in the first byte */
+	return a.n == b.n &&
+	       (a.n == 0 || (chr_lower(a.p[0]) == chr_lower(b.p[0]) && str_ieq_bytes(a.p, b.p, a.n)));
+}
+
 bool str_prefix(struct str s, struct str prefix);
 bool str_iprefix(struct str s, struct str prefix);
 int str_cmp(struct str a, struct str b);
