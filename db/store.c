@@ -22,12 +22,25 @@
 
 #define RETRY_MIN_US 1000000
 #define RETRY_MAX_US 30000000
+#ifdef __SANITIZE_ADDRESS__
+#define SLAB_BYTES 0 /* each item alone, so that an overrun is seen */
+#else
+#define SLAB_BYTES 65000
+#endif
 #define ALIVE_US 60000000 /* while calls are open and nothing else is written */
 
 struct item {
 	struct list node;
 	bool open;
 	struct db_cdr c; /* its slices point behind it */
+};
+
+/* Items lie one behind the other in slabs, in the order of the queue: the thread that writes calls down asks malloc
+ * once for tens of them, and what was written together is freed together. */
+struct slab {
+	struct list node;
+	size_t used, cap;
+	_Alignas(16) char bytes[];
 };
 
 struct db {
@@ -40,7 +53,8 @@ struct db {
 
 	/* under lock */
 	struct list queue;      /* struct db_req */
-	struct list journal;    /* struct item   */
+	struct list journal;    /* struct item, in slabs */
+	struct list slabs;      /* own: struct slab, the one with room last */
 	unsigned n_queue, n_journal;
 	int64_t journal_since_us; /* when the oldest item came */
 	bool closing, losing;
@@ -213,16 +227,60 @@ static void run_batch(struct db *db, struct list *batch)
 
 /* ---------------------------------------------------------------- journal */
 
+/* Room for n bytes at the end of the queue; NULL: out of memory. Under lock. */
+static void *item_room(struct db *db, size_t n)
+{
+	struct slab *s = container_of(db->slabs.prev, struct slab, node);
+	void *p;
+
+	n = (n + 15) & ~(size_t)15;
+	if (list_empty(&db->slabs) || s->cap - s->used < n) {
+		size_t cap = n > SLAB_BYTES ? n : SLAB_BYTES;
+
+		s = malloc(sizeof(*s) + cap);
+		if (!s)
+			return NULL;
+		s->used = 0;
+		s->cap = cap;
+		list_push(&db->slabs, &s->node);
+	}
+	p = s->bytes + s->used;
+	s->used += n;
+	return p;
+}
+
+static void slabs_free(struct list *slabs)
+{
+	struct list *e;
+
+	while ((e = list_pop(slabs)))
+		free(container_of(e, struct slab, node));
+}
+
+/* Takes all items that wait, with their slabs. Returns how many. */
+static unsigned take_all(struct db *db, struct list *items, struct list *slabs)
+{
+	unsigned n;
+
+	list_init(items);
+	list_init(slabs);
+	pthread_mutex_lock(&db->lock);
+	n = db->n_journal;
+	list_splice(items, &db->journal);
+	list_splice(slabs, &db->slabs);
+	db->n_journal = 0;
+	pthread_mutex_unlock(&db->lock);
+	return n;
+}
+
 /* Gives items back to the front of the queue, in order. */
-static void put_back(struct db *db, struct list *items, unsigned n)
+static void put_back(struct db *db, struct list *items, struct list *slabs, unsigned n)
 {
 	pthread_mutex_lock(&db->lock);
-	while (!list_empty(items)) {
-		struct list *last = items->prev;
-
-		list_del(last);
-		list_push_front(&db->journal, last);
-	}
+	list_splice(items, &db->journal);
+	list_splice(&db->journal, items);
+	list_splice(slabs, &db->slabs);
+	list_splice(&db->slabs, slabs);
 	db->n_journal += n;
 	pthread_mutex_unlock(&db->lock);
 }
@@ -304,24 +362,18 @@ static enum reason write_items(struct db *db, struct list *items, unsigned n, un
 void db_journal_flush(struct db *db)
 {
 	struct db_err err = {.reason = REASON_NONE};
-	struct list items, *e;
-	unsigned n, lost = 0, open = 0, records = 0;
+	unsigned lost = 0, open = 0, records = 0, n;
+	struct list items, slabs;
 	enum reason r;
 
-	list_init(&items);
-	pthread_mutex_lock(&db->lock);
-	n = db->n_journal;
-	while ((e = list_pop(&db->journal)))
-		list_push(&items, e);
-	db->n_journal = 0;
-	pthread_mutex_unlock(&db->lock);
+	n = take_all(db, &items, &slabs);
 	if (!n)
 		return;
 	r = write_items(db, &items, n, &lost, &open, &err);
 	if (r) {
 		int64_t wait = db->retry_us ? db->retry_us * 2 : RETRY_MIN_US;
 
-		put_back(db, &items, n);
+		put_back(db, &items, &slabs, n);
 		if (!db->retry_us)
 			log_error(&db->h.log, "cdr_waiting", "reason=%s text=\"%s\" records=%u",
 			    reason_info(r)->name, err.text, n);
@@ -333,12 +385,9 @@ void db_journal_flush(struct db *db)
 		db->retry_us = 0;
 		db->n_open = open;
 		db->alive_us = db_mono_us();
-		while ((e = list_pop(&items))) {
-			struct item *it = container_of(e, struct item, node);
-
-			records += !it->open;
-			free(it);
-		}
+		for (const struct list *e = items.next; e != &items; e = e->next)
+			records += !container_of((struct list *)e, struct item, node)->open;
+		slabs_free(&slabs);
 	}
 	pthread_mutex_lock(&db->lock);
 	db->stats.trouble = r;
@@ -364,14 +413,16 @@ static bool enqueue(struct db *db, const struct db_cdr *c, bool open)
 	const struct str texts[] = {c->trunk_a_name, c->trunk_b_name, c->calling, c->called, c->route, c->peer_a,
 	    c->sip_call_id_a, c->sip_call_id_b, c->peer_reason, c->tries, c->media, c->side[0].codec,
 	    c->side[1].codec};
-	struct item *it;
+	struct item *it = NULL;
 	size_t n = 0;
 	bool wake, first_loss;
 	char *at;
 
 	for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
 		n += texts[i].n;
-	it = malloc(sizeof(*it) + n);
+	pthread_mutex_lock(&db->lock);
+	if (db->n_journal < db->cfg.queue_max)
+		it = item_room(db, sizeof(*it) + n);
 	if (it) {
 		at = (char *)(it + 1);
 		*it = (struct item){.open = open, .c = *c};
@@ -388,14 +439,11 @@ static bool enqueue(struct db *db, const struct db_cdr *c, bool open)
 		it->c.media = keep(&at, c->media);
 		it->c.side[0].codec = keep(&at, c->side[0].codec);
 		it->c.side[1].codec = keep(&at, c->side[1].codec);
-	}
-	pthread_mutex_lock(&db->lock);
-	if (!it || db->n_journal >= db->cfg.queue_max) {
+	} else {
 		db->stats.cdr_lost += !open;
 		first_loss = !db->losing;
 		db->losing = true;
 		pthread_mutex_unlock(&db->lock);
-		free(it);
 		if (first_loss)
 			log_error(&db->h.log, "cdr_lost", "reason=%s waiting=%u",
 			    reason_info(REASON_CDR_LOST)->name, db->cfg.queue_max);
@@ -577,6 +625,7 @@ enum reason db_open(const struct db_cfg *cfg, struct db **ret, struct db_err *er
 		db->cfg.queue_max = 100000;
 	list_init(&db->queue);
 	list_init(&db->journal);
+	list_init(&db->slabs);
 	pthread_mutex_init(&db->lock, NULL);
 	if ((r = db_handle_open(&db->cfg, &db->h, err)) == REASON_NONE) {
 		db->h.db = db;
@@ -599,8 +648,6 @@ enum reason db_open(const struct db_cfg *cfg, struct db **ret, struct db_err *er
 
 void db_close(struct db *db)
 {
-	struct list *e;
-
 	if (!db)
 		return;
 	pthread_mutex_lock(&db->lock);
@@ -611,8 +658,7 @@ void db_close(struct db *db)
 	if (db->n_journal)
 		log_error(&db->h.log, "cdr_lost", "reason=%s records=%u", reason_info(db->stats.trouble)->name,
 		    db->n_journal);
-	while ((e = list_pop(&db->journal)))
-		free(container_of(e, struct item, node));
+	slabs_free(&db->slabs);
 	db_handle_close(&db->h);
 	pthread_cond_destroy(&db->wake);
 	pthread_cond_destroy(&db->answered);

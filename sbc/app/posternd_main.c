@@ -1,4 +1,5 @@
 /* posternd_main.c - the daemon's command line. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,10 @@ int main(int argc, char **argv)
 	}
 	if (only_check)
 		return check(file);
+	/* What a busy second needs is needed again in the next one: it is not given back to the kernel and asked for
+	 * again page by page. */
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_TOP_PAD, 1 << 20);
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return 2;
