@@ -51,6 +51,9 @@ struct media_cfg {
 struct media *media_new(const struct env *env, const struct media_cfg *cfg, enum reason *ret_reason);
 void media_free(struct media *m);
 
+/* The address session descriptions of that realm show in that family; false: it has none. */
+bool media_shown(const struct media *m, unsigned realm, int family, struct addr *ret);
+
 enum media_latch { MEDIA_LATCH_OFF, MEDIA_LATCH_AUTO, MEDIA_LATCH_ON }; /* LAT-01, -02 */
 
 /* What a trunk wants of the media of its side. Strings are copied. */

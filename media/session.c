@@ -1422,3 +1422,16 @@ const char *media_verdict(const struct media_call *mc, enum media_side side, uns
 	}
 	return media_judge(mc, side, stream, &info, &stats, ret_bad);
 }
+
+bool media_shown(const struct media *m, unsigned realm, int family, struct addr *ret)
+{
+	const struct addr *a;
+
+	if (realm >= m->n_realms)
+		return false;
+	a = family == AF_INET6 ? &m->realms[realm].v6 : &m->realms[realm].v4;
+	if (addr_none(a))
+		return false;
+	*ret = *a;
+	return true;
+}

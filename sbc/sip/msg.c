@@ -273,6 +273,11 @@ enum sip_hdr_id sip_hdr_parse(struct str name)
 	return name.n ? name_id(name) : SIP_H_OTHER;
 }
 
+char sip_hdr_compact(enum sip_hdr_id id)
+{
+	return id < SIP_H_OTHER ? hdr_compact[id] : 0;
+}
+
 struct str sip_hdr_name(enum sip_hdr_id id)
 {
 	return (unsigned)id < SIP_H_OTHER ? hdr_names[id] : STR_NONE;

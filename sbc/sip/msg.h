@@ -189,6 +189,7 @@ enum sip_method sip_method_parse(struct str name); /* case-sensitive; SIP_UNKNOW
 struct str sip_method_name(enum sip_method method);
 enum sip_hdr_id sip_hdr_parse(struct str name);    /* case-blind, long or compact; SIP_H_OTHER */
 struct str sip_hdr_name(enum sip_hdr_id id);       /* long form */
+char sip_hdr_compact(enum sip_hdr_id id);          /* 0: there is none */
 struct str sip_status_text(unsigned status);       /* "Busy Here"; of an unknown one that of its class */
 
 #endif

@@ -7,8 +7,8 @@
  *
  * An address is down after a transport error, silence, 503 or 408 (threshold: trunk settings), at once for
  * Retry-After; any other final answer is alive (DNS-09). One that is down is not tried before its time is over or a
- * probe (OPTIONS) was answered (DNS-08). When all are down, the one that rests the shortest is tried, once per
- * second at most.
+ * probe (OPTIONS) was answered (DNS-08). When all places of a route are down, the one that rests the shortest may be
+ * tried, once per second at most: targets_last_resort().
  */
 #ifndef SBC_TARGET_TARGET_H
 #define SBC_TARGET_TARGET_H
@@ -44,17 +44,33 @@ void targets_free(struct targets *ts);
 void targets_set_policy(struct targets *ts, struct policy *p);
 
 /* The ways to a target, best first, at most TARGET_WAYS_MAX. 0 ways: *ret_why is set (NAME_UNRESOLVED, DNS_...,
- * TARGET_DOWN, TRANSPORT: realm has no listener for it). */
+ * TARGET_DOWN, NO_LISTENER: the realm has none of that transport and family). */
 unsigned targets_ways(struct targets *ts, const struct pol_hop *hop, struct target_way *ways, enum reason *ret_why);
-/* What came of a try. retry_after_s: of a 503, 0: none. */
+/* The same to look at: those that are down as well, and nothing is taken by it. */
+unsigned targets_ways_seen(
+    struct targets *ts, const struct pol_hop *hop, struct target_way *ways, enum reason *ret_why);
+/* For a call that found everything down: the way that rests the shortest, unless it asked to be left alone
+ * (Retry-After). At most once a second for each target; false: none. */
+bool targets_last_resort(struct targets *ts, const struct pol_hop *hop, struct target_way *ret);
+/* What came of a try. why: for UNREACHED, as net_error_reason() says; retry_after_s: of a 503, 0: none. */
 void targets_report(struct targets *ts, uint32_t trunk_id, const struct net_path *path, enum target_outcome what,
-    uint32_t retry_after_s);
+    enum reason why, uint32_t retry_after_s);
 /* Addresses of a host that is one of the trunk's own (target, SRV target, or its domain): for routes and targets of
  * dialogs that name it (DNS-06). Names that are not the trunk's are never looked up. 0: none known. */
 unsigned targets_named(struct targets *ts, const struct pol_trunk *t, struct str host, uint16_t port, uint8_t proto,
     struct target_way *ways);
 /* The peer (net.h) a trunk's dialogs belong to: for requests we send back on a leg it opened. 0: none. */
 uint32_t targets_peer(struct targets *ts, uint32_t trunk_id);
+
+/* What became of a request that went by TCP for its size: refused ones are remembered for ten minutes. path as it
+ * was wanted: UDP. */
+void targets_note_tcp(struct targets *ts, uint32_t trunk_id, const struct net_path *path, bool refused);
+bool targets_tcp_refused(struct targets *ts, uint32_t trunk_id, const struct net_path *path);
+/* What Via and Contact say towards a trunk: what its answers taught us (learn-address), else as net_local(). NULL: no
+ * such listener. Borrow: until the next turn. */
+const struct net_local *targets_local(struct targets *ts, uint32_t trunk_id, const struct net_path *path);
+/* Takes received and rport of our Via in an answer of that trunk, when it is set to. */
+void targets_learn(struct targets *ts, uint32_t trunk_id, const struct net_path *path, const struct sip_msg *answer);
 
 /* ---- looking at it (CLI) ---- */
 
@@ -79,6 +95,9 @@ struct target_addr_view {
 /* i from 0; false at the end */
 bool targets_view(struct targets *ts, uint32_t trunk_id, unsigned i, struct target_view *ret);
 bool targets_addr_view(struct targets *ts, uint32_t trunk_id, unsigned target, unsigned i, struct target_addr_view *ret);
+/* What is known of one address; UNKNOWN when nothing is. *ret_why: DOWN: the failure. */
+enum target_state targets_state(
+    struct targets *ts, uint32_t trunk_id, const struct net_path *path, enum reason *ret_why);
 /* Trunk as a whole: UP when any address is up or unknown with probing off. */
 enum target_state targets_trunk_state(struct targets *ts, uint32_t trunk_id, enum reason *ret_why);
 

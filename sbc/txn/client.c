@@ -77,6 +77,20 @@ static struct str method_text(enum sip_method method, struct str name)
 	return method == SIP_UNKNOWN ? name : sip_method_name(method);
 }
 
+/* sip_put_body() with short names */
+static void put_body_compact(struct buf *b, struct str type, struct str body)
+{
+	if (body.n) {
+		buf_lit(b, "c: ");
+		buf_str(b, type);
+		buf_lit(b, "\r\n");
+	}
+	buf_lit(b, "l: ");
+	buf_u64(b, body.n);
+	buf_lit(b, "\r\n\r\n");
+	buf_str(b, body);
+}
+
 static void put_request(struct buf *b, const struct txn_req *r, enum net_proto proto, struct str host,
     uint16_t port, struct str branch)
 {
@@ -86,7 +100,10 @@ static void put_request(struct buf *b, const struct txn_req *r, enum net_proto p
 	buf_lit(b, " SIP/2.0\r\n");
 	put_via(b, proto, host, port, branch);
 	buf_str(b, r->headers);
-	sip_put_body(b, str_empty(r->content_type) ? S("application/sdp") : r->content_type, r->body);
+	if (r->compact)
+		put_body_compact(b, str_empty(r->content_type) ? S("application/sdp") : r->content_type, r->body);
+	else
+		sip_put_body(b, str_empty(r->content_type) ? S("application/sdp") : r->content_type, r->body);
 }
 
 void cli_put_derived(const struct cli *t, struct buf *b, enum sip_method method, struct str to,
@@ -261,6 +278,7 @@ static struct str make_branch(struct txn_layer *l, struct arena *a, struct str t
 struct draft {
 	struct net_path path;
 	const struct net_local *local; /* NULL: realm has no such listener */
+	struct net_local seen;
 	struct str branch;
 	struct str bytes; /* in l->out */
 	bool moved;
@@ -278,6 +296,8 @@ static int draft_write(struct txn_layer *l, const struct txn_req *r, struct draf
 	d->local = net_local(l->net, r->path.realm, r->path.proto, family);
 	if (!d->local)
 		return 0;
+	if (r->local)
+		d->local = r->local;
 	buf_init(&b, l->out, SIP_MSG_MAX);
 	put_request(&b, r, r->path.proto, d->local->host, d->local->port, d->branch);
 	if (buf_err(&b))
@@ -285,11 +305,16 @@ static int draft_write(struct txn_layer *l, const struct txn_req *r, struct draf
 	if (r->path.proto == NET_UDP && b.n > limit && !r->udp_only &&
 	    (tcp = net_local(l->net, r->path.realm, NET_TCP, family))) {
 		d->local = tcp;
+		if (r->local) { /* seen from there we have that host, and the port of our TCP listener */
+			d->seen = *tcp;
+			d->seen.host = r->local->host;
+			d->local = &d->seen;
+		}
 		d->path.proto = NET_TCP;
 		d->path.conn = 0;
 		d->moved = true;
 		buf_init(&b, l->out, SIP_MSG_MAX);
-		put_request(&b, r, NET_TCP, tcp->host, tcp->port, d->branch);
+		put_request(&b, r, NET_TCP, d->local->host, d->local->port, d->branch);
 		if (buf_err(&b))
 			return -ENOSPC;
 		txn_metric_inc(l, TXN_TO_TCP);
@@ -304,6 +329,7 @@ static int cli_back_to_udp(struct cli *t)
 	int err;
 
 	t->moved = false;
+	t->pub.tcp_refused = true;
 	err = kept_to_udp(l, &t->sent, &t->pub.path, t->branch, t->n.a, &t->host, &t->port);
 	if (err)
 		return err;
@@ -487,6 +513,8 @@ void cli_on_response(struct txn_layer *l, const struct sip_msg *m, const struct 
 		    !str_eq(t->branch, m->via.branch) || !str_ieq(t->host, m->via.host) ||
 		    t->port != txn_port(m->via.port, t->pub.path.proto))
 			continue;
+		if (net_reliable((enum net_proto)t->pub.path.proto) && from->conn && from->conn == t->pub.path.conn)
+			t->pub.path.remote = from->remote; /* of two that were raced */
 		if (m->method == SIP_INVITE)
 			ict_response(t, m);
 		else

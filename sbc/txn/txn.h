@@ -96,8 +96,9 @@ struct txn_cli_ops {
 struct txn_cli {
 	enum sip_method method;
 	uint32_t cseq;
-	struct net_path path; /* as used, e.g. after a move from UDP to TCP */
+	struct net_path path; /* as used, e.g. after a move from UDP to TCP, or to the address that won a race */
 	uint16_t status;      /* highest seen, 0: none */
+	bool tcp_refused;     /* it was to go by TCP for its size and came back to UDP (LOOP-09) */
 	bool with_body;       /* the request had one: an INVITE without gets the offer in its 2xx */
 	void *owner;
 };
@@ -114,7 +115,9 @@ struct txn_req {
 	struct str body;
 	const struct txn_timers *timers; /* NULL: defaults; copied */
 	bool udp_only;           /* never move a big request to TCP (LOOP-09) */
+	bool compact;            /* short names in the lines that are written here */
 	uint16_t mtu_limit;      /* bytes over which UDP moves to TCP; 0: 1300 */
+	const struct net_local *local; /* written into Via instead of what the network says of us; NULL: that */
 	struct str branch_tail;  /* appended to the branch ("." and token): the B2BUA's loop marker (LOOP-04) */
 };
 
