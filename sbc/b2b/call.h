@@ -10,6 +10,7 @@
 #include "media/media.h"
 #include "sbc/loop/env.h"
 #include "sbc/policy/policy.h"
+#include "sbc/target/target.h"
 #include "sbc/txn/txn.h"
 
 struct b2b;
@@ -28,6 +29,7 @@ struct call_try {
 	uint16_t status;       /* last final answer of the target; 0: none */
 	enum reason reason;    /* why it was left; REASON_NONE: it took the call (or is being tried) */
 	uint32_t after_ms;     /* started that long after the call */
+	bool fragmented;       /* its INVITE was larger than the trunk's mtu and went over UDP all the same */
 	char sip_call_id[64];  /* of that leg */
 	uint64_t wire_key;     /* b2b_wire_key() of it, for the ladder; 0: no INVITE was sent */
 };
@@ -86,6 +88,7 @@ struct b2b_user {
 struct b2b_cfg {
 	uint32_t max_calls;       /* 0: no limit (LIMIT_BOX) */
 	struct str user_agent;    /* "Postern/0.1.0"; lives as long as the b2b */
+	struct locator *locator;  /* borrow: outlives the b2b. NULL: targets that are names cannot be reached */
 };
 
 struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media, const struct b2b_cfg *cfg,
@@ -95,6 +98,8 @@ void b2b_free(struct b2b *b);
 /* Takes a reference on p; calls in progress keep theirs. */
 void b2b_set_policy(struct b2b *b, struct policy *p);
 struct policy *b2b_policy(const struct b2b *b); /* borrow */
+/* Where the trunks' calls can go (target.h); lives as long as the b2b. */
+struct targets *b2b_targets(const struct b2b *b);
 /* From struct net_user. */
 void b2b_on_message(struct b2b *b, const struct net_path *from, char *buf, size_t len, enum reason bad);
 void b2b_on_failure(struct b2b *b, const struct net_path *to, uint64_t owner, int err, struct str sent);
@@ -131,9 +136,11 @@ struct b2b_trunk_info {
 	uint32_t starts_last_s;    /* calls started in the running second */
 	enum reason last_failure;
 	int64_t last_failure_us;
-	unsigned targets_down;     /* quarantined: 503 with Retry-After */
+	unsigned targets_down;     /* targets of which every address is down */
 };
 void b2b_trunk_info(const struct b2b *b, uint32_t trunk_id, struct b2b_trunk_info *ret);
+
+#define B2B_EXPLAIN_WAYS 32
 
 /* Dry run of a call: the same code that a real INVITE takes, up to the message. */
 struct b2b_explain {
@@ -141,6 +148,16 @@ struct b2b_explain {
 	char called[64], calling[64];   /* canonical */
 	const struct pol_number *number; /* owner of the called number, NULL: nobody's */
 	struct pol_route_result route;
+	/* The places that would be tried, in order, those that are down as well. */
+	struct b2b_explain_way {
+		unsigned hop;               /* index in route.hops */
+		struct addr addr, alt;      /* alt: raced against addr while connecting; or none */
+		uint8_t proto;
+		char server[128];           /* name behind it */
+		enum target_state state;
+		enum reason why;            /* DOWN: the failure; addr none: why the hop leads nowhere */
+	} ways[B2B_EXPLAIN_WAYS];
+	unsigned n_ways;
 	enum reason reason;             /* REASON_NONE: the call would be placed */
 	char message[4096];             /* INVITE as it would leave to the first hop, without body; "" when refused */
 };
@@ -159,6 +176,9 @@ enum b2b_metric {
 	B2B_LATE_2XX,        /* of a leg that was given up: ACK and BYE */
 	B2B_NO_DIALOG,
 	B2B_REINVITES,
+	B2B_NEXT_WAYS,       /* moved to another address of the same target */
+	B2B_TRIMMED,         /* requests made smaller to fit the trunk's mtu */
+	B2B_FRAGMENTED,      /* requests over the mtu that went over UDP all the same */
 	B2B_METRICS
 };
 extern const char *const b2b_metric_names[B2B_METRICS];

@@ -347,10 +347,28 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	change_end(c);
 }
 
+/* The same change to the next place the leg's next hop names. */
+static bool change_again(struct leg *l, int err)
+{
+	struct change *ch = &l->call->change;
+	struct txn_cli *failed = l->cli, *t;
+
+	t = leg_request_again(l, failed, err, STR_NONE, ch->body, &leg_invite_ops, l);
+	if (!t)
+		return false;
+	if (l->inv_cli == failed)
+		l->inv_cli = t;
+	l->cli = t;
+	txn_cli_detach(failed);
+	return true;
+}
+
 void change_failed(struct leg *l, int err)
 {
 	struct call *c = l->call;
 
+	if (c->change.kind != CHANGE_NONE && c->change.to == l && !c->released && change_again(l, err))
+		return;
 	l->cli = NULL;
 	if (c->change.kind == CHANGE_NONE || c->change.to != l || c->released)
 		return;

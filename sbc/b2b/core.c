@@ -11,7 +11,8 @@
 #include <stdlib.h>
 
 const char *const b2b_metric_names[B2B_METRICS] = {"calls_in", "calls_answered", "calls_refused", "calls_failed",
-    "tries", "failovers", "strangers", "glare", "late_2xx", "no_dialog", "reinvites"};
+    "tries", "failovers", "strangers", "glare", "late_2xx", "no_dialog", "reinvites", "next_ways", "trimmed",
+    "fragmented"};
 
 const char *const call_phase_names[4] = {"setup", "ringing", "up", "ending"};
 
@@ -55,12 +56,17 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	b->txn = txn_new(env, net, &user, b);
 	if (!b->txn)
 		goto fail;
+	b->targets = targets_new(env, net, b->txn, cfg->locator);
+	if (!b->targets)
+		goto fail;
 	b->metric_set = (struct metric_set){
 	    .area = "b2b", .names = b2b_metric_names, .values = b->metrics, .n = B2B_METRICS};
 	if (env->metrics)
 		metrics_add(env->metrics, &b->metric_set);
 	return b;
 fail:
+	if (b->txn)
+		txn_free(b->txn);
 	if (b->trunks.bucket)
 		htab_fini(&b->trunks);
 	if (b->dialogs.bucket)
@@ -87,6 +93,7 @@ void b2b_free(struct b2b *b)
 		timer_stop(b->env->timers, &b->reaper);
 		reap(&b->reaper);
 	}
+	targets_free(b->targets); /* its probes are transactions */
 	txn_free(b->txn);
 	metrics_del(&b->metric_set);
 	trunks_free(b);
@@ -103,12 +110,18 @@ void b2b_set_policy(struct b2b *b, struct policy *p)
 	struct policy *old = b->policy;
 
 	b->policy = policy_ref(p);
+	targets_set_policy(b->targets, p);
 	policy_unref(old);
 }
 
 struct policy *b2b_policy(const struct b2b *b)
 {
 	return b->policy;
+}
+
+struct targets *b2b_targets(const struct b2b *b)
+{
+	return b->targets;
 }
 
 void b2b_shutdown(struct b2b *b)
@@ -245,10 +258,16 @@ void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h)
 
 void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h)
 {
-	if (!t || !t->sip.trusted || why == REASON_NONE || why == REASON_NORMAL || why == REASON_CANCELLED)
+	bool sips = why == REASON_SIPS_DOWNGRADE || why == REASON_SIPS_UPGRADE; /* RFC 5630 4: whoever asks */
+
+	if (!t || (!t->sip.trusted && !sips) || why == REASON_NONE || why == REASON_NORMAL || why == REASON_CANCELLED)
 		return;
 	buf_lit(h, "Warning: ");
-	buf_u64(h, why == REASON_NO_COMMON_CODEC ? 305 : why == REASON_MEDIA_REFUSED ? 304 : 399);
+	buf_u64(h, why == REASON_NO_COMMON_CODEC   ? 305
+	           : why == REASON_MEDIA_REFUSED   ? 304
+	           : why == REASON_SIPS_DOWNGRADE  ? 380
+	           : why == REASON_SIPS_UPGRADE    ? 381
+	                                           : 399);
 	buf_lit(h, " postern ");
 	put_reason_text(why, h);
 	buf_lit(h, "\r\n");

@@ -2,13 +2,15 @@
  *
  *   core.c    root, dispatch of requests by dialog or as new, policy, what is known of ended calls
  *   screen.c  may this INVITE become a call at all: hops, Require, bodies, host, number
- *   setup.c   the way of an INVITE: route walk, failover, progress, answer
+ *   setup.c   the way of an INVITE through the box: progress, answer, refusal
+ *   walk.c    route walk and failover: targets one after the other, and the addresses behind each
  *   change.c  changes of the session in an established call: re-INVITE, UPDATE, glare, our own re-offers
  *   indialog.c  BYE, INFO, OPTIONS and the rest inside a dialog
  *   release.c ends of calls and legs, records
  *   leg.c     one leg's mechanics: its requests and answers
  *   rewrite.c what an outgoing INVITE says
- *   trunks.c  run-time state of trunks: counts, rates, quarantine
+ *   large.c   requests too big for a datagram
+ *   trunks.c  run-time state of trunks: counts, rates
  *   view.c    snapshots, explain
  */
 #ifndef SBC_B2B_INTERNAL_H
@@ -23,6 +25,7 @@
 #define B2B_SDP_MAX 16384     /* scratch for one session description */
 #define ENDED_KEPT 256
 #define FORKS_MAX 16   /* early dialogs of one INVITE; further ones are not heard until they answer */
+#define TRIES_MAX 24   /* INVITEs of one call, over all targets and their addresses */
 #define CARRIED_MAX 16 /* requests of one call on their way to the other side */
 
 struct leg;
@@ -69,6 +72,9 @@ struct leg {
 	struct try *try;        /* B: its line in the record */
 	struct str called;      /* B: what this leg dials; in the arena */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
+	bool sips;              /* every URI of ours says sips: (RFC 5630) */
+	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
+	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
 	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
 	enum reason end_reason;
 };
@@ -112,6 +118,7 @@ struct try {
 	struct addr addr;
 	uint8_t proto;
 	uint16_t status;
+	bool fragmented;
 	enum reason reason;
 	uint32_t after_ms;
 };
@@ -149,6 +156,7 @@ struct call {
 
 	bool released;   /* record written; legs are being taken down */
 	bool answered;
+	bool sips;       /* the request URI was sips: no leg may be less (SIPS-01) */
 	bool reoffer_a;  /* leg A must be told of a changed answer once it is up */
 	bool counted_a, counted_b; /* in trunks.c */
 	struct timer timer; /* ring timeout, then supervision while up */
@@ -167,6 +175,16 @@ struct setup {
 	unsigned best_rank;
 	uint16_t last_18x;
 	bool sdp_sent;       /* an early answer went to A: no other target any more */
+	/* the target that is being tried */
+	struct target_way *ways; /* own, malloc'ed: its other addresses that were not tried yet; NULL: none */
+	unsigned n_ways, at_way;
+	struct addr alt;     /* raced against the one that is being tried, or none */
+	bool heard;          /* it has answered anything */
+	bool resorted;       /* everything was down, and one of them is tried all the same */
+	bool budget_over;
+	unsigned n_tries;
+	int64_t first_us;    /* of the first try */
+	struct timer budget; /* all tries together (setup-budget) */
 	struct timer expires;     /* A's Expires */
 	struct timer provisional; /* repeats 18x each minute (TXN-18) */
 	struct call *call;
@@ -178,6 +196,7 @@ struct b2b {
 	const struct env *env;
 	struct net *net;
 	struct txn_layer *txn; /* own */
+	struct targets *targets; /* own */
 	struct media *media;   /* borrow */
 	struct b2b_cfg cfg;
 	const struct b2b_user *user;
@@ -231,7 +250,7 @@ void screen_calling(const struct pol_trunk *t, const struct sip_msg *m, struct b
 /* setup.c */
 void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
     const struct net_path *from);
-void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept text */);
+void setup_ring_timer(struct call *c, const struct pol_trunk *t);
 void setup_free(struct call *c);
 void setup_response(struct leg *b, struct txn_cli *t, const struct sip_msg *m);
 void setup_failed(struct leg *b, int err); /* no final came */
@@ -239,6 +258,18 @@ void setup_no_ack(struct dlg_2xx *x); /* for first and later 2xx */
 uint16_t setup_status_towards(uint16_t status); /* what the other leg is told for a final of this one */
 void setup_keep_reason(struct call *c, const struct sip_msg *m); /* their Reason header, for the record */
 extern const struct txn_srv_ops leg_srv_ops; /* INVITE and UPDATE transactions of either leg */
+
+/* walk.c */
+/* The next target; the call ends when there is none. */
+void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept text */);
+/* The leg's INVITE to the next address of its target (DNS-05); false: there is none, and nothing was changed but
+ * that its try has ended. */
+bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
+bool walk_can_go_on(const struct call *c); /* to another target */
+/* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
+ * true when it is the best so far. */
+bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown);
+void walk_forget_ways(struct setup *s);
 
 /* change.c */
 /* d: the dialog of l it came in, which may be another early one than l->dlg */
@@ -272,10 +303,17 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because);
 /* an INVITE, UPDATE, INFO … in the dialog of l; extra: complete lines; NULL when it could not be started */
 struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
     struct str type, struct str body, const struct txn_cli_ops *ops, void *owner);
+/* The request that failed with err once more, to the next place that its next hop names: same CSeq, new branch
+ * (DNS-06). NULL: there is no further one, or no memory. */
+struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
+    struct str body, const struct txn_cli_ops *ops, void *owner);
+bool leg_has_ways(const struct leg *l); /* more than one place for requests in its dialog */
 /* ACK for the 2xx m of our INVITE; body may be empty */
 void leg_ack(struct leg *l, uint32_t cseq, struct str body);
 /* with the answer that refuses every stream of the 2xx's offer; empty: of the offer the media session holds (OFA-07) */
 void leg_ack_refusing(struct leg *l, uint32_t cseq, struct str offer);
+/* Our address towards the far end of l, as Via and Contact say it; NULL: no listener. */
+const struct net_local *leg_local(const struct leg *l, const struct net_path *path);
 /* our Contact line for this leg */
 void leg_put_contact(const struct leg *l, struct buf *h);
 /* answers srv with our Contact, Allow …, to_tag of the dialog; extra lines may be empty */
@@ -290,16 +328,24 @@ void leg_pass_reason(const struct leg *from, const struct leg *to, const struct 
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
 /* rewrite.c */
-/* request URI and the header lines (From … Contact) of the INVITE of leg B; fills l->dlg */
-MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, struct buf *ruri, struct buf *headers);
+/* Request URI and the header lines (From … Contact) of the INVITE of leg B by that path; fills l->dlg. Once more for
+ * another path: the same Call-ID, tag and CSeq, all else forgotten (DNS-05). */
+MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, const struct net_path *path, struct buf *ruri,
+    struct buf *headers);
 /* "sip:+49301@host:port" for a number towards a hop */
-void rewrite_ruri(const struct pol_hop *hop, struct str called, struct buf *b);
-/* where a hop is reached */
-void rewrite_path(const struct pol_hop *hop, struct net_path *ret);
+void rewrite_ruri(const struct pol_hop *hop, bool sips, struct str called, struct buf *b);
 /* loop marker for our branches: hash of what decides the route, as token text */
 void rewrite_loop_mark(const struct b2b *b, uint32_t trunk_a, struct str calling, struct str called, struct buf *t);
-void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, const struct net_local *us, struct str display,
+void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, bool sips, const struct net_local *us, struct str display,
     struct str calling, struct str called, struct buf *from, struct buf *to);
+
+/* large.c */
+/* Fits r, complete but for what the trunk says of sizes and of our address, to the mtu of l's trunk; the headers may
+ * come to lie in small. REASON_NONE, OVER_MTU (not to be sent); *ret_fragmented: over it, and over UDP all the same. */
+enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small, bool *ret_fragmented);
+void large_fragmented(const struct leg *l, size_t bytes, const char *to);
+/* the first answer to t says whether the far end speaks TCP */
+void large_heard(struct leg *l, const struct txn_cli *t);
 
 /* trunks.c */
 struct trunk_rt *trunk_rt(struct b2b *b, uint32_t id); /* made on first use; NULL: no memory */
@@ -307,9 +353,6 @@ struct trunk_rt *trunk_rt(struct b2b *b, uint32_t id); /* made on first use; NUL
 enum reason trunk_take(struct b2b *b, const struct pol_trunk *t, bool in);
 void trunk_put(struct b2b *b, uint32_t id);
 void trunk_note(struct b2b *b, uint32_t id, enum reason why); /* outcome of a call */
-/* 503 with Retry-After: the target is left alone for that time (UAS-07) */
-void trunk_quarantine(struct b2b *b, uint32_t id, const struct addr *a, uint32_t seconds);
-bool trunk_quarantined(const struct b2b *b, uint32_t id, const struct addr *a);
 void trunks_free(struct b2b *b);
 
 /* view.c */

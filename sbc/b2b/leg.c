@@ -40,22 +40,44 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because)
 	l->state = s;
 }
 
+const struct net_local *leg_local(const struct leg *l, const struct net_path *path)
+{
+	struct targets *ts = l->call->b2b->targets;
+	const struct net_local *us = targets_local(ts, l->trunk->id, path);
+	struct net_path udp = *path;
+
+	if (us)
+		return us;
+	udp.proto = NET_UDP; /* it came in over a transport we do not listen on any more */
+	return targets_local(ts, l->trunk->id, &udp);
+}
+
+/* ;transport= of our Contact. TLS is not a transport of a sip: URI (RFC 5630 5.1.1): only for peers that need it, and
+ * never something else on a TLS leg (SIPS-03). */
+static struct str contact_transport(const struct leg *l)
+{
+	switch (l->dlg.path.proto) {
+	case NET_TCP:
+		return S("tcp");
+	case NET_TLS:
+		return l->trunk->sip.transport_param && !l->sips ? S("tls") : STR_NONE;
+	default:
+		return STR_NONE;
+	}
+}
+
 void leg_put_contact(const struct leg *l, struct buf *h)
 {
-	const struct b2b *b = l->call->b2b;
-	const struct net_local *us = net_local(b->net, l->dlg.path.realm, (enum net_proto)l->dlg.path.proto,
-	    l->dlg.path.remote.sa.sa_family);
+	const struct net_local *us = leg_local(l, &l->dlg.path);
 	struct str user = STR_NONE;
 
-	if (!us)
-		us = net_local(b->net, l->dlg.path.realm, NET_UDP, l->dlg.path.remote.sa.sa_family);
 	if (!us)
 		return;
 	if (l->trunk->sip.contact_user)
 		user = l->side == MEDIA_A ? l->call->called : l->call->calling;
 	buf_lit(h, "Contact: <");
-	sip_put_uri_number(h, SIP_SCHEME_SIP, user, us->host, us->port,
-	    l->dlg.path.proto == NET_TCP ? S("tcp") : STR_NONE, false);
+	sip_put_uri_number(h, l->sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, user, us->host, us->port,
+	    contact_transport(l), false);
 	buf_lit(h, ">\r\n");
 }
 
@@ -116,16 +138,57 @@ void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str 
 		txn_srv_detach(srv); /* no memory to refuse: the transaction must not wait for us */
 }
 
-struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
-    struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
+/* The places a request in the dialog may go to when its next hop is a name: those of the trunk's own, since no other
+ * name is ever looked up. 0: it is a number, or nobody we know. (RFC 3263 4, DNS-06) */
+static unsigned named_ways(const struct leg *l, struct target_way *ways)
 {
-	char text[B2B_HEADERS_MAX];
-	struct txn_req r = {.content_type = type, .body = body, .timers = &l->timers,
-	    .udp_only = l->trunk->sip.udp_only, .mtu_limit = l->trunk->sip.mtu_limit};
-	struct buf h;
+	const struct dlg *d = &l->dlg;
+	struct str raw = d->first_route.n ? d->first_route : d->target, transport;
+	uint8_t proto = LOCATE_ANY;
+	struct sip_uri uri;
+	struct addr a;
+
+	if (d->nat || sip_uri_parse(raw, &uri) < 0 || uri.host.n == 0 || sip_uri_addr(&uri, &a))
+		return 0;
+	if (uri.scheme == SIP_SCHEME_SIPS)
+		proto = NET_TLS;
+	else if (sip_param_get(uri.params, S("transport"), &transport))
+		proto = str_ieq(transport, S("udp"))   ? NET_UDP
+		        : str_ieq(transport, S("tcp")) ? NET_TCP
+		        : str_ieq(transport, S("tls")) ? NET_TLS
+		                                       : LOCATE_ANY;
+	return targets_named(l->call->b2b->targets, l->trunk, uri.host, uri.port, proto, ways);
+}
+
+/* index of the place that the dialog uses, n when it is none of them */
+static unsigned way_in_use(const struct target_way *ways, unsigned n, const struct net_path *p)
+{
+	unsigned i = 0;
+
+	while (i < n && (ways[i].path.proto != p->proto ||
+	                    (!addr_eq(&ways[i].path.remote, &p->remote) && !addr_eq(&ways[i].alt, &p->remote))))
+		i++;
+	return i;
+}
+
+static struct txn_cli *send_request(struct leg *l, enum sip_method method, struct str method_name, uint32_t cseq,
+    struct str extra, struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
+{
+	char text[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX];
+	struct txn_timers timers = l->timers;
+	struct txn_req r = {.content_type = type, .body = body, .timers = &timers};
+	struct target_way ways[TARGET_WAYS_MAX];
+	bool fragmented;
+	struct buf h, s;
+	unsigned n;
 
 	buf_init(&h, text, sizeof(text));
-	dlg_request(&l->dlg, method, method_name, 0, &h, &r);
+	dlg_request(&l->dlg, method, method_name, cseq, &h, &r);
+	n = named_ways(l, ways);
+	if (n && way_in_use(ways, n, &r.path) == n)
+		r.path = l->dlg.path = ways[0].path;
+	if (n > 1 && l->again + 1u < n)
+		timers.b_ms = timers.f_ms = ways[0].try_ms;
 	if (method == SIP_INVITE || method == SIP_UPDATE) {
 		leg_put_contact(l, &h);
 		b2b_put_caps(l->call->b2b, l->trunk, &h);
@@ -135,17 +198,61 @@ struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str me
 	if (buf_err(&h))
 		return NULL;
 	r.headers = buf_text(&h);
+	buf_init(&s, small, sizeof(small));
+	if (large_fit(l, &r, &s, &fragmented) != REASON_NONE)
+		return NULL;
 	return txn_request(l->call->b2b->txn, &r, ops, owner);
+}
+
+struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
+    struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
+{
+	l->again = 0;
+	return send_request(l, method, method_name, 0, extra, type, body, ops, owner);
+}
+
+struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
+    struct str body, const struct txn_cli_ops *ops, void *owner)
+{
+	struct targets *ts = l->call->b2b->targets;
+	struct target_way ways[TARGET_WAYS_MAX];
+	unsigned n, at;
+
+	if (err == -ECANCELED)
+		return NULL;
+	n = named_ways(l, ways);
+	if (n < 2 || l->again + 1u >= n)
+		return NULL;
+	targets_report(ts, l->trunk->id, &failed->path, err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED,
+	    net_error_reason(err), 0);
+	at = way_in_use(ways, n, &failed->path);
+	l->dlg.path = ways[at + 1 < n ? at + 1 : 0].path;
+	l->again++;
+	b2b_count(l->call->b2b, B2B_NEXT_WAYS);
+	return send_request(l, failed->method, STR_NONE, failed->cseq, extra, STR_NONE, body, ops, owner);
+}
+
+bool leg_has_ways(const struct leg *l)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+
+	return named_ways(l, ways) > 1;
 }
 
 void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 {
-	char text[B2B_HEADERS_MAX];
-	struct txn_req r = {.body = body, .udp_only = l->trunk->sip.udp_only, .mtu_limit = l->trunk->sip.mtu_limit};
-	struct buf h;
+	char text[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX];
+	struct txn_req r = {.body = body};
+	struct target_way ways[TARGET_WAYS_MAX];
+	bool fragmented;
+	struct buf h, s;
+	unsigned n;
 
 	buf_init(&h, text, sizeof(text));
 	dlg_request(&l->dlg, SIP_ACK, STR_NONE, cseq, &h, &r);
+	n = named_ways(l, ways);
+	if (n && way_in_use(ways, n, &r.path) == n)
+		r.path = l->dlg.path = ways[0].path;
 	b2b_put_agent(l->call->b2b, l->trunk, true, &h);
 	txn_ack_free(l->ack);
 	l->ack = NULL;
@@ -153,6 +260,8 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	if (buf_err(&h))
 		return;
 	r.headers = buf_text(&h);
+	buf_init(&s, small, sizeof(small));
+	(void)large_fit(l, &r, &s, &fragmented); /* an ACK goes out, whatever its size */
 	l->ack = txn_ack_new(l->call->b2b->txn, &r);
 }
 

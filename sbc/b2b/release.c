@@ -101,6 +101,8 @@ void leg_give_up(struct leg *l, enum reason why, struct str headers)
 	leg_gone(l);
 }
 
+static const struct txn_cli_ops bye_ops;
+
 static void bye_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct leg *l = owner;
@@ -114,9 +116,10 @@ static void bye_failed(void *owner, struct txn_cli *t, int err)
 {
 	struct leg *l = owner;
 
-	(void)t;
-	(void)err;
-	leg_gone(l);
+	l->bye = leg_request_again(l, t, err, l->bye_headers, STR_NONE, &bye_ops, l);
+	txn_cli_detach(t);
+	if (!l->bye)
+		leg_gone(l);
 }
 
 static void bye_gone(void *owner, struct txn_cli *t)
@@ -142,6 +145,7 @@ void leg_bye(struct leg *l, enum reason why, struct str headers)
 	}
 	dlg_2xx_stop(&l->twoxx);
 	leg_set_state(l, LEG_ENDING, reason_info(why)->name);
+	l->bye_headers = leg_has_ways(l) ? str_dup(l->call->arena, headers) : STR_NONE;
 	l->bye = leg_request(l, SIP_BYE, STR_NONE, headers, STR_NONE, STR_NONE, &bye_ops, l);
 	if (!l->bye)
 		leg_gone(l);

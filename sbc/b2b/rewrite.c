@@ -8,13 +8,6 @@
 
 #include <errno.h>
 
-void rewrite_path(const struct pol_hop *hop, struct net_path *ret)
-{
-	*ret = (struct net_path){.proto = hop->target->proto, .realm = hop->trunk->realm, .remote = hop->target->addr};
-	if (addr_port(&ret->remote) == 0)
-		addr_set_port(&ret->remote, hop->target->port ? hop->target->port : 5060);
-}
-
 static struct str host_of(const struct pol_hop *hop, char text[ADDR_TEXT_MAX])
 {
 	struct buf b;
@@ -28,17 +21,24 @@ static struct str host_of(const struct pol_hop *hop, char text[ADDR_TEXT_MAX])
 	return buf_text(&b);
 }
 
-void rewrite_ruri(const struct pol_hop *hop, struct str called, struct buf *b)
+static enum sip_scheme scheme_of(bool sips)
 {
+	return sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP;
+}
+
+void rewrite_ruri(const struct pol_hop *hop, bool sips, struct str called, struct buf *b)
+{
+	const struct pol_target *t = hop->target;
+	uint16_t usual = t->proto == NET_TLS || sips ? 5061 : 5060;
 	char host[ADDR_TEXT_MAX], number[256];
 	struct buf n;
 
 	buf_init(&n, number, sizeof(number));
 	policy_number_out(hop->trunk, called, &n);
 	/* a domain is looked up by its own rules at the far end; an address is written with its port */
-	sip_put_uri_number(b, SIP_SCHEME_SIP, buf_text(&n), host_of(hop, host),
-	    hop->trunk->domain.n || hop->target->port == 5060 ? 0 : hop->target->port,
-	    hop->target->proto == NET_TCP && hop->trunk->domain.n == 0 ? S("tcp") : STR_NONE, false);
+	sip_put_uri_number(b, scheme_of(sips), buf_text(&n), host_of(hop, host),
+	    hop->trunk->domain.n || t->port == usual ? 0 : t->port,
+	    t->proto == NET_TCP && hop->trunk->domain.n == 0 ? S("tcp") : STR_NONE, false);
 }
 
 void rewrite_loop_mark(const struct b2b *b, uint32_t trunk_a, struct str calling, struct str called, struct buf *t)
@@ -56,7 +56,7 @@ void rewrite_loop_mark(const struct b2b *b, uint32_t trunk_a, struct str calling
 	buf_hex(t, &h, sizeof(h));
 }
 
-void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, const struct net_local *us, struct str display,
+void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, bool sips, const struct net_local *us, struct str display,
     struct str calling, struct str called, struct buf *from, struct buf *to)
 {
 	char host[ADDR_TEXT_MAX], number[256];
@@ -68,15 +68,15 @@ void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, const struct net_
 	sip_put_display(from, display);
 	buf_chr(from, '<');
 	if (str_ieq(calling, S("anonymous")))
-		buf_lit(from, "sip:anonymous@anonymous.invalid");
+		buf_str(from, sips ? S("sips:anonymous@anonymous.invalid") : S("sip:anonymous@anonymous.invalid"));
 	else
-		sip_put_uri_number(from, SIP_SCHEME_SIP, buf_text(&n),
+		sip_put_uri_number(from, scheme_of(sips), buf_text(&n),
 		    hop->trunk->domain.n ? hop->trunk->domain : us->host, 0, STR_NONE, false);
 	buf_chr(from, '>');
 	buf_init(&n, number, sizeof(number));
 	policy_number_out(hop->trunk, called, &n);
 	buf_chr(to, '<');
-	sip_put_uri_number(to, SIP_SCHEME_SIP, buf_text(&n), host_of(hop, host), 0, STR_NONE, false);
+	sip_put_uri_number(to, scheme_of(sips), buf_text(&n), host_of(hop, host), 0, STR_NONE, false);
 	buf_chr(to, '>');
 }
 
@@ -92,39 +92,54 @@ static struct str token(struct b2b *b, struct arena *a, size_t n)
 	return buf_text(&t);
 }
 
-int rewrite_invite(struct leg *l, const struct sip_msg *m, struct buf *ruri, struct buf *headers)
+/* Call-ID, tag, From and To: made once for a leg. */
+static int make_identity(struct leg *l, const struct sip_msg *m, const struct net_local *us)
+{
+	struct call *c = l->call;
+	char from_text[1024], to_text[1024];
+	struct buf from, to;
+
+	buf_init(&from, from_text, sizeof(from_text));
+	buf_init(&to, to_text, sizeof(to_text));
+	rewrite_from_to(c->b2b, &l->hop, l->sips, us, m ? m->from.display : STR_NONE, c->calling, l->called, &from, &to);
+	if (buf_err(&from) || buf_err(&to))
+		return -ENOSPC;
+	l->dlg.call_id = token(c->b2b, c->arena, 26);
+	l->dlg.local_tag = token(c->b2b, c->arena, 12);
+	l->dlg.local = str_dup(c->arena, buf_text(&from));
+	l->dlg.remote = str_dup(c->arena, buf_text(&to));
+	return l->dlg.call_id.p && l->dlg.local_tag.p && l->dlg.local.p && l->dlg.remote.p ? 0 : -ENOMEM;
+}
+
+int rewrite_invite(
+    struct leg *l, const struct sip_msg *m, const struct net_path *path, struct buf *ruri, struct buf *headers)
 {
 	struct call *c = l->call;
 	struct b2b *b = c->b2b;
-	const struct pol_hop *hop = &l->hop;
-	const struct net_local *us;
-	struct net_path path;
-	char from_text[1024], to_text[1024];
-	struct str call_id, tag;
-	struct buf from, to;
+	const struct net_local *us = leg_local(l, path);
+	struct str target = l->dlg.target;
 	uint32_t breadth, mf;
+	int e;
 
-	rewrite_path(hop, &path);
-	us = net_local(b->net, path.realm, (enum net_proto)path.proto, path.remote.sa.sa_family);
 	if (!us)
 		return -ENETUNREACH;
-	buf_init(&from, from_text, sizeof(from_text));
-	buf_init(&to, to_text, sizeof(to_text));
-	rewrite_from_to(b, hop, us, m ? m->from.display : STR_NONE, c->calling, l->called, &from, &to);
-	rewrite_ruri(hop, l->called, ruri);
-	call_id = token(b, c->arena, 26);
-	tag = token(b, c->arena, 12);
-	if (buf_err(&from) || buf_err(&to) || buf_err(ruri))
+	rewrite_ruri(&l->hop, l->sips, l->called, ruri);
+	if (buf_err(ruri))
 		return -ENOSPC;
-	if (!call_id.p || !tag.p)
+	if (l->dlg.local.n == 0) {
+		e = make_identity(l, m, us);
+		if (e < 0)
+			return e;
+	}
+	if (!str_eq(target, buf_text(ruri)))
+		target = str_dup(c->arena, buf_text(ruri));
+	if (!target.p)
 		return -ENOMEM;
-	dlg_init_uac(&l->dlg, c->arena, call_id, tag, str_dup(c->arena, buf_text(&from)),
-	    str_dup(c->arena, buf_text(&to)), &path);
-	l->dlg.target = str_dup(c->arena, buf_text(ruri));
+	dlg_init_uac(&l->dlg, c->arena, l->dlg.call_id, l->dlg.local_tag, l->dlg.local, l->dlg.remote, path);
+	l->dlg.target = target;
 	l->dlg.nat = l->trunk->sip.nat;
+	l->dlg.sips = l->sips;
 	l->dlg.local_cseq = 1;
-	if (!l->dlg.local.p || !l->dlg.remote.p || !l->dlg.target.p)
-		return -ENOMEM;
 
 	/* LOOP-01, -02: one less, unless the trunk is told to start afresh */
 	mf = l->trunk->sip.reset_max_forwards || !m || !m->has_max_forwards ? 70 : m->max_forwards - 1;
@@ -139,11 +154,11 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, struct buf *ruri, str
 	buf_lit(headers, "\r\nFrom: ");
 	buf_str(headers, l->dlg.local);
 	buf_lit(headers, ";tag=");
-	buf_str(headers, tag);
+	buf_str(headers, l->dlg.local_tag);
 	buf_lit(headers, "\r\nTo: ");
 	buf_str(headers, l->dlg.remote);
 	buf_lit(headers, "\r\nCall-ID: ");
-	buf_str(headers, call_id);
+	buf_str(headers, l->dlg.call_id);
 	buf_lit(headers, "\r\nCSeq: 1 INVITE\r\n");
 	leg_put_contact(l, headers);
 	b2b_put_caps(b, l->trunk, headers);

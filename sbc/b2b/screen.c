@@ -42,8 +42,9 @@ enum reason screen_request(struct b2b *b, const struct policy *p, const struct p
 	(void)b;
 	(void)p;
 	(void)t;
-	(void)from;
-	if (m->ruri.scheme != SIP_SCHEME_SIP && m->ruri.scheme != SIP_SCHEME_TEL)
+	/* sips: over anything but TLS is no sips: (RFC 5630 3.1) */
+	if (m->ruri.scheme != SIP_SCHEME_SIP && m->ruri.scheme != SIP_SCHEME_TEL &&
+	    (m->ruri.scheme != SIP_SCHEME_SIPS || (from->proto != NET_TLS && from->proto != NET_WSS)))
 		return REASON_SCHEME;
 	if (m->has_max_forwards && m->max_forwards == 0 && m->method != SIP_OPTIONS)
 		return REASON_TOO_MANY_HOPS;

@@ -5,9 +5,8 @@
  * with their early media; the 2xx crosses, leg B is acknowledged, leg A repeats its 2xx until ACK.
  * Late offer: INVITE without SDP crosses without one, B's 2xx brings the offer, A's ACK the answer, and B's ACK
  * waits for it (change.c).
- * Failure: a target that fails by transport, silence, 503 or a configured code is left and the next one gets a
- * fresh leg (FOV-01, -02), unless A already hears early media. When none is left A gets the best answer (FOV-04),
- * never a 503 of somebody else (FOV-03).
+ * Failure: walk.c goes on to another address or target, unless A already hears early media. When none is left A gets
+ * the best answer (FOV-04), never a 503 of somebody else (FOV-03).
  * Redirection: 3xx is followed, as a new call of who redirected, to trunks and numbers we route (UAS-08, SUP-02).
  */
 #include "sbc/b2b/internal.h"
@@ -32,6 +31,8 @@ void setup_free(struct call *c)
 		return;
 	timer_stop(c->b2b->env->timers, &s->expires);
 	timer_stop(c->b2b->env->timers, &s->provisional);
+	timer_stop(c->b2b->env->timers, &s->budget);
+	walk_forget_ways(s);
 	free(s->invite);
 	free(s);
 	c->setup = NULL;
@@ -138,6 +139,9 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 		break;
 	}
 	c->a->dlg.nat = t->sip.nat;
+	c->a->dlg.path.peer = targets_peer(b->targets, t->id);
+	c->sips = m->is_request && m->ruri.scheme == SIP_SCHEME_SIPS;
+	c->a->sips = c->sips || str_iprefix(c->a->dlg.first_route, S("sips:"));
 	c->sip_call_id_a = c->a->dlg.call_id;
 	c->policy = policy_ref(b->policy);
 	c->a->srv = srv;
@@ -268,207 +272,6 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 	setup_next(c, m);
 }
 
-/* ------------------------------------------------------------------ the next target */
-
-static struct try *try_new(struct call *c, const struct pol_hop *hop)
-{
-	struct try *t = arena_new_obj(c->arena, struct try);
-	struct net_path path;
-
-	if (!t)
-		return NULL;
-	rewrite_path(hop, &path);
-	t->trunk = hop->trunk->name;
-	t->addr = path.remote;
-	t->proto = path.proto;
-	t->after_ms = (uint32_t)((c->b2b->env->clock->mono_us - c->start_us) / 1000);
-	if (c->last_try)
-		c->last_try->next = t;
-	else
-		c->tries = t;
-	c->last_try = t;
-	return t;
-}
-
-static void on_no_response(struct timer *t)
-{
-	struct leg *l = container_of(t, struct leg, timer);
-
-	setup_failed(l, -ETIMEDOUT);
-}
-
-/* Makes leg B for the hop and sends its INVITE. */
-static enum reason try_hop(struct call *c, const struct pol_hop *hop, struct str called, const struct sip_msg *m)
-{
-	struct b2b *b = c->b2b;
-	char headers[B2B_HEADERS_MAX], ruri[512], sdp[B2B_SDP_MAX], body[B2B_SDP_MAX * 2], mark[24];
-	struct txn_req r = {.method = SIP_INVITE};
-	struct buf h, u, s, o, k;
-	enum reason why;
-	struct leg *l;
-	int e;
-
-	l = leg_new(c, MEDIA_B, hop->trunk);
-	if (!l)
-		return REASON_NO_MEMORY;
-	l->hop = *hop;
-	l->called = called;
-	l->try = c->last_try;
-	if (hop->trunk->sip.no_response_ms)
-		l->timers.b_ms = 0; /* the leg's own timer is shorter and decides */
-	c->b = l;
-	c->trunk_b = hop->trunk;
-	buf_init(&h, headers, sizeof(headers));
-	buf_init(&u, ruri, sizeof(ruri));
-	buf_init(&s, sdp, sizeof(sdp));
-	e = rewrite_invite(l, m, &u, &h);
-	if (e < 0) {
-		why = e == -ENETUNREACH ? REASON_TRANSPORT : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
-		goto fail;
-	}
-	why = media_side_open(c->media, MEDIA_B,
-	    &(struct media_side_cfg){.realm = hop->trunk->realm,
-	        .family = l->dlg.path.remote.sa.sa_family,
-	        .latch = hop->trunk->media.latch,
-	        .signalling = l->dlg.path.remote,
-	        .codecs = hop->trunk->media.codecs,
-	        .timeout_s = hop->trunk->media.timeout_s});
-	if (why == REASON_NONE && !c->change.late)
-		why = media_local_offer(c->media, MEDIA_B, &s);
-	if (why == REASON_NONE && buf_err(&s))
-		why = REASON_TOO_LARGE;
-	if (why != REASON_NONE)
-		goto fail;
-	r.body = buf_text(&s);
-	if (m->body.n && !sip_body_is(m, S("application/sdp"))) {
-		buf_init(&o, body, sizeof(body));
-		sip_body_put_sdp(m, buf_text(&s), &o, &r.content_type);
-		if (buf_err(&o)) {
-			why = REASON_TOO_LARGE;
-			goto fail;
-		}
-		r.body = buf_text(&o);
-	}
-	buf_init(&k, mark, sizeof(mark));
-	rewrite_loop_mark(b, c->trunk_a->id, c->calling, c->called, &k);
-	r.branch_tail = buf_text(&k);
-	r.ruri = buf_text(&u);
-	r.path = l->dlg.path;
-	r.headers = buf_text(&h);
-	r.cseq = l->dlg.local_cseq;
-	r.call_id = l->dlg.call_id;
-	r.timers = &l->timers;
-	r.udp_only = hop->trunk->sip.udp_only;
-	r.mtu_limit = hop->trunk->sip.mtu_limit;
-	l->cli = l->inv_cli = txn_request(b->txn, &r, &leg_invite_ops, l);
-	if (!l->cli) {
-		why = REASON_NO_MEMORY;
-		goto fail;
-	}
-	l->try->sip_call_id = l->dlg.call_id;
-	b2b_leg_index(l);
-	c->change.to = l;
-	b2b_count(b, B2B_TRIES);
-	if (hop->trunk->sip.no_response_ms)
-		timer_start_ms(b->env->timers, &l->timer, hop->trunk->sip.no_response_ms, on_no_response);
-	timer_start_ms(b->env->timers, &c->timer,
-	    (hop->trunk->sip.ring_timeout_s ? (int64_t)hop->trunk->sip.ring_timeout_s : 180) * 1000, on_ring_timeout);
-	log_debug(&c->log, "try", "trunk=%.*s n=%u", STR(hop->trunk->name), c->setup->next_hop);
-	return REASON_NONE;
-fail:
-	c->b = NULL;
-	list_del(&l->node);
-	b->n_legs--;
-	l->state = LEG_GONE;
-	return why;
-}
-
-/* FOV-04: 6xx first, then the lowest class; within 4xx those that tell the caller what to change. What we made up
- * ourselves (silence, no connection, limits) comes after what a far end said. */
-static unsigned rank(uint16_t status)
-{
-	if (status == 0)
-		return 9;
-	if (status >= 600)
-		return 0;
-	if (status == 401 || status == 407 || status == 415 || status == 420 || status == 484)
-		return 1;
-	return status / 100u;
-}
-
-/* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
- * true when it is the best so far. */
-static bool note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown)
-{
-	struct setup *s = c->setup;
-
-	if (s->best_reason != REASON_NONE && rank(status) > s->best_rank)
-		return false;
-	s->best_rank = rank(status);
-	s->best_status = shown ? shown : reason_info(why)->sip;
-	s->best_reason = why;
-	return true;
-}
-
-void setup_next(struct call *c, const struct sip_msg *m)
-{
-	struct b2b *b = c->b2b;
-	struct setup *s = c->setup;
-	struct arena *a = NULL;
-	struct sip_perr perr;
-	struct sip_msg *again;
-	char *copy = NULL;
-
-	if (!m && s->next_hop < s->route.n_hops && s->invite) {
-		a = arena_new(&b->pool);
-		copy = malloc(s->invite_len);
-		if (a && copy) {
-			memcpy(copy, s->invite, s->invite_len);
-			if (sip_parse(a, copy, s->invite_len, &again, &perr) == 0)
-				m = again;
-		}
-	}
-	while (m && s->next_hop < s->route.n_hops) {
-		const struct pol_hop *hop = &s->route.hops[s->next_hop];
-		struct str called = s->hop_called[s->next_hop];
-		struct net_path path;
-		enum reason why = REASON_NONE;
-		struct try *t;
-
-		s->next_hop++;
-		t = try_new(c, hop);
-		rewrite_path(hop, &path);
-		if (!t)
-			why = REASON_NO_MEMORY;
-		else if (addr_none(&hop->target->addr))
-			why = REASON_NAME_UNRESOLVED;
-		else if (hop->trunk->admin == POL_DISABLED)
-			why = REASON_TRUNK_DISABLED;
-		else if (hop->trunk->admin == POL_DRAINING)
-			why = REASON_TRUNK_DRAINING;
-		else if (trunk_quarantined(b, hop->trunk->id, &path.remote))
-			why = REASON_PEER_ERROR;
-		else
-			why = trunk_take(b, hop->trunk, false);
-		if (why == REASON_NONE) {
-			c->counted_b = true;
-			why = try_hop(c, hop, called.n ? called : c->called, m);
-			if (why == REASON_NONE)
-				break;
-			c->counted_b = false;
-			trunk_put(b, hop->trunk->id);
-		}
-		if (t)
-			t->reason = why;
-		(void)note_failure(c, why, 0, 0);
-	}
-	free(copy);
-	arena_free(a);
-	if (!c->b)
-		call_release(c, NULL, s->best_reason ? s->best_reason : REASON_ALL_TARGETS_FAILED,
-		    s->best_status == 503 && c->peer_status ? 500 : s->best_status, STR_NONE);
-}
-
 /* ------------------------------------------------------------------ the far end answers */
 
 static enum reason reason_of(uint16_t status)
@@ -518,7 +321,7 @@ static bool may_fail_over(const struct call *c, const struct leg *l, uint16_t st
 {
 	const uint16_t *code = l->trunk->sip.failover_codes;
 
-	if (c->setup->sdp_sent || c->setup->next_hop >= c->setup->route.n_hops)
+	if (!walk_can_go_on(c))
 		return false;
 	if (status >= 600 || status == 486)
 		return false;
@@ -538,7 +341,7 @@ static void drop_try(struct leg *l, enum reason why, uint16_t status)
 	call_try_end(l, why, status);
 	/* a redirection that is followed is no failure: those it leads to decide */
 	if (status == 0 || status >= 400)
-		(void)note_failure(c, why, status, status ? setup_status_towards(status) : 0);
+		(void)walk_note_failure(c, why, status, status ? setup_status_towards(status) : 0);
 	c->change.to = NULL;
 	leg_give_up(l, why, STR_NONE);
 }
@@ -601,6 +404,19 @@ static unsigned q_of(struct str params)
 	return w ? 1000 : f;
 }
 
+/* Is that one of the addresses of the target? */
+static bool stands_behind(const struct b2b *b, const struct pol_hop *hop, const struct addr *a)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+	enum reason why;
+	unsigned n = targets_ways_seen(b->targets, hop, ways, &why);
+
+	for (unsigned i = 0; i < n; i++)
+		if (addr_eq(&ways[i].path.remote, a) || addr_eq(&ways[i].alt, a))
+			return true;
+	return false;
+}
+
 /* Adds the contacts of a 3xx as next hops, best q first. true when there is at least one not tried yet. A contact
  * that names a target of the redirecting trunk itself is taken at its word; any other goes where the routes send a
  * call of that trunk, whatever address it names (ACC-02). */
@@ -627,6 +443,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct net_path path = {.realm = l->trunk->realm, .proto = l->dlg.path.proto};
+		struct target_way named[TARGET_WAYS_MAX];
 		const struct pol_trunk *t = NULL;
 		struct pol_route_result res;
 		char number[128], canon[128];
@@ -648,14 +465,16 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 			if (addr_port(&path.remote) == 0)
 				addr_set_port(&path.remote, 5060);
 			t = policy_identify(c->policy, &path, NULL);
+		} else if (targets_named(c->b2b->targets, l->trunk, list[i].addr.uri.host, list[i].addr.uri.port, LOCATE_ANY,
+		               named)) { /* a name of its own; others are never looked up */
+			path.remote = named[0].path.remote;
+			t = l->trunk;
 		}
 		if (t == l->trunk) {
 			for (unsigned k2 = 0; k2 < t->n_targets; k2++) {
 				struct pol_hop hop = {t, &t->targets[k2]};
-				struct net_path p2;
 
-				rewrite_path(&hop, &p2);
-				if (addr_eq(&p2.remote, &path.remote))
+				if (stands_behind(c->b2b, &hop, &path.remote))
 					insert_hop(c, &at, &hop, called);
 			}
 			continue;
@@ -672,8 +491,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 static void relay_redirect(const struct call *c, const struct sip_msg *m, struct buf *h)
 {
 	const struct leg *a = c->a;
-	const struct net_local *us = net_local(c->b2b->net, a->dlg.path.realm, (enum net_proto)a->dlg.path.proto,
-	    a->dlg.path.remote.sa.sa_family);
+	const struct net_local *us = leg_local(a, &a->dlg.path);
 	struct sip_values w = sip_values(m, SIP_H_CONTACT);
 	struct str v;
 
@@ -695,7 +513,7 @@ static void relay_redirect(const struct call *c, const struct sip_msg *m, struct
 		buf_init(&b, number, sizeof(number));
 		policy_number_out(c->trunk_a, buf_text(&k), &b);
 		buf_lit(h, "Contact: <");
-		sip_put_uri_number(h, SIP_SCHEME_SIP, buf_text(&b), us->host, us->port, STR_NONE, false);
+		sip_put_uri_number(h, c->sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, buf_text(&b), us->host, us->port, STR_NONE, false);
 		buf_fmt(h, ">;q=%u.%03u\r\n", q_of(addr.params) / 1000, q_of(addr.params) % 1000);
 	}
 }
@@ -713,6 +531,22 @@ void setup_keep_reason(struct call *c, const struct sip_msg *m)
 		c->peer_reason = str_dup(c->arena, buf_text(&b));
 }
 
+/* What the final answer says of the address it came from. */
+static void report(struct leg *l, const struct sip_msg *m)
+{
+	const struct setup *s = l->call->setup;
+	struct targets *ts = l->call->b2b->targets;
+	uint32_t wait_s = 0;
+
+	if (m->status == 503) {
+		if (sip_retry_after(m, &wait_s) < 0)
+			wait_s = 0;
+		targets_report(ts, l->trunk->id, &l->dlg.path, TARGET_503, REASON_PEER_ERROR, wait_s);
+	} else if (m->status == 408 && !s->heard) {
+		targets_report(ts, l->trunk->id, &l->dlg.path, TARGET_SILENT, REASON_PEER_SILENT, 0);
+	}
+}
+
 static void final_failure(struct leg *l, const struct sip_msg *m)
 {
 	struct call *c = l->call;
@@ -720,12 +554,12 @@ static void final_failure(struct leg *l, const struct sip_msg *m)
 	enum reason why = reason_of(status);
 	char text[4096];
 	struct buf h;
-	uint32_t wait_s;
 
 	c->peer_status = status;
 	setup_keep_reason(c, m);
-	if (status == 503 && sip_retry_after(m, &wait_s) == 0 && wait_s)
-		trunk_quarantine(c->b2b, l->trunk->id, &l->dlg.path.remote, wait_s > 3600 ? 3600 : wait_s);
+	report(l, m);
+	if (status == 503 && walk_next_way(l, why, status))
+		return;
 	if (status < 400) {
 		why = REASON_REDIRECTED;
 		if (l->trunk->sip.redirect == POL_REDIRECT_FOLLOW && !c->setup->sdp_sent && follow(c, l, m)) {
@@ -749,7 +583,7 @@ static void final_failure(struct leg *l, const struct sip_msg *m)
 			towards = 480;
 	}
 	/* a better failure of an earlier target decides, when there was one */
-	if (!note_failure(c, why, status, towards)) {
+	if (!walk_note_failure(c, why, status, towards)) {
 		towards = c->setup->best_status;
 		why = c->setup->best_reason;
 	} else if (c->a) {
@@ -764,10 +598,22 @@ void setup_failed(struct leg *l, int err)
 	struct call *c = l->call;
 	enum reason why = err == -ETIMEDOUT  ? REASON_PEER_SILENT
 	                  : err == -EMFILE   ? REASON_NO_DESCRIPTORS
-	                                     : REASON_TRANSPORT;
+	                                     : net_error_reason(err);
 
 	timer_stop(c->b2b->env->timers, &l->timer);
 	if (l->state != LEG_CALLING && l->state != LEG_EARLY)
+		return;
+	if (err == -ETIMEDOUT && !c->setup->heard) {
+		targets_report(c->b2b->targets, l->trunk->id, &l->dlg.path, TARGET_SILENT, why, 0);
+	} else if (err != -ETIMEDOUT && err != -EMFILE && err != -ENOMEM) {
+		struct net_path alt = l->dlg.path;
+
+		targets_report(c->b2b->targets, l->trunk->id, &l->dlg.path, TARGET_UNREACHED, why, 0);
+		alt.remote = c->setup->alt;
+		if (!addr_none(&alt.remote)) /* the race had no winner */
+			targets_report(c->b2b->targets, l->trunk->id, &alt, TARGET_UNREACHED, why, 0);
+	}
+	if (walk_next_way(l, why, 0))
 		return;
 	if (may_fail_over(c, l, 0)) {
 		drop_try(l, why, 0);
@@ -775,7 +621,7 @@ void setup_failed(struct leg *l, int err)
 		setup_next(c, NULL);
 		return;
 	}
-	(void)note_failure(c, why, 0, 0);
+	(void)walk_note_failure(c, why, 0, 0);
 	call_try_end(l, why, 0);
 	why = c->setup->best_reason;
 	call_release(c, l, why, c->setup->best_status, STR_NONE);
@@ -831,6 +677,7 @@ static void progress(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	if (choose_dialog(l, m, &t->path) < 0)
 		return;
 	leg_set_state(l, LEG_EARLY, "rx_1xx");
+	timer_stop(b->env->timers, &c->setup->budget);
 	if (!c->ring_us)
 		c->ring_us = b->env->clock->mono_us;
 	if (status == 199)
@@ -962,8 +809,29 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	}
 }
 
+/* The first answer of any kind: somebody is there. */
+static void hear(struct leg *l, const struct txn_cli *t, const struct sip_msg *m)
+{
+	struct b2b *b = l->call->b2b;
+	struct net_path path = l->dlg.path;
+
+	large_heard(l, t);
+	targets_learn(b->targets, l->trunk->id, &path, m);
+	if (net_reliable((enum net_proto)path.proto)) { /* of two that were raced, the one that was up first */
+		path.remote = t->path.remote;
+		if (l->try)
+			l->try->addr = path.remote;
+	}
+	if (m->status == 503 || m->status == 408)
+		return; /* what that says is judged as a final answer */
+	l->call->setup->heard = true;
+	targets_report(b->targets, l->trunk->id, &path, TARGET_ANSWERED, REASON_NONE, 0);
+}
+
 void setup_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 {
+	if (l->call->setup && !l->call->setup->heard)
+		hear(l, t, m);
 	if (l->state != LEG_CALLING && l->state != LEG_EARLY) {
 		/* late offer: the 2xx again while its ACK waits for A's answer, or another fork's */
 		if (m->status >= 200 && m->status < 300 && !str_eq(m->to.tag, l->dlg.remote_tag))
@@ -995,6 +863,12 @@ static void on_provisional(struct timer *t)
 	if (c->a && c->a->srv)
 		txn_srv_resend(c->a->srv);
 	timer_start_ms(c->b2b->env->timers, &s->provisional, PROVISIONAL_MS, on_provisional);
+}
+
+void setup_ring_timer(struct call *c, const struct pol_trunk *t)
+{
+	timer_start_ms(c->b2b->env->timers, &c->timer, (t->sip.ring_timeout_s ? (int64_t)t->sip.ring_timeout_s : 180) * 1000,
+	    on_ring_timeout);
 }
 
 static void on_ring_timeout(struct timer *t)

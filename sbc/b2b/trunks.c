@@ -1,4 +1,4 @@
-/* trunks.c - run-time state of trunks: calls in progress, starts per second, outcome, targets left alone.
+/* trunks.c - run-time state of trunks: calls in progress, starts per second, outcome.
  *
  * Keyed by the trunk's database id, so it outlives policy snapshots. A limit is checked and taken in one step
  * before leg B exists (B2B-11); a trunk's own limit never answers 503 (OVL-02).
@@ -7,19 +7,11 @@
 
 #include <stdlib.h>
 
-#define SILENT_MAX 8
-
-struct silent {
-	struct addr addr;
-	int64_t until_us;
-};
-
 struct trunk_rt {
 	struct hnode node;
 	uint32_t id;
 	struct b2b_trunk_info info;
 	int64_t second; /* the one that starts_last_s counts */
-	struct silent silent[SILENT_MAX];
 };
 
 static uint64_t id_hash(const struct b2b *b, uint32_t id)
@@ -107,39 +99,21 @@ void trunk_note(struct b2b *b, uint32_t id, enum reason why)
 	t->info.last_failure_us = b->env->clock->mono_us;
 }
 
-void trunk_quarantine(struct b2b *b, uint32_t id, const struct addr *a, uint32_t seconds)
+/* Targets of which no address may be used now. */
+static unsigned targets_down(const struct b2b *b, uint32_t trunk_id)
 {
-	struct trunk_rt *t = trunk_rt(b, id);
-	int64_t now = b->env->clock->mono_us;
-	struct silent *slot;
+	struct target_addr_view v;
+	struct target_view target;
+	unsigned down = 0;
 
-	if (!t)
-		return;
-	slot = &t->silent[0];
-	for (unsigned i = 0; i < SILENT_MAX; i++) {
-		struct silent *s = &t->silent[i];
+	for (unsigned i = 0; targets_view(b->targets, trunk_id, i, &target); i++) {
+		unsigned n = 0, dead = 0;
 
-		if (addr_eq(&s->addr, a)) {
-			slot = s;
-			break;
-		}
-		if (s->until_us < slot->until_us)
-			slot = s;
+		for (; targets_addr_view(b->targets, trunk_id, i, n, &v); n++)
+			dead += v.state == TARGET_DOWN;
+		down += n && dead == n;
 	}
-	slot->addr = *a;
-	slot->until_us = now + (int64_t)seconds * 1000000;
-}
-
-bool trunk_quarantined(const struct b2b *b, uint32_t id, const struct addr *a)
-{
-	const struct trunk_rt *t = find(b, id);
-
-	if (!t)
-		return false;
-	for (unsigned i = 0; i < SILENT_MAX; i++)
-		if (t->silent[i].until_us > b->env->clock->mono_us && addr_eq(&t->silent[i].addr, a))
-			return true;
-	return false;
+	return down;
 }
 
 void b2b_trunk_info(const struct b2b *b, uint32_t trunk_id, struct b2b_trunk_info *ret)
@@ -147,13 +121,11 @@ void b2b_trunk_info(const struct b2b *b, uint32_t trunk_id, struct b2b_trunk_inf
 	struct trunk_rt *t = find(b, trunk_id);
 
 	memset(ret, 0, sizeof(*ret));
-	if (!t)
-		return;
-	roll(b, t);
-	*ret = t->info;
-	for (unsigned i = 0; i < SILENT_MAX; i++)
-		if (t->silent[i].until_us > b->env->clock->mono_us)
-			ret->targets_down++;
+	if (t) {
+		roll(b, t);
+		*ret = t->info;
+	}
+	ret->targets_down = targets_down(b, trunk_id);
 }
 
 void trunks_free(struct b2b *b)

@@ -127,6 +127,7 @@ void call_facts(const struct call *c, struct call_record *r)
 		o->addr = t->addr;
 		o->proto = t->proto;
 		o->status = t->status;
+		o->fragmented = t->fragmented;
 		o->reason = t->reason;
 		o->after_ms = t->after_ms;
 	}
@@ -160,10 +161,40 @@ const struct call_record *b2b_ended_find(const struct b2b *b, uint64_t id)
 	return NULL;
 }
 
+/* Where the hops lead now, and the way a call would take first (remote none: none). */
+static struct net_path explain_ways(struct b2b *b, struct b2b_explain *ret)
+{
+	struct net_path first = {.proto = NET_UDP};
+
+	for (unsigned i = 0; i < ret->route.n_hops; i++) {
+		const struct pol_hop *hop = &ret->route.hops[i];
+		struct target_way ways[TARGET_WAYS_MAX];
+		enum reason why = REASON_NONE;
+		unsigned n = targets_ways_seen(b->targets, hop, ways, &why);
+
+		if (n == 0 && ret->n_ways < B2B_EXPLAIN_WAYS)
+			ret->ways[ret->n_ways++] = (struct b2b_explain_way){.hop = i, .why = why};
+		for (unsigned k = 0; k < n && ret->n_ways < B2B_EXPLAIN_WAYS; k++) {
+			struct b2b_explain_way *w = &ret->ways[ret->n_ways++];
+
+			*w = (struct b2b_explain_way){
+			    .hop = i, .addr = ways[k].path.remote, .alt = ways[k].alt, .proto = ways[k].path.proto};
+			put(w->server, sizeof(w->server), ways[k].server);
+			w->state = targets_state(b->targets, hop->trunk->id, &ways[k].path, &w->why);
+			if (w->state != TARGET_DOWN && addr_none(&first.remote))
+				first = ways[k].path;
+		}
+		if (n && addr_none(&first.remote) && i + 1 == ret->route.n_hops)
+			first = ways[0].path; /* all are down */
+	}
+	return first;
+}
+
 void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling, struct str called,
     struct b2b_explain *ret)
 {
 	char ruri[512], headers[4096], text[256];
+	struct net_path path;
 	struct arena *a;
 	struct buf u, h, o, n;
 	struct call *c;
@@ -213,14 +244,19 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 	l->hop = ret->route.hops[0];
 	l->trunk = l->hop.trunk;
 	l->called = c->called;
-	if (addr_none(&l->hop.target->addr)) {
-		ret->reason = REASON_NAME_UNRESOLVED;
+	if (l->trunk->sip.scheme_sips) {
+		ret->reason = REASON_SIPS_UPGRADE; /* this is about a sip: call */
+		goto out;
+	}
+	path = explain_ways(b, ret);
+	if (addr_none(&path.remote)) {
+		ret->reason = ret->n_ways ? ret->ways[0].why : REASON_NAME_UNRESOLVED;
 		goto out;
 	}
 	buf_init(&u, ruri, sizeof(ruri));
 	buf_init(&h, headers, sizeof(headers));
-	if (rewrite_invite(l, NULL, &u, &h) < 0) {
-		ret->reason = REASON_TRANSPORT;
+	if (rewrite_invite(l, NULL, &path, &u, &h) < 0) {
+		ret->reason = REASON_NO_LISTENER;
 		goto out;
 	}
 	buf_init(&o, ret->message, sizeof(ret->message) - 1);

@@ -77,15 +77,29 @@ static int keep_name_addr(struct arena *a, struct str *slot, const struct sip_ad
 	return keep(a, slot, buf_text(&b));
 }
 
+/* A Record-Route value as the Route of a sips: dialog: every URI of it is sips: (RFC 5630 5.1.1; SIPS-05). */
+static void put_sips(struct buf *b, struct str value)
+{
+	struct sip_addr a;
+
+	if (sip_addr_parse(value, &a) < 0 || a.uri.scheme != SIP_SCHEME_SIP || a.uri.raw.p < value.p) {
+		buf_str(b, value);
+		return;
+	}
+	buf_str(b, str_n(value.p, (size_t)(a.uri.raw.p - value.p)));
+	buf_lit(b, "sips");
+	buf_str(b, str_from(value, (size_t)(a.uri.raw.p - value.p) + 3));
+}
+
 /* Record-Route of m as Route lines; in order for a UAS, reversed for a UAC (12.1.1, 12.1.2). */
 static int take_routes(struct dlg *d, const struct sip_msg *m, bool reverse)
 {
 	struct sip_values w = sip_values(m, SIP_H_RECORD_ROUTE);
 	struct str value[SIP_VIA_MAX];
 	struct sip_addr first;
-	char text[ROUTES_MAX];
+	char text[ROUTES_MAX], first_text[ROUTES_MAX];
 	unsigned n = 0;
-	struct buf b;
+	struct buf b, f;
 
 	while (n < ARRAY_LEN(value) && sip_values_next(&w, &value[n]))
 		n++;
@@ -97,14 +111,24 @@ static int take_routes(struct dlg *d, const struct sip_msg *m, bool reverse)
 	buf_init(&b, text, sizeof(text));
 	for (unsigned i = 0; i < n; i++) {
 		buf_lit(&b, "Route: ");
-		buf_str(&b, value[reverse ? n - 1 - i : i]);
+		if (d->sips)
+			put_sips(&b, value[reverse ? n - 1 - i : i]);
+		else
+			buf_str(&b, value[reverse ? n - 1 - i : i]);
 		buf_lit(&b, "\r\n");
 	}
 	if (buf_err(&b) || sip_addr_parse(value[reverse ? n - 1 : 0], &first) < 0)
 		return -EBADMSG;
 	d->strict = !sip_param_get(first.uri.params, S("lr"), NULL);
+	buf_init(&f, first_text, sizeof(first_text));
+	if (d->sips)
+		put_sips(&f, first.uri.raw);
+	else
+		buf_str(&f, first.uri.raw);
+	if (buf_err(&f))
+		return -EBADMSG;
 	if (keep_over(d->arena, &d->routes, &d->routes_cap, buf_text(&b)) < 0 ||
-	    keep_over(d->arena, &d->first_route, &d->first_route_cap, first.uri.raw) < 0)
+	    keep_over(d->arena, &d->first_route, &d->first_route_cap, buf_text(&f)) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -161,6 +185,8 @@ int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_pa
 	if (keep(d->arena, &d->remote_tag, response->to.tag) < 0)
 		return -ENOMEM;
 	d->path.conn = from->conn;
+	if (net_reliable((enum net_proto)from->proto) && from->proto == d->path.proto)
+		d->path.remote = from->remote; /* of two that were raced, the one that was up first */
 	dlg_note_allow(d, response);
 	e = take_routes(d, response, true);
 	if (e < 0)

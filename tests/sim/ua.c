@@ -75,16 +75,33 @@ static void add(char *buf, size_t cap, const char *fmt, ...)
 		abort();
 }
 
+/* Length of the name at p when it is that header, in its long or short form (RFC 3261 7.3.3); 0 otherwise. */
+static size_t is_hdr(const char *p, const char *name)
+{
+	static const struct {
+		const char *name;
+		char compact;
+	} known[] = {{"Via", 'v'}, {"From", 'f'}, {"To", 't'}, {"Call-ID", 'i'}, {"Contact", 'm'}, {"Content-Type", 'c'},
+	    {"Content-Length", 'l'}, {"Supported", 'k'}, {"Subject", 's'}};
+	size_t len = strlen(name);
+
+	if (!strncasecmp(p, name, len) && (p[len] == ':' || p[len] == ' '))
+		return len;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (!strcmp(known[i].name, name) && (p[0] | 0x20) == known[i].compact && (p[1] == ':' || p[1] == ' '))
+			return 1;
+	return 0;
+}
+
 /* value of the n-th header of that name into out; false when there is none */
 static bool hdr(const char *m, const char *name, unsigned nth, char *out, size_t cap)
 {
 	const char *end = strstr(m, "\r\n\r\n");
-	size_t len = strlen(name);
 
 	out[0] = 0;
 	while ((m = strstr(m, "\r\n")) && end && m < end) {
 		m += 2;
-		if (strncasecmp(m, name, len) || (m[len] != ':' && m[len] != ' '))
+		if (!is_hdr(m, name))
 			continue;
 		if (nth-- == 0) {
 			const char *v = strchr(m, ':') + 1;

@@ -377,6 +377,7 @@ void world_rows(struct sim_rows *r)
 		    .targets = r->targets[i],
 		    .n_targets = i + 1};
 		sim_set(r, i, "failover-codes", "480,500");
+		sim_set(r, i, "probe", "off");
 	}
 	for (unsigned i = 0; i < SIM_HOSTS; i++)
 		r->targets[i > 0][i > 1] = (struct db_target){.host = str_z(sim_addr[i]),

@@ -220,6 +220,7 @@ static struct rig *rig_new(void)
 		r->targets[i][0] = (struct db_target){.host = i ? S("203.0.113.20") : S("198.51.100.10"), .port = 5060,
 		    .transport = S("udp"), .priority = 1, .weight = 1};
 		rig_set(r, i, "trusted", "yes");
+		rig_set(r, i, "probe", "off"); /* a test that wants probes says so */
 		rig_set(r, i, "failover-codes", "480,500");
 	}
 	r->trunks[1].n_targets = 2;
@@ -339,14 +340,20 @@ __attribute__((unused)) static void rig_quiet(struct rig *r)
 		fail_msg("not expected:\n%s", r->sent[r->at].text);
 }
 
-/* value of the n-th header of that long name in a sent message; "" when absent */
+/* value of the n-th header of that long name in a sent message, which may stand in its short form (RFC 3261 7.3.3);
+ * "" when absent */
 static const char *rig_hdr_n(struct rig *r, const struct sent *s, const char *name, int n)
 {
 	char *out = r->hdr_text[r->hdr_at++ % 8];
+	static const char *const small[][2] = {{"Via", "v"}, {"From", "f"}, {"To", "t"}, {"Call-ID", "i"}, {"Contact", "m"},
+	    {"Content-Type", "c"}, {"Content-Length", "l"}, {"Supported", "k"}};
 	char key[80];
 	const char *p = s->text;
 
 	snprintf(key, sizeof(key), "\r\n%s: ", name);
+	for (size_t i = 0; i < ARRAY_LEN(small) && !strstr(p, key); i++)
+		if (strcmp(small[i][0], name) == 0)
+			snprintf(key, sizeof(key), "\r\n%s: ", small[i][1]);
 	out[0] = '\0';
 	while ((p = strstr(p, key)) != NULL) {
 		p += strlen(key);

@@ -38,7 +38,7 @@ static void mixtures_of_failures(void **state)
 	    {{SYNC, SILENT, ASYNC}, 3, 3, "500", REASON_TRANSPORT},
 	    {{ASYNC, S503, SILENT}, 3, 3, "500", REASON_PEER_ERROR}, /* what somebody said beats silence */
 	    {{S503, S503, S503}, 3, 3, "500", REASON_PEER_ERROR},    /* FOV-03 */
-	    {{SILENT, SILENT, SILENT}, 3, 3, "408", REASON_PEER_SILENT},
+	    {{SILENT, SILENT, SILENT}, 3, 3, "408", REASON_SETUP_BUDGET},
 	    {{S480, S503, SYNC}, 3, 3, "480", REASON_PEER_UNAVAILABLE}, /* lowest class (FOV-04) */
 	    {{S503, SILENT, S480}, 3, 3, "480", REASON_PEER_UNAVAILABLE},
 	    {{S484, S480, S404}, 3, 3, "484", REASON_PEER_REFUSED},  /* tells the caller what to change */
@@ -87,7 +87,7 @@ static void mixtures_of_failures(void **state)
 			if (how == ASYNC) {
 				b2b_on_failure(r->b2b, &s->to, s->owner, -ECONNREFUSED, STR_NONE);
 			} else if (how == SILENT) {
-				rig_pass(r, 32100);
+				rig_pass(r, k + 1 < rows[i].tries ? 4100 : 32100); /* try-timeout, timer B */
 			} else {
 				snprintf(text, sizeof(text), "%s", how == S302 ? "Contact: <sip:+4989998877@203.0.113.20>\n" : "");
 				rig_answer(r, s, fail_lines[how], "b", text, NULL);
@@ -249,6 +249,7 @@ static void redirection_cannot_reach_a_foreign_trunk(void **state)
 	r->targets[2][0] = r->targets[ITSP][0];
 	r->targets[2][0].host = S("203.0.113.77");
 	r->rows.n_trunks = 3;
+	rig_set(r, 2, "probe", "off");
 	rig_compile(r);
 	rig_invite(r, "acc-02", "", sdp_a);
 	rig_answer(r, rig_tx(r, "INVITE "), "302 Moved", "x", "Contact: <sip:+882990000@203.0.113.77>\n", NULL);
@@ -577,6 +578,8 @@ static void large_message_goes_by_tcp(void **state)
 	assert_int_equal(s->to.proto, NET_TCP); /* EVT-05, LOOP-09 */
 	assert_string_equal(rig_hdr(r, s, "Contact"), "");
 	assert_string_equal(rig_hdr(r, s, "Content-Type"), "text/plain");
+	assert_non_null(strstr(s->text, "\r\nc: text/plain")); /* made small first */
+	assert_string_equal(rig_hdr(r, s, "User-Agent"), "");
 	assert_int_equal(strlen(rig_body(s)), 1250);
 	rig_answer(r, s, "202 Accepted", "", "", NULL);
 	s = rig_tx(r, "SIP/2.0 202");

@@ -1,0 +1,467 @@
+/* walk.c - from one place to the next while an INVITE looks for somebody who takes the call.
+ *
+ * Two loops. The outer one walks the targets of the route: each gets a leg of its own, with its own Call-ID and tag, so
+ * that late answers cannot mix (FOV-02). The inner one walks the addresses behind one target (sbc/target): the same
+ * leg, Call-ID, tag and CSeq, another branch (RFC 3263 4.3; DNS-05), on transport error, silence and 503 only. The
+ * INVITE that is left is cancelled; a 2xx that comes late for it is acknowledged and ended (b2b_orphan_ops).
+ *
+ * Times: an address that answers nothing is left after try-timeout when there is another place to go; once it has
+ * answered anything the call stays there. All tries together may take setup-budget; what is answering by then is not
+ * cut. A call with a single place to go waits for timer B.
+ *
+ * Everything down: one of the places is tried all the same, once a second for each target (targets_last_resort).
+ * sips: calls use ways over TLS only, and sip: calls never become sips: (RFC 5630 4; SIPS-01).
+ */
+#include "sbc/b2b/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ the record */
+
+static struct try *try_new(struct call *c, const struct pol_hop *hop, const struct target_way *w)
+{
+	struct try *t = arena_new_obj(c->arena, struct try);
+
+	if (!t)
+		return NULL;
+	t->trunk = hop->trunk->name;
+	t->addr = w ? w->path.remote : hop->target->addr;
+	t->proto = w ? w->path.proto : hop->target->proto < NET_PROTOS ? hop->target->proto : NET_UDP;
+	t->after_ms = (uint32_t)((c->b2b->env->clock->mono_us - c->start_us) / 1000);
+	if (c->last_try)
+		c->last_try->next = t;
+	else
+		c->tries = t;
+	c->last_try = t;
+	return t;
+}
+
+/* FOV-04: 6xx first, then the lowest class; within 4xx those that tell the caller what to change. What we made up
+ * ourselves (silence, no connection, limits) comes after what a far end said. */
+static unsigned rank(uint16_t status)
+{
+	if (status == 0)
+		return 9;
+	if (status >= 600)
+		return 0;
+	if (status == 401 || status == 407 || status == 415 || status == 420 || status == 484)
+		return 1;
+	return status / 100u;
+}
+
+bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown)
+{
+	struct setup *s = c->setup;
+
+	if (s->best_reason != REASON_NONE && rank(status) > s->best_rank)
+		return false;
+	s->best_rank = rank(status);
+	s->best_status = shown ? shown : reason_info(why)->sip;
+	s->best_reason = why;
+	return true;
+}
+
+/* ------------------------------------------------------------------ times */
+
+static void on_no_response(struct timer *t)
+{
+	struct leg *l = container_of(t, struct leg, timer);
+
+	setup_failed(l, -ETIMEDOUT);
+}
+
+static bool other_way(const struct setup *s)
+{
+	return s->at_way < s->n_ways && !s->budget_over && s->n_tries < TRIES_MAX;
+}
+
+static bool other_hop(const struct setup *s)
+{
+	return s->next_hop < s->route.n_hops && !s->budget_over && s->n_tries < TRIES_MAX;
+}
+
+bool walk_can_go_on(const struct call *c)
+{
+	return !c->setup->sdp_sent && other_hop(c->setup);
+}
+
+static void on_budget(struct timer *t)
+{
+	struct setup *s = container_of(t, struct setup, budget);
+	struct call *c = s->call;
+
+	s->budget_over = true;
+	if (s->heard || s->n_tries < 2 || !c->b)
+		return; /* it answers, or there was nobody else: its own timers decide */
+	call_try_end(c->b, REASON_PEER_SILENT, 0);
+	targets_report(c->b2b->targets, c->b->trunk->id, &c->b->dlg.path, TARGET_SILENT, REASON_PEER_SILENT, 0);
+	(void)walk_note_failure(c, REASON_SETUP_BUDGET, 0, 0);
+	call_release(c, NULL, s->best_reason, s->best_status, STR_NONE);
+}
+
+/* The clock of all tries, by the trunk that is tried now. */
+static void start_budget(struct call *c, const struct pol_trunk *t)
+{
+	struct setup *s = c->setup;
+	int64_t now = c->b2b->env->clock->mono_us, left;
+
+	if (!s->first_us)
+		s->first_us = now;
+	if (!t->sip.setup_budget_s)
+		return;
+	left = s->first_us + (int64_t)t->sip.setup_budget_s * 1000000 - now;
+	timer_start_us(c->b2b->env->timers, &s->budget, left, on_budget);
+}
+
+/* How long the way may be silent before the next one is tried, 0: its transaction decides. */
+static uint32_t patience_ms(const struct setup *s, const struct pol_trunk *t, const struct target_way *w)
+{
+	if (t->sip.no_response_ms && !(other_way(s) && w->try_ms < t->sip.no_response_ms))
+		return t->sip.no_response_ms;
+	if (other_way(s))
+		return w->try_ms;
+	return other_hop(s) ? t->sip.try_ms : 0;
+}
+
+/* ------------------------------------------------------------------ one INVITE */
+
+/* An address of ours that nobody out there can reach, shown to somebody out there. */
+static bool leaks(struct str host, const struct addr *remote)
+{
+	struct addr us;
+
+	return !addr_is_private(remote) && addr_parse_ip(host, 0, &us) == 0 && addr_is_private(&us);
+}
+
+static enum reason check_addresses(const struct leg *l, const struct net_path *path)
+{
+	const struct net_local *us = leg_local(l, path);
+	struct addr media;
+
+	if (!us)
+		return REASON_NO_LISTENER;
+	if (leaks(us->host, &path->remote))
+		return REASON_PRIVATE_ADDRESS;
+	if (!addr_is_private(&path->remote) &&
+	    media_shown(l->call->b2b->media, path->realm, path->remote.sa.sa_family, &media) && addr_is_private(&media))
+		return REASON_PRIVATE_ADDRESS;
+	return REASON_NONE;
+}
+
+/* The INVITE of leg l by that way. */
+static enum reason send_invite(struct leg *l, const struct target_way *w, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+	struct b2b *b = c->b2b;
+	struct setup *s = c->setup;
+	const struct pol_trunk *t = l->trunk;
+	char headers[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX], ruri[512], sdp[B2B_SDP_MAX], body[B2B_SDP_MAX * 2],
+	    mark[24];
+	struct txn_req r = {.method = SIP_INVITE};
+	struct net_path path = w->path;
+	struct buf h, u, d, o, k, sm;
+	bool fragmented;
+	enum reason why;
+	uint32_t wait_ms;
+	int e;
+
+	if (!addr_none(&w->alt)) {
+		e = net_prepare(b->net, &path, &w->alt);
+		if (e < 0)
+			return e == -EMFILE ? REASON_NO_DESCRIPTORS : net_error_reason(e);
+	}
+	why = check_addresses(l, &path);
+	if (why != REASON_NONE)
+		return why;
+	buf_init(&h, headers, sizeof(headers));
+	buf_init(&u, ruri, sizeof(ruri));
+	buf_init(&d, sdp, sizeof(sdp));
+	e = rewrite_invite(l, m, &path, &u, &h);
+	if (e < 0)
+		return e == -ENETUNREACH ? REASON_NO_LISTENER : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
+	why = media_side_open(c->media, MEDIA_B,
+	    &(struct media_side_cfg){.realm = t->realm,
+	        .family = path.remote.sa.sa_family,
+	        .latch = t->media.latch,
+	        .signalling = path.remote,
+	        .codecs = t->media.codecs,
+	        .timeout_s = t->media.timeout_s});
+	if (why == REASON_NONE && !c->change.late)
+		why = media_local_offer(c->media, MEDIA_B, &d);
+	if (why == REASON_NONE && buf_err(&d))
+		why = REASON_TOO_LARGE;
+	if (why != REASON_NONE)
+		return why;
+	r.body = buf_text(&d);
+	if (m->body.n && !sip_body_is(m, S("application/sdp"))) {
+		buf_init(&o, body, sizeof(body));
+		sip_body_put_sdp(m, buf_text(&d), &o, &r.content_type);
+		if (buf_err(&o))
+			return REASON_TOO_LARGE;
+		r.body = buf_text(&o);
+	}
+	buf_init(&k, mark, sizeof(mark));
+	rewrite_loop_mark(b, c->trunk_a->id, c->calling, c->called, &k);
+	r.branch_tail = buf_text(&k);
+	r.ruri = buf_text(&u);
+	r.path = path;
+	r.headers = buf_text(&h);
+	r.cseq = l->dlg.local_cseq;
+	r.call_id = l->dlg.call_id;
+	r.timers = &l->timers;
+	buf_init(&sm, small, sizeof(small));
+	why = large_fit(l, &r, &sm, &fragmented);
+	if (why != REASON_NONE)
+		return why;
+	l->cli = l->inv_cli = txn_request(b->txn, &r, &leg_invite_ops, l);
+	if (!l->cli)
+		return REASON_NO_MEMORY;
+	l->try->sip_call_id = l->dlg.call_id;
+	l->try->fragmented = fragmented;
+	s->alt = w->alt;
+	s->heard = false;
+	s->n_tries++;
+	c->change.to = l;
+	b2b_count(b, B2B_TRIES);
+	wait_ms = patience_ms(s, t, w);
+	if (wait_ms)
+		timer_start_ms(b->env->timers, &l->timer, wait_ms, on_no_response);
+	start_budget(c, t);
+	setup_ring_timer(c, t);
+	log_debug(&c->log, "try", "trunk=%.*s n=%u server=%.*s", STR(t->name), s->n_tries, STR(w->server));
+	return REASON_NONE;
+}
+
+/* ------------------------------------------------------------------ the ways of one target */
+
+void walk_forget_ways(struct setup *s)
+{
+	free(s->ways);
+	s->ways = NULL;
+	s->n_ways = s->at_way = 0;
+}
+
+/* Tries the ways from *at on until one INVITE is out. */
+static bool try_ways(struct leg *l, const struct target_way *ways, unsigned n, unsigned *at, const struct sip_msg *m)
+{
+	struct call *c = l->call;
+
+	while (*at < n && c->setup->n_tries < TRIES_MAX) {
+		const struct target_way *w = &ways[(*at)++];
+		enum reason why;
+
+		l->try = try_new(c, &l->hop, w);
+		why = l->try ? send_invite(l, w, m) : REASON_NO_MEMORY;
+		if (why == REASON_NONE)
+			return true;
+		if (l->try)
+			l->try->reason = why;
+		(void)walk_note_failure(c, why, 0, 0);
+	}
+	return false;
+}
+
+/* The kept INVITE of leg A, parsed anew. NULL: no memory. */
+struct again {
+	struct arena *a;
+	char *copy;
+};
+
+static const struct sip_msg *parse_again(struct call *c, struct again *g)
+{
+	struct setup *s = c->setup;
+	struct sip_perr perr;
+	struct sip_msg *m;
+
+	g->a = arena_new(&c->b2b->pool);
+	g->copy = s->invite ? malloc(s->invite_len) : NULL;
+	if (!g->a || !g->copy)
+		return NULL;
+	memcpy(g->copy, s->invite, s->invite_len);
+	return sip_parse(g->a, g->copy, s->invite_len, &m, &perr) == 0 ? m : NULL;
+}
+
+static void again_free(struct again *g)
+{
+	free(g->copy);
+	arena_free(g->a);
+}
+
+bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
+{
+	struct call *c = l->call;
+	struct setup *s = c->setup;
+	const struct sip_msg *m;
+	struct again g;
+	bool went;
+
+	if (s->sdp_sent || !other_way(s))
+		return false;
+	m = parse_again(c, &g);
+	if (!m) {
+		again_free(&g);
+		return false;
+	}
+	call_try_end(l, why, status);
+	(void)walk_note_failure(c, why, status, status ? setup_status_towards(status) : 0);
+	timer_stop(c->b2b->env->timers, &l->timer);
+	if (l->inv_cli) { /* what still comes for it is nobody's: ACK and BYE */
+		txn_cli_bind(l->inv_cli, &b2b_orphan_ops, c->b2b);
+		txn_cli_cancel(l->inv_cli, STR_NONE);
+	}
+	l->cli = l->inv_cli = NULL;
+	list_init(&l->forks); /* in the call's arena */
+	l->n_forks = 0;
+	l->early_sdp = false;
+	leg_set_state(l, LEG_CALLING, "next_way");
+	went = try_ways(l, s->ways, s->n_ways, &s->at_way, m);
+	again_free(&g);
+	if (went)
+		b2b_count(c->b2b, B2B_NEXT_WAYS);
+	else
+		l->try = NULL; /* each has its reason already */
+	return went;
+}
+
+/* ------------------------------------------------------------------ the targets of the route */
+
+/* Keeps what a call of that scheme may use, in order. */
+static unsigned keep_secure(struct target_way *ways, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (ways[i].path.proto == NET_TLS || ways[i].path.proto == NET_WSS)
+			ways[kept++] = ways[i];
+	return kept;
+}
+
+/* Makes leg B for the hop and sends its INVITE by the first of the ways that can be used. */
+static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called, const struct target_way *ways,
+    unsigned n, const struct sip_msg *m)
+{
+	struct setup *s = c->setup;
+	struct leg *l = leg_new(c, MEDIA_B, hop->trunk);
+	unsigned at = 0;
+
+	if (!l) {
+		(void)walk_note_failure(c, REASON_NO_MEMORY, 0, 0);
+		return false;
+	}
+	l->hop = *hop;
+	l->called = called;
+	l->sips = c->sips;
+	if (hop->trunk->sip.no_response_ms)
+		l->timers.b_ms = 0; /* the leg's own timer is shorter and decides */
+	c->b = l;
+	c->trunk_b = hop->trunk;
+	walk_forget_ways(s);
+	if (n > 1) { /* without memory the first is all there is */
+		s->ways = malloc(n * sizeof(*ways));
+		if (s->ways) {
+			memcpy(s->ways, ways, n * sizeof(*ways));
+			s->n_ways = n;
+			s->at_way = 1;
+		} else {
+			n = 1;
+		}
+	}
+	if (try_ways(l, ways, 1, &at, m) || (s->ways && try_ways(l, s->ways, n, &s->at_way, m))) {
+		b2b_leg_index(l);
+		return true;
+	}
+	c->b = NULL;
+	list_del(&l->node);
+	c->b2b->n_legs--;
+	l->state = LEG_GONE;
+	return false;
+}
+
+/* May a call be placed on the trunk at all, and where to? */
+static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct target_way *ways, unsigned *ret_n)
+{
+	struct b2b *b = c->b2b;
+	enum reason why = REASON_NONE;
+	unsigned n;
+
+	if (hop->trunk->admin == POL_DISABLED)
+		return REASON_TRUNK_DISABLED;
+	if (hop->trunk->admin == POL_DRAINING)
+		return REASON_TRUNK_DRAINING;
+	if (hop->trunk->sip.scheme_sips && !c->sips)
+		return REASON_SIPS_UPGRADE;
+	n = *ret_n;
+	if (n == 0) {
+		n = targets_ways(b->targets, hop, ways, &why);
+		if (n == 0)
+			return why;
+	}
+	if (c->sips) {
+		n = keep_secure(ways, n);
+		if (n == 0)
+			return REASON_SIPS_DOWNGRADE;
+	}
+	*ret_n = n;
+	return trunk_take(b, hop->trunk, false);
+}
+
+static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort, const struct sip_msg *m)
+{
+	struct setup *s = c->setup;
+	const struct pol_hop *hop = &s->route.hops[i];
+	struct str called = s->hop_called[i].n ? s->hop_called[i] : c->called;
+	struct target_way ways[TARGET_WAYS_MAX];
+	unsigned n = resort ? 1 : 0;
+	enum reason why;
+	struct try *t;
+
+	if (resort)
+		ways[0] = *resort;
+	why = open_hop(c, hop, ways, &n);
+	if (why == REASON_NONE) {
+		c->counted_b = true;
+		if (try_hop(c, hop, called, ways, n, m))
+			return true;
+		c->counted_b = false;
+		trunk_put(c->b2b, hop->trunk->id);
+		return false;
+	}
+	t = try_new(c, hop, NULL);
+	if (t)
+		t->reason = why;
+	(void)walk_note_failure(c, why, 0, 0);
+	return false;
+}
+
+/* Nobody of the route could be asked: one of those that rest. */
+static void last_resort(struct call *c, const struct sip_msg *m)
+{
+	struct setup *s = c->setup;
+	struct target_way w;
+
+	for (unsigned i = 0; i < s->route.n_hops && !c->b && !s->resorted; i++) {
+		if (!targets_last_resort(c->b2b->targets, &s->route.hops[i], &w))
+			continue;
+		s->resorted = true;
+		(void)walk_hop(c, i, &w, m);
+	}
+}
+
+void setup_next(struct call *c, const struct sip_msg *m)
+{
+	struct setup *s = c->setup;
+	struct again g = {NULL, NULL};
+
+	walk_forget_ways(s);
+	if (!m && other_hop(s))
+		m = parse_again(c, &g);
+	while (m && other_hop(s) && !c->b)
+		(void)walk_hop(c, s->next_hop++, NULL, m);
+	if (m && !c->b && s->n_tries == 0)
+		last_resort(c, m);
+	again_free(&g);
+	if (!c->b)
+		call_release(c, NULL, s->best_reason ? s->best_reason : REASON_ALL_TARGETS_FAILED,
+		    s->best_status == 503 && c->peer_status ? 500 : s->best_status, STR_NONE);
+}
