@@ -19,7 +19,6 @@ static bool optional(enum sip_hdr_id id)
 	case SIP_H_SERVER:
 	case SIP_H_DATE:
 	case SIP_H_ORGANIZATION:
-	case SIP_H_SUBJECT:
 	case SIP_H_ALLOW_EVENTS:
 	case SIP_H_ACCEPT_LANGUAGE:
 	case SIP_H_TIMESTAMP:

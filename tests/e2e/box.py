@@ -119,7 +119,9 @@ class Box:
     def provision(self):
         more = self.config.get('trunk', {})
         for name, role, realm, targets in TRUNKS:
-            self.cli('trunk', 'add', name, 'role=' + role, 'realm=' + realm, 'target=' + targets, *more.get(name, []))
+            # peers come and go here: what a probe found out would decide calls of the next case
+            self.cli('trunk', 'add', name, 'role=' + role, 'realm=' + realm, 'target=' + targets, 'probe=off',
+                     *more.get(name, []))
             if role == 'pbx':
                 n = NUMBERS[name][:-3]
                 self.cli('number', 'add', '%s500..%s599' % (n, n), name)
