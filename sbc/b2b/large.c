@@ -1,9 +1,9 @@
 /* large.c - requests that are too big for a datagram (RFC 3261 18.1.1; LOOP-09; trunk settings mtu and large).
  *
  * A request over the trunk's mtu is first made smaller: compact names, and without the lines nobody needs, but for
- * those that a header rule of the trunk passes by name. What is still too big goes over TCP when the realm has it and
- * the far end did not refuse it lately (transaction layer; target room remembers), else as one datagram that IP has
- * to cut, which is counted, logged and kept in the record; or it is not sent at all (large=refuse).
+ * those that a header rule of the trunk passes by name. What is still too big goes over TCP, whole, when the realm has
+ * it and the far end did not refuse it lately (transaction layer; target room remembers), else as one datagram that IP
+ * has to cut, which is counted, logged and kept in the record; or it is not sent at all (large=refuse).
  */
 #include "sbc/b2b/internal.h"
 
@@ -76,7 +76,7 @@ enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small,
 	const struct pol_trunk *t = l->trunk;
 	char text[ADDR_TEXT_MAX];
 	size_t limit = t->sip.mtu_limit ? t->sip.mtu_limit : MTU_USUAL;
-	bool tcp;
+	struct str whole;
 
 	*ret_fragmented = false;
 	r->udp_only = t->sip.udp_only;
@@ -84,24 +84,28 @@ enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small,
 	r->local = leg_local(l, &r->path);
 	if (r->path.proto != NET_UDP || size_of(r) <= limit)
 		return REASON_NONE;
+	whole = r->headers;
 	trim(t, r->headers, small);
 	if (!buf_err(small) && small->n < r->headers.n) {
 		r->headers = buf_text(small);
 		r->compact = true;
-		b2b_count(b, B2B_TRIMMED);
 	}
-	if (size_of(r) <= limit)
-		return REASON_NONE;
-	if (t->sip.large == POL_LARGE_REFUSE && r->method != SIP_ACK)
-		return REASON_OVER_MTU;
-	tcp = t->sip.large == POL_LARGE_TCP && !t->sip.udp_only &&
-	      net_local(b->net, r->path.realm, NET_TCP, r->path.remote.sa.sa_family) &&
-	      !targets_tcp_refused(b->targets, t->id, &r->path);
-	if (tcp)
-		return REASON_NONE;
+	if (size_of(r) > limit) {
+		if (t->sip.large == POL_LARGE_REFUSE && r->method != SIP_ACK)
+			return REASON_OVER_MTU;
+		if (t->sip.large == POL_LARGE_TCP && !t->sip.udp_only &&
+		    net_local(b->net, r->path.realm, NET_TCP, r->path.remote.sa.sa_family) &&
+		    !targets_tcp_refused(b->targets, t->id, &r->path)) {
+			r->headers = whole; /* a stream has room */
+			r->compact = false;
+			return REASON_NONE;
+		}
+		*ret_fragmented = true;
+		large_fragmented(l, size_of(r), addr_text(&r->path.remote, text));
+	}
 	r->udp_only = true;
-	*ret_fragmented = true;
-	large_fragmented(l, size_of(r), addr_text(&r->path.remote, text));
+	if (r->compact)
+		b2b_count(b, B2B_TRIMMED);
 	return REASON_NONE;
 }
 

@@ -6,7 +6,7 @@ from lab import Failed, check
 from raw import Call, party
 from sip import Msg, Ua, ack_failure, sdp
 
-CONFIG = {'trunk': {'duo': ['no-response=2s'], 'itsp6': ['ring-timeout=5s'], 'itspt': ['max-duration=4s']}}
+CONFIG = {'trunk': {'duo': ['no-response=2s', 'probe-down=20'], 'itsp6': ['ring-timeout=5s'], 'itspt': ['max-duration=4s']}}
 CASES = []
 
 

@@ -578,8 +578,6 @@ static void large_message_goes_by_tcp(void **state)
 	assert_int_equal(s->to.proto, NET_TCP); /* EVT-05, LOOP-09 */
 	assert_string_equal(rig_hdr(r, s, "Contact"), "");
 	assert_string_equal(rig_hdr(r, s, "Content-Type"), "text/plain");
-	assert_non_null(strstr(s->text, "\r\nc: text/plain")); /* made small first */
-	assert_string_equal(rig_hdr(r, s, "User-Agent"), "");
 	assert_int_equal(strlen(rig_body(s)), 1250);
 	rig_answer(r, s, "202 Accepted", "", "", NULL);
 	s = rig_tx(r, "SIP/2.0 202");
