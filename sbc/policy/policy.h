@@ -175,7 +175,7 @@ struct pol_route_result {
 	unsigned n_hops;
 	struct str route;                  /* name of the rule; "number" when the called number's owner decided */
 	enum reason reason;                /* when n_hops is 0: NO_ROUTE, NUMBER_UNKNOWN, CLASS_DENIED, TRUNK_DISABLED,
-	                                      NAME_UNRESOLVED */
+	                                      TRUNK_DRAINING */
 	bool deny;
 };
 /* Where does a call from trunk `from` to `called` go? First the number table when a trunk other than `from` owns

@@ -55,11 +55,9 @@ static void add_trunk(struct pol_route_result *ret, const struct pol_trunk *t, s
 		ret->reason = REASON_TRUNK_DRAINING;
 		return;
 	}
+	/* names too: what stands behind them now is not ours to know (sbc/target) */
 	for (unsigned i = 0; i < t->n_targets && n < TARGETS_MAX; i++)
-		if (!addr_none(&t->targets[i].addr))
-			share[n++] = (struct share){t->targets[i].priority, t->targets[i].weight, (uint8_t)i};
-	if (!n)
-		ret->reason = REASON_NAME_UNRESOLVED;
+		share[n++] = (struct share){t->targets[i].priority, t->targets[i].weight, (uint8_t)i};
 	shuffle(share, n, rng);
 	for (unsigned i = 0; i < n && ret->n_hops < POL_HOPS_MAX; i++)
 		ret->hops[ret->n_hops++] = (struct pol_hop){t, &t->targets[share[i].index]};
