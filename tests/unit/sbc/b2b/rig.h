@@ -30,6 +30,22 @@ struct sent {
 	uint64_t owner;
 };
 
+/* A name and what stands behind it, typed by hand; answers for every watch of that name. */
+struct rig_name {
+	const char *host;
+	struct locate_plan p;
+	struct locate_server s[4];
+	struct addr a[12];
+};
+
+struct location {
+	struct rig *r;
+	char host[64];
+	locate_fn *fn;
+	void *ctx;
+	bool used;
+};
+
 struct rig {
 	struct clock clock;
 	struct timers timers;
@@ -47,6 +63,15 @@ struct rig {
 	uint8_t rx_proto;      /* what comes in next came over this, on that connection */
 	uint32_t rx_conn;
 	uint32_t n_conns;      /* connections made for sends */
+	bool tls;              /* both realms listen for TLS, as sbc.example.com */
+	struct net_local *local[2]; /* what we say of ourselves in that realm instead, NULL: rig_local */
+	struct addr raced;     /* alt of the last net_prepare() */
+	const char *race_won;  /* the address that is up first, NULL: the one that was wanted */
+	unsigned n_prepared;
+	struct locator locator;
+	struct location loc[8];
+	struct rig_name names[8];
+	unsigned n_names;
 	struct media *media;
 	struct policy *policy;
 	struct b2b *b2b;
@@ -67,6 +92,7 @@ struct rig {
 };
 
 static struct net_local rig_local[4];
+static struct net_local rig_tls = {.host = {"sbc.example.com", 15}, .port = 5061};
 
 static int rig_net_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)
 {
@@ -83,7 +109,7 @@ static int rig_net_send(struct net *n, struct net_path *path, const void *p, siz
 		if (strncmp(addr_text(&path->remote, to), r->fail_host, strlen(r->fail_host)) == 0)
 			return r->fail_err;
 	}
-	if (path->proto == NET_TCP && path->conn == 0)
+	if (path->proto != NET_UDP && path->conn == 0)
 		path->conn = 1000 + ++r->n_conns;
 	assert_true(r->n_sent < RIG_SENT);
 	s = &r->sent[r->n_sent++];
@@ -99,9 +125,14 @@ static int rig_net_send(struct net *n, struct net_path *path, const void *p, siz
 
 static const struct net_local *rig_net_local(struct net *n, uint8_t realm, enum net_proto proto, int family)
 {
-	(void)n;
+	const struct rig *r = container_of(n, struct rig, net);
+
+	if (proto == NET_TLS && r->tls)
+		return &rig_tls;
 	if (proto != NET_UDP && proto != NET_TCP)
 		return NULL;
+	if (realm < 2 && family == AF_INET && r->local[realm])
+		return r->local[realm];
 	return realm < 2 ? &rig_local[realm + (family == AF_INET6 ? 2 : 0)] : NULL;
 }
 
@@ -112,7 +143,60 @@ static void rig_net_close(struct net *n, const struct net_path *path, bool now)
 	(void)now;
 }
 
-static const struct net_ops rig_net_ops = {.send = rig_net_send, .local = rig_net_local, .close = rig_net_close};
+static struct addr rig_addr(const char *text);
+
+static int rig_net_prepare(struct net *n, struct net_path *path, const struct addr *alt)
+{
+	struct rig *r = container_of(n, struct rig, net);
+
+	r->n_prepared++;
+	r->raced = *alt;
+	path->conn = 1000 + ++r->n_conns;
+	if (r->race_won)
+		path->remote = rig_addr(r->race_won);
+	return 0;
+}
+
+static const struct net_ops rig_net_ops = {
+    .send = rig_net_send, .local = rig_net_local, .close = rig_net_close, .prepare = rig_net_prepare};
+
+static struct rig_name *rig_name_of(struct rig *r, const char *host)
+{
+	for (unsigned i = 0; i < r->n_names; i++)
+		if (strcmp(r->names[i].host, host) == 0)
+			return &r->names[i];
+	return NULL;
+}
+
+static int rig_watch(struct locator *lr, const struct locate_dest *d, locate_fn *fn, void *ctx, struct location **ret)
+{
+	struct rig *r = container_of(lr, struct rig, locator);
+
+	for (unsigned i = 0; i < ARRAY_LEN(r->loc); i++) {
+		if (r->loc[i].used)
+			continue;
+		r->loc[i] = (struct location){.r = r, .fn = fn, .ctx = ctx, .used = true};
+		snprintf(r->loc[i].host, sizeof(r->loc[i].host), "%.*s", STR(d->host));
+		*ret = &r->loc[i];
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static void rig_unwatch(struct location *l)
+{
+	l->used = false;
+}
+
+static const struct locate_plan *rig_plan_of(const struct location *l)
+{
+	static const struct locate_plan pending = {.refs = 1, .state = LOCATE_PENDING, .how = "naptr"};
+	const struct rig_name *n = rig_name_of(l->r, l->host);
+
+	return n ? &n->p : &pending;
+}
+
+static const struct locator_ops rig_locator_ops = {rig_watch, rig_unwatch, rig_plan_of};
 
 static void rig_on_record(void *ctx, const struct call_record *rec)
 {
@@ -200,6 +284,7 @@ static struct rig *rig_new(void)
 	r->env = (struct env){.clock = &r->clock, .timers = &r->timers, .rng = &r->rng, .logger = &r->logger,
 	    .metrics = &r->metrics, .hash_key = {1, 2}};
 	r->net.ops = &rig_net_ops;
+	r->locator.ops = &rig_locator_ops;
 	memset(realms, 0, sizeof(realms));
 	for (int i = 0; i < 4; i++) {
 		rig_local[i] = (struct net_local){.bound = rig_addr(us[i]), .host = str_z(us[i]), .port = 5060};
@@ -236,10 +321,44 @@ static struct rig *rig_new(void)
 	r->rows = (struct db_rows){.revision = 1, .trunks = r->trunks, .n_trunks = 2, .numbers = r->numbers, .n_numbers = 1,
 	    .routes = r->routes, .n_routes = 1};
 
-	r->b2b = b2b_new(&r->env, &r->net, r->media, &(struct b2b_cfg){.user_agent = S("Postern/test")}, &rig_user, r);
+	r->b2b = b2b_new(&r->env, &r->net, r->media, &(struct b2b_cfg){.user_agent = S("Postern/test"), .locator = &r->locator}, &rig_user, r);
 	assert_non_null(r->b2b);
 	rig_compile(r);
 	return r;
+}
+
+/* One server behind a name with these addresses ("192.0.2.1:5060", NULL at the end); called again: one more server, of
+ * the next priority. Whoever watches the name hears of it. */
+__attribute__((unused)) static void rig_server(
+    struct rig *r, const char *host, const char *server, uint8_t proto, const char *const *addrs)
+{
+	struct rig_name *n = rig_name_of(r, host);
+	struct locate_server *s;
+
+	if (!n) {
+		n = &r->names[r->n_names++];
+		n->host = host;
+		n->p = (struct locate_plan){.refs = 1, .state = LOCATE_GOOD, .how = "srv", .fresh_until_us = INT64_MAX,
+		    .stale_until_us = INT64_MAX, .servers = n->s, .addrs = n->a};
+	}
+	s = &n->s[n->p.n_servers++];
+	*s = (struct locate_server){
+	    .name = str_z(server), .proto = proto, .priority = (uint16_t)n->p.n_servers, .first = n->p.n_addrs};
+	for (; *addrs; addrs++, s->n++)
+		n->a[n->p.n_addrs++] = rig_addr(*addrs);
+	for (unsigned i = 0; i < ARRAY_LEN(r->loc); i++)
+		if (r->loc[i].used && strcmp(r->loc[i].host, host) == 0)
+			r->loc[i].fn(r->loc[i].ctx, &r->loc[i]);
+}
+
+/* the ITSP's one target becomes that name; its settings are as they were */
+__attribute__((unused)) static void rig_named(struct rig *r, const char *host, const char *transport)
+{
+	r->targets[1][0].host = str_z(host);
+	r->targets[1][0].port = 0;
+	r->targets[1][0].transport = str_z(transport);
+	r->trunks[1].n_targets = 1;
+	rig_compile(r);
 }
 
 /* lets ms pass, running every timer at its own time */
