@@ -1,10 +1,11 @@
 /* check.c - values of the configuration held against each other.
  *
  * What each value alone cannot know: two listeners at one address, two media ranges that share ports, a listener
- * of a family in which the realm can relay no media. Everything is looked at in the order of the file, and the
+ * of a family in which the realm can relay no media, a private address where the public would see it. Everything is looked at in the order of the file, and the
  * later of two that do not fit gets the blame, naming the line of the earlier.
  */
 #include "conf/load.h"
+#include "sbc/base/reason.h"
 
 #define AT(a) addr_text((a), (char[ADDR_TEXT_MAX]){0})
 
@@ -18,7 +19,7 @@ static const struct given_section *section_of(const struct load *ld, const struc
 			return &ld->sections[s];
 }
 
-/* Place of the value of a key of r that names address a and stands on that line. */
+/* Place of the value of a key of r that names address a and stands on that line (0: on any). */
 static const struct tok *place(const struct load *ld, const struct conf_realm *r, const char *key, unsigned line,
     const struct addr *a)
 {
@@ -37,7 +38,7 @@ static const struct tok *place(const struct load *ld, const struct conf_realm *r
 		for (unsigned i = 0; i < gk->n_values; i++) {
 			const struct tok *t = &ld->sc.toks[ld->values[gk->first_value + i]];
 
-			if (t->line != line)
+			if (line && t->line != line)
 				continue;
 			if (!first)
 				first = t;
@@ -66,7 +67,10 @@ static void check_listener(struct load *ld, const struct conf_realm *r, unsigned
 			const struct conf_listen *other = &o->listen[i];
 			const struct tok *t;
 
-			if (!same_place(&l->bind, &other->bind) || (o == r && l->proto != other->proto))
+			/* udp and tcp go together; tls is another kind of tcp, and udp brings tcp with it */
+			bool mixed = l->proto != other->proto && l->proto != CONF_TLS && other->proto != CONF_TLS;
+
+			if (!same_place(&l->bind, &other->bind) || (o == r && mixed))
 				continue;
 			t = place(ld, r, "listen", l->line, &l->bind);
 			if (o == r)
@@ -79,6 +83,72 @@ static void check_listener(struct load *ld, const struct conf_realm *r, unsigned
 				    other->line);
 			return;
 		}
+}
+
+static bool is_inner(const struct addr *a)
+{
+	return addr_is_private(a) || addr_is_loopback(a);
+}
+
+static bool shows_public(const struct addr *a, bool six)
+{
+	return !addr_none(a) && addr_is6(a) == six && !addr_is_any(a) && !is_inner(a);
+}
+
+/* Others than our own network see what the realm says in this family. */
+static bool seen_by_others(const struct conf_realm *r, bool six)
+{
+	if (r->public_ != CONF_PUBLIC_AUTO)
+		return r->public_ == CONF_PUBLIC_YES;
+	for (unsigned i = 0; i < r->n_listen; i++)
+		if (shows_public(&r->listen[i].bind, six) || shows_public(&r->listen[i].advertise, six))
+			return true;
+	return shows_public(six ? &r->media6.advertise : &r->media4.advertise, six);
+}
+
+/* key says where we listen, said_by what others are told. */
+static void refuse_private(struct load *ld, const struct conf_realm *r, const char *key, const char *said_by,
+    unsigned line, const struct addr *bind, const struct addr *said)
+{
+	char code[REASON_CODE_MAX], help[160], ip[ADDR_TEXT_MAX];
+	bool configured = !addr_eq_ip(bind, said);
+	struct buf b, w;
+
+	if (addr_none(said) || !is_inner(said) || !seen_by_others(r, addr_is6(said)))
+		return;
+	buf_init(&b, help, sizeof(help));
+	if (configured)
+		buf_lit(&b, "write the address that others see, or say public = no");
+	else
+		buf_fmt(&b, "add %s with the address that others see, or say public = no", said_by);
+	buf_init(&w, ip, sizeof(ip));
+	addr_put_ip(&w, said);
+	issue_tok(ld->is, CONF_ERROR, place(ld, r, configured ? said_by : key, configured ? 0 : line, configured ? said : bind),
+	    buf_z(&b), "private address %s would be shown on public realm '%.*s' (%s)", buf_z(&w), STR(r->name),
+	    reason_code(REASON_PRIVATE_ADDRESS, code));
+}
+
+static void check_private(struct load *ld, const struct conf_realm *r)
+{
+	for (unsigned i = 0; i < r->n_listen; i++)
+		refuse_private(ld, r, "listen", "advertise", r->listen[i].line, &r->listen[i].bind, &r->listen[i].advertise);
+	refuse_private(ld, r, "media", "media-advertise", r->media4.line, &r->media4.bind, &r->media4.advertise);
+	refuse_private(ld, r, "media", "media-advertise", r->media6.line, &r->media6.bind, &r->media6.advertise);
+}
+
+/* A TLS listener that trusts nobody takes no certificate for good: meant with client-cert = none only. */
+static void check_trust(struct load *ld, const struct conf_realm *r)
+{
+	for (unsigned i = 0; i < r->n_listen; i++) {
+		const struct conf_listen *l = &r->listen[i];
+
+		if (l->proto != CONF_TLS || ld->conf->tls.n_trust)
+			continue;
+		issue_tok(ld->is, CONF_WARNING, place(ld, r, "listen", l->line, &l->bind),
+		    "add: tls { trust = { /etc/ssl/certs/ca-certificates.crt } }",
+		    "tls listener, but no root is trusted: no certificate of a peer can be checked");
+		return;
+	}
 }
 
 static void check_family(struct load *ld, const struct conf_realm *r, const struct conf_listen *l)
@@ -96,7 +166,7 @@ static void check_family(struct load *ld, const struct conf_realm *r, const stru
 		    "realm '%.*s' listens on IPv%d but has no IPv%d media address", STR(r->name), six ? 6 : 4,
 		    six ? 6 : 4);
 	else if (addr_eq_ip(&m->bind, &l->bind) && !addr_eq_ip(&l->bind, &l->advertise) &&
-	    addr_eq_ip(&m->bind, &m->advertise))
+	    addr_eq_ip(&m->bind, &m->advertise) && !seen_by_others(r, six))
 		issue_tok(ld->is, CONF_WARNING, place(ld, r, "media", m->line, &m->bind),
 		    "add media-advertise, or the far end sends audio to this address",
 		    "signalling advertises another address than media");
@@ -161,5 +231,7 @@ void check_all(struct load *ld)
 				check_family(ld, r, &r->listen[i]);
 			*seen = true;
 		}
+		check_private(ld, r);
+		check_trust(ld, r);
 	}
 }

@@ -19,18 +19,31 @@
 #define CONF_REALMS_MAX      64
 #define CONF_LISTENERS_MAX   32 /* of one realm */
 #define CONF_DOMAINS_MAX     64 /* of one realm */
-#define CONF_DNS_MAX         8
-#define CONF_NAME_MAX        31 /* bytes of a box or realm name */
+#define CONF_DNS_MAX         64
+#define CONF_CERTS_MAX       256
+#define CONF_TLS_FILES_MAX   64 /* of trust, of crl */
+#define CONF_NAME_MAX        31 /* bytes of a box, realm or cert name */
 
-enum conf_proto { CONF_UDP, CONF_TCP }; /* same values as NET_UDP, NET_TCP */
+enum conf_proto { CONF_UDP, CONF_TCP, CONF_TLS }; /* same values as NET_UDP, NET_TCP, NET_TLS */
 enum conf_strangers { CONF_STRANGERS_DROP, CONF_STRANGERS_REFUSE }; /* same values as enum pol_stranger */
+enum conf_client_cert { CONF_CLIENT_CERT_REQUEST, CONF_CLIENT_CERT_REQUIRE, CONF_CLIENT_CERT_NONE };
+enum conf_public { CONF_PUBLIC_AUTO, CONF_PUBLIC_YES, CONF_PUBLIC_NO };
 enum conf_log_to { CONF_LOG_STDERR, CONF_LOG_JOURNAL, CONF_LOG_FILE };
 
 struct conf_listen {
 	uint8_t proto;         /* enum conf_proto */
 	struct addr bind;      /* with port; may be the unspecified address only with an advertised one */
 	struct addr advertise; /* what Via and Contact say; with port; equals bind unless configured */
+	struct str host;       /* CONF_TLS: host name they say instead, with the port of advertise; empty: not
+	                          configured, so the first name of the realm's certificate (TLS-13) */
 	unsigned line;         /* in the file, for errors at bind time */
+};
+
+/* A certificate of ours with its key. */
+struct conf_cert {
+	struct str name;
+	const char *chain, *key; /* paths */
+	unsigned line;
 };
 
 struct conf_media {
@@ -47,6 +60,9 @@ struct conf_realm {
 	uint16_t port_min, port_max; /* even .. odd, both families; 0 .. 0 without media */
 	uint8_t dscp;          /* of RTP and RTCP, 0..63 */
 	uint8_t strangers;     /* enum conf_strangers */
+	uint8_t client_cert;   /* enum conf_client_cert: what TLS listeners want of who connects */
+	uint8_t public_;       /* enum conf_public */
+	struct str cert;       /* of a conf_cert; empty only without TLS listener */
 	const struct str *domains;
 	unsigned n_domains;
 	unsigned line;
@@ -67,6 +83,16 @@ struct conf {
 	const char *control;   /* path of the control socket */
 	const struct conf_realm *realms; /* in the order of the file: the index is the realm's index everywhere */
 	unsigned n_realms;     /* 1.. */
+	const struct conf_cert *certs;
+	unsigned n_certs;
+	struct {
+		const char *const *trust; /* files or hashed directories of roots */
+		unsigned n_trust;
+		const char *const *crl;   /* files */
+		unsigned n_crl;
+		uint8_t ocsp_stapling;    /* bool */
+		uint32_t warn_days;       /* before something expires */
+	} tls;
 	struct {
 		uint8_t to;        /* enum conf_log_to */
 		const char *path;  /* CONF_LOG_FILE, else "" */
@@ -140,8 +166,10 @@ enum conf_type {
 	CONF_T_ENUM,     /* one of values */
 	CONF_T_DSCP,     /* ef, cs0..cs7, af11..af43, 0..63 */
 	CONF_T_LOG_TO,   /* stderr, journal or an absolute path */
-	CONF_T_LISTENS,  /* list of "udp|tcp ADDRESS:PORT" */
+	CONF_T_LISTENS,  /* list of "udp|tcp|tls ADDRESS:PORT" */
 	CONF_T_ADDRS,    /* list of ADDRESS[:PORT] */
+	CONF_T_HOSTS,    /* list of ADDRESS[:PORT] or NAME[:PORT] */
+	CONF_T_PATHS,    /* list of absolute paths */
 	CONF_T_IPS,      /* list of ADDRESS */
 	CONF_T_MEDIAS,   /* list of "ADDRESS FIRST-LAST" */
 	CONF_T_DOMAINS,  /* list of host names or addresses */
@@ -152,6 +180,7 @@ struct conf_section {
 	const char *name;
 	const char *title;   /* what the title is, "name of the realm"; NULL: has none */
 	bool multi;          /* may stand several times */
+	bool optional;       /* has keys that must be given, but need not be there at all */
 	const char *help;    /* one sentence */
 };
 
@@ -179,8 +208,8 @@ const struct conf_key *conf_key_nearest(struct str s, const char *section);
 void conf_put_default(struct buf *b);
 #define CONF_DEFAULT_MAX 16384 /* bytes conf_put_default() needs at most */
 
-/* Calls fn for each setting that differs; a is the running configuration. Realms that come or go: one call each
- * with old or new NULL and the setting "listen" of that realm. */
+/* Calls fn for each setting that differs; a is the running configuration. Realms and certs that come or go: one
+ * call each with old or new NULL and the setting "listen" or "chain" of it. */
 typedef void conf_diff_fn(void *ctx, const struct conf_setting *old, const struct conf_setting *new_);
 void conf_diff(const struct conf *a, const struct conf *b, conf_diff_fn *fn, void *ctx);
 

@@ -251,15 +251,18 @@ static bool get_listen(const struct val *v, struct conf_listen *ret)
 		l.proto = CONF_UDP;
 	} else if (str_ieq(proto, S("tcp"))) {
 		l.proto = CONF_TCP;
+	} else if (str_ieq(proto, S("tls"))) {
+		l.proto = CONF_TLS;
 	} else {
-		refuse(v, proto, "write \"udp ADDRESS:PORT\" or \"tcp ADDRESS:PORT\"",
-		    str_ieq(proto, S("tls")) || str_ieq(proto, S("ws")) || str_ieq(proto, S("wss"))
-			? "protocol is not available in this version"
-			: "unknown protocol");
+		refuse(v, proto, "write \"udp ADDRESS:PORT\", \"tcp ADDRESS:PORT\" or \"tls ADDRESS:PORT\"",
+		    str_ieq(proto, S("ws")) || str_ieq(proto, S("wss")) ? "protocol is not available in this version"
+									: "unknown protocol");
 		return false;
 	}
-	if (!get_addr(v, rest, true, &l.bind))
+	if (!get_addr(v, rest, l.proto != CONF_TLS, &l.bind))
 		return false;
+	if (addr_port(&l.bind) == 0)
+		addr_set_port(&l.bind, 5061);
 	l.advertise = l.bind;
 	*ret = l;
 	return true;
@@ -406,6 +409,38 @@ static bool family_slot(const struct val *v, const struct addr *a, struct addr *
 	return true;
 }
 
+/* "sip.example.net", "sip.example.net:5061": what TLS listeners say of themselves. */
+static void advertise_host(const struct val *v, struct conf_listen *l, unsigned n)
+{
+	struct str name, port = str_cut(v->text, ':', &name);
+	struct str *first = NULL;
+	uint32_t p = 0;
+
+	if (!host_ok(name)) {
+		refuse(v, v->text, "192.0.2.1, 192.0.2.1:5060, [2001:db8::1]:5060, or for tls listeners sip.example.net",
+		    "not an address and not a host name");
+		return;
+	}
+	if (name.n < v->text.n && (str_u32(port, 65535, &p) < 0 || p == 0)) {
+		refuse(v, v->text, "1..65535", "port cannot be used");
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (l[i].proto != CONF_TLS)
+			continue;
+		if (l[i].host.n) {
+			refuse(v, v->text, "one host name for all tls listeners of a realm", "second host name");
+			return;
+		}
+		l[i].host = str_dup(v->ld->arena, name);
+		if (p)
+			addr_set_port(&l[i].advertise, (uint16_t)p);
+		first = &l[i].host;
+	}
+	if (!first && !v->gs->bad)
+		refuse(v, v->text, "udp and tcp listeners say an address", "host name, but realm has no tls listener");
+}
+
 static int realm_listen(struct load *ld, struct given_section *gs, struct conf_realm *r)
 {
 	const struct conf_key *key = key_of("realm", "listen"), *adv_key = key_of("realm", "advertise");
@@ -427,14 +462,21 @@ static int realm_listen(struct load *ld, struct given_section *gs, struct conf_r
 	for (unsigned i = 0; value_at(ld, gs, adv_key, i, &v); i++) {
 		bool used = false;
 
+		if (addr_parse_ip(v.text, 0, &a) < 0 && addr_parse(v.text, 0, &a) < 0) {
+			advertise_host(&v, l, n);
+			continue;
+		}
 		if (!get_addr(&v, v.text, false, &a) || !family_slot(&v, &a, &adv4, &adv6))
 			continue;
 		for (unsigned k = 0; k < n; k++) {
 			if (addr_is6(&l[k].bind) != addr_is6(&a))
 				continue;
+			uint16_t port = addr_port(&l[k].advertise);
+
+			/* a translated port is that of udp and tcp: TLS has another one */
 			l[k].advertise = a;
-			if (addr_port(&a) == 0)
-				addr_set_port(&l[k].advertise, addr_port(&l[k].bind));
+			if (addr_port(&a) == 0 || (l[k].proto == CONF_TLS && port != addr_port(&a)))
+				addr_set_port(&l[k].advertise, port);
 			used = true;
 		}
 		if (!used && !gs->bad)
@@ -513,6 +555,45 @@ static int realm_domains(struct load *ld, struct given_section *gs, struct conf_
 	return 0;
 }
 
+/* The cert of a realm, once all certs are known; a name that is none is the realm's error. */
+static void realm_cert(struct load *ld, struct given_section *gs, struct conf_realm *r)
+{
+	const struct conf_cert *near = NULL;
+	unsigned best = 3;
+	char help[200];
+	struct buf b;
+	struct val v;
+	bool any = value_at(ld, gs, key_of("realm", "cert"), 0, &v) && v.text.n;
+
+	for (unsigned i = 0; i < r->n_listen && !gs->bad && !any; i++) {
+		if (r->listen[i].proto != CONF_TLS)
+			continue;
+		gs->bad = true;
+		issue_tok(ld->is, CONF_ERROR, gs->title ? gs->title : gs->tok,
+		    "add: cert = NAME, and a section cert \"NAME\" { chain = ... key = ... }",
+		    "'cert' is missing: realm '%.*s' has a tls listener", STR(gs->name));
+	}
+	if (!any)
+		return;
+	r->cert = v.text;
+	for (unsigned i = 0; i < ld->conf->n_certs; i++) {
+		unsigned d = str_distance(ld->conf->certs[i].name, v.text, 2);
+
+		if (str_eq(ld->conf->certs[i].name, v.text))
+			return;
+		if (d < best) {
+			best = d;
+			near = &ld->conf->certs[i];
+		}
+	}
+	buf_init(&b, help, sizeof(help));
+	if (near)
+		buf_fmt(&b, "did you mean '%.*s'?", STR(near->name));
+	else
+		buf_lit(&b, "add a section: cert \"NAME\" { chain = ... key = ... }");
+	refuse(&v, v.text, buf_z(&b), "there is no such cert");
+}
+
 static void need_keys(struct load *ld, struct given_section *gs)
 {
 	unsigned n;
@@ -567,9 +648,14 @@ static int convert_realms(struct load *ld)
 		if (value_at(ld, gs, key_of("realm", "strangers"), 0, &v))
 			get_enum(&v, &r[n].strangers);
 		realm_media(ld, gs, &r[n]);
+		if (value_at(ld, gs, key_of("realm", "client-cert"), 0, &v))
+			get_enum(&v, &r[n].client_cert);
+		if (value_at(ld, gs, key_of("realm", "public"), 0, &v))
+			get_enum(&v, &r[n].public_);
 		err = realm_listen(ld, gs, &r[n]);
 		if (err == 0)
 			err = realm_domains(ld, gs, &r[n]);
+		realm_cert(ld, gs, &r[n]);
 		n++;
 	}
 	ld->conf->realms = r;
@@ -579,6 +665,37 @@ static int convert_realms(struct load *ld)
 						      "default",
 		    "there is no realm: nothing to listen on");
 	return err;
+}
+
+static int convert_certs(struct load *ld)
+{
+	struct conf_cert *c = arena_zalloc(ld->arena, CONF_CERTS_MAX * sizeof(*c));
+	unsigned n = 0;
+	struct val v;
+
+	if (!c)
+		return -ENOMEM;
+	for (size_t s = 0; s < ld->n_sections; s++) {
+		struct given_section *gs = &ld->sections[s];
+
+		if (strcmp(gs->section->name, "cert"))
+			continue;
+		if (n == CONF_CERTS_MAX) {
+			issue_tok(ld->is, CONF_ERROR, gs->tok, "take some out", "more than %d certs", CONF_CERTS_MAX);
+			break;
+		}
+		check_title(ld, gs);
+		need_keys(ld, gs);
+		c[n] = (struct conf_cert){.name = gs->name, .chain = "", .key = "", .line = gs->tok->line};
+		if (value_at(ld, gs, key_of("cert", "chain"), 0, &v) && path_ok(&v, 3000))
+			c[n].chain = v.text.p;
+		if (value_at(ld, gs, key_of("cert", "key"), 0, &v) && path_ok(&v, 3000))
+			c[n].key = v.text.p;
+		n++;
+	}
+	ld->conf->certs = c;
+	ld->conf->n_certs = n;
+	return 0;
 }
 
 static struct given_section *section_given(struct load *ld, const char *name)
@@ -604,6 +721,37 @@ static void convert_box(struct load *ld, struct conf *c)
 		c->state_dir = v.text.p;
 	if (value_at(ld, gs, key_of("box", "control"), 0, &v) && path_ok(&v, 100)) /* sun_path is short */
 		c->control = v.text.p;
+}
+
+static int convert_paths(struct load *ld, const char *name, const char *const **ret, unsigned *ret_n)
+{
+	const char **list = arena_zalloc(ld->arena, CONF_TLS_FILES_MAX * sizeof(*list));
+	struct val v;
+
+	if (!list)
+		return -ENOMEM;
+	*ret = list;
+	for (unsigned i = 0; value_at(ld, section_given(ld, "tls"), key_of("tls", name), i, &v); i++) {
+		if (*ret_n == CONF_TLS_FILES_MAX) {
+			too_many(&v, "more than 64 files");
+			break;
+		}
+		if (path_ok(&v, 3000))
+			list[(*ret_n)++] = v.text.p;
+	}
+	return 0;
+}
+
+static int convert_tls(struct load *ld, struct conf *c)
+{
+	struct val v;
+
+	if (value_at(ld, section_given(ld, "tls"), key_of("tls", "ocsp-stapling"), 0, &v))
+		get_enum(&v, &c->tls.ocsp_stapling);
+	return convert_paths(ld, "trust", &c->tls.trust, &c->tls.n_trust) < 0 ||
+	               convert_paths(ld, "crl", &c->tls.crl, &c->tls.n_crl) < 0
+	           ? -ENOMEM
+	           : 0;
 }
 
 static void convert_log(struct load *ld, struct conf *c)
@@ -633,6 +781,7 @@ static void convert_numbers(struct load *ld, struct conf *c)
 	    {"limits", "tcp-per-source", &c->limits.tcp_per_source},
 	    {"limits", "tcp-first-message", &c->limits.tcp_first_message_ms},
 	    {"limits", "cdr-window", &c->limits.cdr_window_ms},
+	    {"tls", "warn-days", &c->tls.warn_days},
 	    {"media", "workers", &c->media.workers},
 	    {"media", "quarantine", &c->media.quarantine_ms},
 	};
@@ -658,7 +807,7 @@ static void convert_dns(struct load *ld, struct conf *c)
 
 	for (unsigned i = 0; value_at(ld, gs, key_of("dns", "servers"), i, &v); i++) {
 		if (c->dns.n_servers == CONF_DNS_MAX) {
-			too_many(&v, "more than 8 name servers");
+			too_many(&v, "more than 64 name servers");
 			break;
 		}
 		if (!get_addr(&v, v.text, false, &a))
@@ -719,6 +868,8 @@ static int add_setting(struct load *ld, struct conf_setting *ret, struct given_s
 	}
 	if (list)
 		buf_lit(&b, " }");
+	else if (!b.n)
+		buf_lit(&b, "\"\"");
 	*ret = (struct conf_setting){.key = key,
 	    .title = gs && gs->title ? gs->name.p : "",
 	    .value = buf_z(&b),
@@ -732,7 +883,7 @@ static int add_settings(struct load *ld)
 	const struct conf_section *secs = conf_sections(&ns);
 	const struct conf_key *keys = conf_keys(&nk);
 	struct conf_setting *list =
-	    arena_alloc(ld->arena, (size_t)nk * (ld->conf->n_realms + 1) * sizeof(*list));
+	    arena_alloc(ld->arena, (size_t)nk * (ld->conf->n_realms + ld->conf->n_certs + 1) * sizeof(*list));
 
 	if (!list)
 		return -ENOMEM;
@@ -767,7 +918,11 @@ int convert_all(struct load *ld)
 	convert_log(ld, ld->conf);
 	convert_numbers(ld, ld->conf);
 	convert_dns(ld, ld->conf);
-	r = convert_realms(ld);
+	r = convert_certs(ld);
+	if (r == 0)
+		r = convert_tls(ld, ld->conf);
+	if (r == 0)
+		r = convert_realms(ld);
 	if (r == 0 && !ld->is->errors)
 		r = add_settings(ld);
 	return r;

@@ -25,13 +25,19 @@ static const struct conf_setting *counterpart(const struct conf *c, const struct
 	return NULL;
 }
 
+/* What stands for its section when that comes or goes. */
+static bool first_key(const struct conf_setting *s)
+{
+	return !strcmp(s->key->name, "listen") || (!strcmp(s->key->section, "cert") && !strcmp(s->key->name, "chain"));
+}
+
 void conf_diff(const struct conf *a, const struct conf *b, conf_diff_fn *fn, void *ctx)
 {
 	for (unsigned i = 0; i < a->n_settings; i++) {
 		const struct conf_setting *s = &a->settings[i], *o = counterpart(b, s);
 
 		if (!o) {
-			if (!strcmp(s->key->name, "listen"))
+			if (first_key(s))
 				fn(ctx, s, NULL);
 		} else if (strcmp(s->value, o->value)) {
 			fn(ctx, s, o);
@@ -40,7 +46,7 @@ void conf_diff(const struct conf *a, const struct conf *b, conf_diff_fn *fn, voi
 	for (unsigned i = 0; i < b->n_settings; i++) {
 		const struct conf_setting *s = &b->settings[i];
 
-		if (!strcmp(s->key->name, "listen") && !counterpart(a, s))
+		if (first_key(s) && !counterpart(a, s))
 			fn(ctx, NULL, s);
 	}
 }

@@ -7,14 +7,18 @@
 #include "conf/conf.h"
 
 static const struct conf_section sections[] = {
-	{"box", "name of this box", false, "This machine: its name and where its files are."},
-	{"realm", "name of the realm", true,
+	{"box", "name of this box", false, false, "This machine: its name and where its files are."},
+	{"realm", "name of the realm", true, false,
 	    "One network this box has a leg in: addresses to listen on, addresses and ports for media. Realms are added, "
 	    "removed or renamed by a restart."},
-	{"log", NULL, false, "Where log lines go and how many there are."},
-	{"limits", NULL, false, "What this machine may spend."},
-	{"media", NULL, false, "The packet path, for all realms."},
-	{"dns", NULL, false, "Who resolves host names of trunks."},
+	{"cert", "name of the certificate", true, true,
+	    "A certificate of this box and its key. The name is for this file and for tls-cert of trunks; a certificate that "
+	    "is renewed is read again by itself."},
+	{"tls", NULL, false, false, "Whom this box trusts over TLS."},
+	{"log", NULL, false, false, "Where log lines go and how many there are."},
+	{"limits", NULL, false, false, "What this machine may spend."},
+	{"media", NULL, false, false, "The packet path, for all realms."},
+	{"dns", NULL, false, false, "Who resolves host names of trunks."},
 };
 
 static const struct conf_key keys[] = {
@@ -25,11 +29,20 @@ static const struct conf_key keys[] = {
 
 	{"realm", "listen", CONF_T_LISTENS, NULL, 0, 0, NULL, true,
 	    "Where SIP is taken and sent from: protocol, address and port. A udp listener also takes tcp at the "
-	    "same address.",
+	    "same address; a tls listener needs no port when it is 5061.",
 	    "{ \"udp 10.1.0.2:5060\", \"tcp 10.1.0.2:5060\" }"},
-	{"realm", "advertise", CONF_T_ADDRS, "", 0, 0, NULL, true,
+	{"realm", "cert", CONF_T_NAME, "", 0, 0, NULL, true,
+	    "The cert that tls listeners show when the peer asks for none of ours by name, and that we show to "
+	    "peers that want one.",
+	    "edge1"},
+	{"realm", "client-cert", CONF_T_ENUM, "request", 0, 0, "request require none", true,
+	    "What tls listeners want of who connects: to show a certificate if it has one, to show one or be "
+	    "turned away, or nothing.",
+	    "require"},
+	{"realm", "advertise", CONF_T_HOSTS, "", 0, 0, NULL, true,
 	    "What Via and Contact say instead of the listener's address, when a router in front translates "
-	    "addresses: one per address family, with a port when that is translated too.",
+	    "addresses: one per address family, with a port when that is translated too. A host name is what tls "
+	    "listeners say; without one they say the first name of their cert.",
 	    "{ \"198.51.100.7\" }"},
 	{"realm", "media", CONF_T_MEDIAS, NULL, 0, 0, NULL, false,
 	    "Address and port range of RTP and RTCP, one line per address family. The range starts even and ends "
@@ -38,12 +51,35 @@ static const struct conf_key keys[] = {
 	{"realm", "media-advertise", CONF_T_IPS, "", 0, 0, NULL, false,
 	    "What session descriptions say instead of the media address, one per address family.",
 	    "{ \"198.51.100.7\" }"},
+	{"realm", "public", CONF_T_ENUM, "auto", 0, 0, "auto yes no", true,
+	    "Whether others than our own network see this realm. Where they do, private addresses in listen, "
+	    "advertise, media and media-advertise are refused. auto: they do in the address families in which the "
+	    "realm shows a public address.",
+	    "yes"},
 	{"realm", "dscp", CONF_T_DSCP, "ef", 0, 63, NULL, false,
 	    "Class of service of media packets: ef, cs0..cs7, af11..af43 or 0..63.", "ef"},
 	{"realm", "strangers", CONF_T_ENUM, "drop", 0, 0, "drop refuse", true,
 	    "What a source that is no trunk gets: nothing at all, or 403.", "drop"},
 	{"realm", "domains", CONF_T_DOMAINS, "", 0, 0, NULL, true,
 	    "Hosts of a request URI that mean this box, besides the addresses above.", "{ \"sip.example.net\" }"},
+
+	{"cert", "chain", CONF_T_PATH, NULL, 0, 0, NULL, true,
+	    "PEM file: the certificate, then those that lead to its root.", "/etc/postern/tls/edge1.pem"},
+	{"cert", "key", CONF_T_PATH, NULL, 0, 0, NULL, true,
+	    "PEM file of the private key, readable for the service's user only (mode 0600).",
+	    "/etc/postern/tls/edge1.key"},
+
+	{"tls", "trust", CONF_T_PATHS, "", 0, 0, NULL, true,
+	    "PEM files or hashed directories of roots. A peer's certificate must lead to one of them; without "
+	    "any, none does.",
+	    "{ /etc/ssl/certs/ca-certificates.crt }"},
+	{"tls", "crl", CONF_T_PATHS, "", 0, 0, NULL, true,
+	    "PEM files of revocation lists; with any, each certificate of a chain needs its issuer's list.",
+	    "{ /etc/postern/tls/revoked.pem }"},
+	{"tls", "ocsp-stapling", CONF_T_ENUM, "no", 0, 0, "no yes", true,
+	    "Ask servers for a stapled OCSP answer, and turn away those it says are revoked.", "yes"},
+	{"tls", "warn-days", CONF_T_UINT, "30", 1, 365, NULL, true,
+	    "So many days before it expires a certificate, ours, a peer's or a root, is warned of.", "30"},
 
 	{"log", "to", CONF_T_LOG_TO, "stderr", 0, 0, NULL, false,
 	    "stderr (lines carry the time), journal (stderr without the time, systemd adds it) or the absolute path "
@@ -140,10 +176,16 @@ void conf_key_put_type(struct buf *b, const struct conf_key *k)
 		buf_lit(b, "stderr, journal or an absolute path");
 		break;
 	case CONF_T_LISTENS:
-		buf_lit(b, "list of \"udp ADDRESS:PORT\" and \"tcp ADDRESS:PORT\"");
+		buf_lit(b, "list of \"udp|tcp|tls ADDRESS:PORT\"");
 		break;
 	case CONF_T_ADDRS:
 		buf_lit(b, "list of \"ADDRESS\" or \"ADDRESS:PORT\"");
+		break;
+	case CONF_T_HOSTS:
+		buf_lit(b, "list of \"ADDRESS[:PORT]\" or \"NAME[:PORT]\"");
+		break;
+	case CONF_T_PATHS:
+		buf_lit(b, "list of absolute paths");
 		break;
 	case CONF_T_IPS:
 		buf_lit(b, "list of \"ADDRESS\"");
@@ -237,11 +279,12 @@ void conf_put_default(struct buf *b)
 		   "postern reload\n# Keys behind a # show their default; the sections realm must be adapted.\n");
 	for (size_t s = 0; s < ARRAY_LEN(sections); s++) {
 		const struct conf_section *sec = &sections[s];
+		const char *off = sec->optional ? "#" : "";
 
 		buf_chr(b, '\n');
 		put_comment(b, "", sec->help);
 		if (sec->title)
-			buf_fmt(b, "%s \"%s\" {\n", sec->name, sec->multi ? "lan" : "edge1");
+			buf_fmt(b, "%s%s \"%s\" {\n", off, sec->name, strcmp(sec->name, "realm") ? "edge1" : "lan");
 		else
 			buf_fmt(b, "%s {\n", sec->name);
 		for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -255,9 +298,9 @@ void conf_put_default(struct buf *b)
 			conf_key_put_type(&t, k);
 			buf_fmt(b, "\t# %.*s%s%s\n", STR(buf_text(&t)), k->live ? "" : "; a change needs a restart",
 			    k->def && !k->def[0] ? "; not set unless given, for example:" : "");
-			buf_fmt(b, "\t%s%s = %s\n", k->def ? "#" : "", k->name, value);
+			buf_fmt(b, "\t%s%s = %s\n", k->def || sec->optional ? "#" : "", k->name, value);
 		}
-		buf_lit(b, "}\n");
+		buf_fmt(b, "%s}\n", off);
 	}
 }
 

@@ -120,7 +120,7 @@ static void unknown_section(struct load *ld, size_t i)
 	if (near)
 		buf_fmt(&b, "did you mean '%s'?", near->name);
 	else
-		buf_lit(&b, "sections: box realm log limits media dns");
+		buf_lit(&b, "sections: box realm cert tls log limits media dns");
 	issue_tok(ld->is, CONF_ERROR, t, buf_z(&b), "unknown section '%.*s'", SHOW(name));
 }
 

@@ -4,8 +4,8 @@
 
 #include "conf/report.h"
 
-#define LOAD_KINDS_MAX    8 /* kinds of sections */
-#define LOAD_SECTIONS_MAX (CONF_REALMS_MAX + LOAD_KINDS_MAX)
+#define LOAD_KINDS_MAX    12 /* kinds of sections */
+#define LOAD_SECTIONS_MAX (CONF_REALMS_MAX + CONF_CERTS_MAX + LOAD_KINDS_MAX)
 
 struct cfg_t;
 

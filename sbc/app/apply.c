@@ -277,7 +277,7 @@ void app_net_cfg(const struct conf *c, struct netio_cfg *cfg, struct net_listene
 			struct net_listener_cfg *o = &listeners[n++];
 
 			*o = (struct net_listener_cfg){
-			    .realm = (uint8_t)r, .proto = l->proto == CONF_TCP ? NET_TCP : NET_UDP, .bound = l->bind};
+			    .realm = (uint8_t)r, .proto = l->proto, .bound = l->bind};
 			if (!addr_eq(&l->bind, &l->advertise)) {
 				char *text = malloc(ADDR_TEXT_MAX);
 				struct buf b;

@@ -254,7 +254,9 @@ static json_t *realm_json(struct ctl_req *r, const struct conf *c, unsigned i)
 		const struct conf_listen *l = &cr->listen[k];
 
 		buf_init(&b, text, sizeof(text));
-		buf_fmt(&b, "%s %s", l->proto == CONF_TCP ? "tcp" : "udp", addr_text(&l->bind, at));
+		buf_fmt(&b, "%s %s", l->proto == CONF_TLS   ? "tls"
+					 : l->proto == CONF_TCP ? "tcp"
+								: "udp", addr_text(&l->bind, at));
 		if (!addr_eq(&l->bind, &l->advertise))
 			buf_fmt(&b, " as %s", addr_text(&l->advertise, at));
 		json_array_append_new(listen, print_json(buf_text(&b)));

@@ -53,9 +53,21 @@ static void examples(void **state)
 		buf_init(&b, text, sizeof(text));
 		buf_fmt(&b, "realm lan {\n%s\n%s\n", listen ? "" : "listen = \"udp 10.1.0.2:5060\"",
 		    media ? "" : "media = \"10.1.0.2 16384-20479\"");
-		if (!realm)
-			buf_fmt(&b, "}\n%s %s {\n", k[i].section, !strcmp(k[i].section, "box") ? "edge1" : "");
+		bool cert = !strcmp(k[i].section, "cert");
+		if (realm) {
+			/* the public address of one example beside the private one of another */
+			buf_fmt(&b, "%s\n%s\n", !strcmp(k[i].name, "cert") ? "" : "cert = edge1",
+			    strcmp(k[i].name, "public") ? "public = no" : "media-advertise = 198.51.100.7\nadvertise = 198.51.100.7");
+		} else {
+			buf_fmt(&b, "}\n%s %s {\n", k[i].section, cert || !strcmp(k[i].section, "box") ? "edge1" : "");
+			if (cert && strcmp(k[i].name, "key"))
+				buf_lit(&b, "key = /k\n");
+			else if (cert)
+				buf_lit(&b, "chain = /c\n");
+		}
 		buf_fmt(&b, "%s = %s\n}\n", k[i].name, k[i].example);
+		if (realm)
+			buf_lit(&b, "cert edge1 { chain = /c key = /k }\n");
 		c = conf_load(buf_text(&b), "example", &r);
 		if (!c)
 			print_error("%s.%s: %s\n", k[i].section, k[i].name, r.n_issues ? r.issues[0].text : "?");
@@ -92,6 +104,8 @@ static void default_file_loads(void **state)
 		if (line.n > 2 && line.p[0] == '\t' && line.p[1] == '#' && line.p[2] != ' ') {
 			buf_fmt(&a, "\t%.*s\n", STR(str_from(line, 2)));
 			commented++;
+		} else if (line.n > 1 && line.p[0] == '#' && line.p[1] != ' ') {
+			buf_fmt(&a, "%.*s\n", STR(str_from(line, 1))); /* the head or the end of a section */
 		} else {
 			buf_fmt(&a, "%.*s\n", STR(line));
 		}
@@ -119,6 +133,12 @@ static void defaults(void **state)
 	assert_int_equal(c->limits.max_calls, 10000);
 	assert_int_equal(c->limits.tcp_first_message_ms, 30000);
 	assert_int_equal(c->limits.cdr_window_ms, 200);
+	assert_int_equal(c->tls.warn_days, 30);
+	assert_int_equal(c->tls.ocsp_stapling, 0);
+	assert_int_equal(c->tls.n_trust + c->tls.n_crl + c->n_certs, 0);
+	assert_int_equal(c->realms[0].client_cert, CONF_CLIENT_CERT_REQUEST);
+	assert_int_equal(c->realms[0].public_, CONF_PUBLIC_AUTO);
+	assert_int_equal(c->realms[0].cert.n, 0);
 	assert_int_equal(c->media.quarantine_ms, 5000);
 	assert_int_equal(c->log.level[LOG_CTL], LOG_INFO);
 	assert_int_equal(c->realms[0].dscp, 46);

@@ -163,12 +163,51 @@ static void fields(void **state)
 	conf_unref(c);
 }
 
+static void fields_of_tls(void **state)
+{
+	struct conf_report r;
+	struct conf *c = conf_load_file(DATA "/tls.in", &r);
+	const struct conf_realm *wan, *lan;
+	char t[ADDR_TEXT_MAX];
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(r.n_issues, 0);
+	conf_report_fini(&r);
+	assert_int_equal(c->n_certs, 2);
+	assert_string_equal(c->certs[0].name.p, "edge1");
+	assert_string_equal(c->certs[0].chain, "/etc/postern/tls/edge1.pem");
+	assert_string_equal(c->certs[1].key, "/etc/postern/tls/inside.key");
+	assert_int_equal(c->tls.n_trust, 2);
+	assert_string_equal(c->tls.trust[1], "/etc/postern/tls/roots");
+	assert_int_equal(c->tls.n_crl, 1);
+	assert_int_equal(c->tls.ocsp_stapling, 1);
+	assert_int_equal(c->tls.warn_days, 14);
+	wan = &c->realms[0];
+	assert_int_equal(wan->listen[1].proto, CONF_TLS);
+	assert_string_equal(ip(&wan->listen[1].bind, t), "198.51.100.7:5061"); /* the port that needs no writing */
+	assert_string_equal(ip(&wan->listen[0].advertise, t), "198.51.100.8:5080");
+	assert_string_equal(ip(&wan->listen[1].advertise, t), "198.51.100.8:5062"); /* of the name */
+	assert_string_equal(ip(&wan->listen[2].advertise, t), "[2001:db8::7]:5062");
+	assert_int_equal(wan->listen[0].host.n, 0);
+	assert_string_equal(wan->listen[1].host.p, "edge.example.net");
+	assert_string_equal(wan->listen[2].host.p, "edge.example.net");
+	assert_true(str_eq(wan->cert, S("edge1")));
+	assert_int_equal(wan->client_cert, CONF_CLIENT_CERT_REQUIRE);
+	assert_int_equal(wan->public_, CONF_PUBLIC_YES);
+	lan = &c->realms[1];
+	assert_int_equal(lan->client_cert, CONF_CLIENT_CERT_NONE);
+	assert_int_equal(lan->public_, CONF_PUBLIC_AUTO);
+	assert_int_equal(lan->listen[0].host.n, 0);
+	conf_unref(c);
+}
+
 /* Every key appears once per section in the settings, with its source, and the values load again. */
 static void settings(void **state)
 {
 	struct conf_report r;
 	struct conf *c = conf_load_file(DATA "/good.in", &r), *c2;
-	unsigned nk, per_realm = 0;
+	unsigned nk, per_realm = 0, per_cert = 0;
 	const struct conf_key *k = conf_keys(&nk);
 	const char *section = "", *title = "";
 	char text[8192];
@@ -178,9 +217,11 @@ static void settings(void **state)
 	(void)state;
 	assert_non_null(c);
 	conf_report_fini(&r);
-	for (unsigned i = 0; i < nk; i++)
+	for (unsigned i = 0; i < nk; i++) {
 		per_realm += !strcmp(k[i].section, "realm");
-	assert_int_equal(c->n_settings, nk + per_realm);
+		per_cert += !strcmp(k[i].section, "cert"); /* there is none */
+	}
+	assert_int_equal(c->n_settings, nk + per_realm - per_cert);
 	buf_init(&b, text, sizeof(text));
 	for (unsigned i = 0; i < c->n_settings; i++) {
 		const struct conf_setting *s = &c->settings[i];
@@ -230,7 +271,7 @@ static void diff(void **state)
 				     "2000-2999\" }\nrealm old { listen = \"udp 10.0.0.1:5070\" media = \"10.0.0.1 "
 				     "3000-3999\" }\n";
 	static const char b_text[] = "realm lan { listen = \"udp 10.0.0.1:5060\" media = \"10.0.0.1 2000-2999\" dscp "
-				     "= af41 }\nlog { level = debug }\nrealm new { listen = \"udp 10.0.0.1:5080\" "
+				     "= af41 }\ncert c { chain = /c key = /k }\nlog { level = debug }\nrealm new { listen = \"udp 10.0.0.1:5080\" "
 				     "media = \"10.0.0.1 3000-3999\" }\n";
 	struct conf_report ra, rb;
 	struct conf *a = load_text(a_text, &ra), *b = load_text(b_text, &rb);
@@ -244,7 +285,7 @@ static void diff(void **state)
 	conf_diff(a, b, on_diff, &d);
 	assert_string_equal(d.text,
 	    "realm.dscp:ef->af41;realm.listen:{ \"udp 10.0.0.1:5070\" }->-;log.level:info->debug;"
-	    "realm.listen:-->{ \"udp 10.0.0.1:5080\" };");
+	    "realm.listen:-->{ \"udp 10.0.0.1:5080\" };cert.chain:-->/c;");
 	conf_unref(conf_ref(a));
 	conf_unref(a);
 	conf_unref(b);
@@ -310,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(goldens),
 	    cmocka_unit_test(fields),
+	    cmocka_unit_test(fields_of_tls),
 	    cmocka_unit_test(settings),
 	    cmocka_unit_test(diff),
 	    cmocka_unit_test(not_a_file),
