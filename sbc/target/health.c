@@ -170,6 +170,8 @@ void health_bad(struct health *h, enum reason why, uint16_t status, uint32_t ret
 void health_plan(struct trunk_state *t)
 {
 	int64_t now = t->ts->env->clock->mono_us;
+	struct target_cfg cfg = target_cfg_of(t->pol);
+	bool learn = cfg.learn && !t->learned, changed = cfg.probe_s != t->probe_s;
 
 	list_each(n, &t->health) {
 		struct health *h = container_of(n, struct health, node);
@@ -215,12 +217,14 @@ void health_plan(struct trunk_state *t)
 			probe_stop(h);
 			if (now - h->left_us > HEALTH_KEPT_US)
 				health_free(h);
-		} else if (h->twin && h->state == TARGET_UNKNOWN && h->failed == 0) {
-			probe_now(h); /* which family works: asked before the first call needs to know (HE-03) */
-		} else if (!timer_running(&h->timer) && !h->probe) {
+		} else if ((h->twin && h->state == TARGET_UNKNOWN && h->failed == 0) || learn) {
+			/* which family works, and who we are to it: asked before the first call needs to know (HE-03) */
+			probe_now(h);
+		} else if (changed || (!timer_running(&h->timer) && !h->probe)) {
 			probe_schedule(h);
 		}
 	}
+	t->probe_s = cfg.probe_s;
 }
 
 /* ------------------------------------------------------------------ what came of a try */

@@ -82,6 +82,7 @@ struct trunk_state {
 	struct tgt *tgt;    /* own */
 	unsigned n;
 	struct list health; /* own */
+	uint32_t probe_s;   /* interval that the probes' timers were started with */
 	unsigned n_health;
 	struct learned *learned; /* own, LEARNED_MAX; NULL: never asked for */
 	uint64_t mark;      /* of the snapshot that had it */
