@@ -17,7 +17,6 @@ static bool optional(enum sip_hdr_id id)
 	switch (id) {
 	case SIP_H_USER_AGENT:
 	case SIP_H_SERVER:
-	case SIP_H_DATE:
 	case SIP_H_ORGANIZATION:
 	case SIP_H_ALLOW_EVENTS:
 	case SIP_H_ACCEPT_LANGUAGE:
