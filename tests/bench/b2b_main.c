@@ -191,7 +191,7 @@ int main(int argc, char **argv)
 
 		addr_of(i ? "203.0.113.1" : "198.51.100.1", &a);
 		locals[i] = (struct net_local){.bound = a, .host = str_z(i ? "203.0.113.1" : "198.51.100.1"), .port = 5060};
-		mr[i] = (struct media_realm_cfg){.name = realms[i].name, .ip4 = a, .port_min = 10000, .port_max = 19999};
+		mr[i] = (struct media_realm_cfg){.name = realms[i].name, .ip4 = a, .port_min = 2000, .port_max = 65001};
 		trunk[i] = (struct db_trunk){.id = (uint32_t)i + 1, .name = i ? S("itsp") : S("pbx"),
 		    .role = i ? S("itsp") : S("pbx"), .realm = realms[i].name, .targets = &target[i], .n_targets = 1};
 	}
