@@ -21,6 +21,12 @@
 #include <unistd.h>
 
 #define HOUSEKEEPING_US 1000000
+#define MAPS_LOOKED_AT 8
+#ifdef __SANITIZE_ADDRESS__
+#define SPARE_MAX 0u /* what is used after it was freed is seen */
+#else
+#define SPARE_MAX 4096u /* of each kind */
+#endif
 
 const char *const relay_drop_names[RELAY_DROPS] = {
     [RELAY_DROP_NO_STREAM] = "no_stream",
@@ -62,14 +68,89 @@ const char *relay_range_name(const struct relay_range *g)
 	return g->relay->name[g->realm];
 }
 
+/* --- payload types that programs share --- */
+
+/* One that says the same as p, with a reference; NULL: out of memory. Only the few that were used last are looked at:
+ * a peer that offers other numbers each time makes maps, no work. */
+static struct relay_map *map_of(struct relay *r, const struct relay_program *p)
+{
+	struct relay_map *m;
+	unsigned looked = 0;
+
+	for (struct list *n = r->maps.next; n != &r->maps && looked < MAPS_LOOKED_AT; n = n->next, looked++) {
+		m = container_of(n, struct relay_map, node);
+		if (memcmp(m->pt, p->pt_map, sizeof(m->pt)) == 0 &&
+		    memcmp(m->clock_khz, p->clock_khz, sizeof(m->clock_khz)) == 0) {
+			list_del(&m->node);
+			goto found;
+		}
+	}
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return NULL;
+	memcpy(m->pt, p->pt_map, sizeof(m->pt));
+	memcpy(m->clock_khz, p->clock_khz, sizeof(m->clock_khz));
+found:
+	list_push_front(&r->maps, &m->node);
+	m->refs++;
+	return m;
+}
+
+static void map_unref(struct relay_map *m)
+{
+	if (!m || --m->refs)
+		return;
+	list_del(&m->node);
+	free(m);
+}
+
 /* --- freeing --- */
 
-static void free_list(struct relay_dead *d)
+static const size_t kind_size[RELAY_KINDS] = {
+    [RELAY_FLOW] = sizeof(struct relay_flow),
+    [RELAY_PROG] = sizeof(struct relay_prog),
+    [RELAY_LATCH] = sizeof(struct relay_latch),
+};
+
+/* Zeroed; NULL: out of memory. */
+static void *thing_new(struct relay *r, enum relay_kind kind)
+{
+	struct relay_dead *d = r->spare[kind];
+
+	if (d) {
+		r->spare[kind] = d->next;
+		r->n_spare[kind]--;
+		memset(d, 0, kind_size[kind]);
+	} else {
+		d = calloc(1, kind_size[kind]);
+	}
+	if (d)
+		d->kind = (uint8_t)kind;
+	return d;
+}
+
+static void thing_free(struct relay *r, void *p)
+{
+	struct relay_dead *d = p;
+	enum relay_kind kind = (enum relay_kind)d->kind;
+
+	if (kind == RELAY_PROG)
+		map_unref(((struct relay_prog *)p)->map);
+	if (r->n_spare[kind] + 1 > SPARE_MAX) {
+		free(d);
+		return;
+	}
+	d->next = r->spare[kind];
+	r->spare[kind] = d;
+	r->n_spare[kind]++;
+}
+
+static void free_list(struct relay *r, struct relay_dead *d)
 {
 	while (d) {
 		struct relay_dead *next = d->next;
 
-		free(d);
+		thing_free(r, d);
 		d = next;
 	}
 }
@@ -83,7 +164,7 @@ static void reclaim(struct relay *r)
 			if ((w->quiet_seen & 1) && atomic_load(&w->epoch) == w->quiet_seen)
 				return;
 		}
-		free_list(r->waiting);
+		free_list(r, r->waiting);
 		r->waiting = r->fresh;
 		r->fresh = NULL;
 		if (!r->waiting)
@@ -273,6 +354,7 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 		return NULL;
 	}
 	r->env = env;
+	list_init(&r->maps);
 	r->log = (struct log){.to = env->logger, .area = LOG_MEDIA};
 	r->quarantine_us = (int64_t)(cfg->quarantine_ms ? cfg->quarantine_ms : 5000) * 1000;
 	r->metrics = (struct metric_set){.area = "relay", .names = metric_names, .values = r->values,
@@ -343,8 +425,13 @@ void relay_free(struct relay *r)
 		relay_worker_stop(&r->worker[i]);
 	for (unsigned i = 0; r->range && i < 2 * r->n_realms; i++)
 		relay_range_fini(&r->range[i]);
-	free_list(r->fresh);
-	free_list(r->waiting);
+	free_list(r, r->fresh);
+	free_list(r, r->waiting);
+	for (unsigned i = 0; i < RELAY_KINDS; i++)
+		for (struct relay_dead *d = r->spare[i], *next; d; d = next) {
+			next = d->next;
+			free(d);
+		}
 	free(r->worker);
 	free(r->range);
 	free(r->name);
@@ -352,15 +439,6 @@ void relay_free(struct relay *r)
 }
 
 /* --- pairs --- */
-
-static struct relay_flow *flow_new(void)
-{
-	struct relay_flow *f = aligned_alloc(alignof(struct relay_flow), sizeof(*f));
-
-	if (f)
-		memset(f, 0, sizeof(*f));
-	return f;
-}
 
 static enum reason refuse(struct relay_range *g, enum reason why)
 {
@@ -394,12 +472,12 @@ enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct r
 	g = &r->range[2 * realm + (family == AF_INET6)];
 	if (!g->n)
 		return REASON_MEDIA_UNREACHABLE;
-	f = flow_new();
+	f = thing_new(r, RELAY_FLOW);
 	if (!f)
 		return REASON_NO_MEMORY;
 	why = relay_range_take(g, &p);
 	if (why != REASON_NONE) {
-		free(f);
+		thing_free(r, f);
 		return refuse(g, why);
 	}
 	atomic_store(&p->flow, f);
@@ -438,15 +516,25 @@ const struct addr *relay_pair_local(const struct relay_pair *p)
 	return &p->local;
 }
 
-const struct relay_program *relay_pair_program(const struct relay_pair *p, struct relay_pair **ret_out)
+bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, struct relay_pair **ret_out)
 {
 	const struct relay_prog *g = p->prog;
 
 	if (!g)
-		return NULL;
+		return false;
 	if (ret_out)
 		*ret_out = g->out;
-	return &g->p;
+	memset(ret, 0, sizeof(*ret));
+	ret->source_rtp = g->latch->source_rtp;
+	ret->source_rtcp = g->latch->source_rtcp;
+	ret->latch_ip = g->latch->latch_ip;
+	ret->dest_rtp = g->dest_rtp;
+	ret->dest_rtcp = g->dest_rtcp;
+	memcpy(ret->pt_map, g->map->pt, sizeof(ret->pt_map));
+	memcpy(ret->clock_khz, g->map->clock_khz, sizeof(ret->clock_khz));
+	ret->rtp_on = g->rtp_on;
+	ret->raw = g->raw;
+	return true;
 }
 
 enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog)
@@ -460,14 +548,19 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 		reclaim(r);
 		return REASON_NONE;
 	}
-	g = calloc(1, sizeof(*g));
+	g = thing_new(r, RELAY_PROG);
 	if (!g)
 		return REASON_NO_MEMORY;
+	g->map = map_of(r, prog);
+	if (!g->map) {
+		thing_free(r, g);
+		return REASON_NO_MEMORY;
+	}
 	if (!latch || !addr_eq(&latch->source_rtp, &prog->source_rtp) ||
 	    !addr_eq(&latch->source_rtcp, &prog->source_rtcp) || !addr_eq_ip(&latch->latch_ip, &prog->latch_ip)) {
-		fresh = calloc(1, sizeof(*fresh));
+		fresh = thing_new(r, RELAY_LATCH);
 		if (!fresh) {
-			free(g);
+			thing_free(r, g);
 			return REASON_NO_MEMORY;
 		}
 		fresh->source_rtp = prog->source_rtp;
@@ -475,7 +568,10 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 		fresh->latch_ip = prog->latch_ip;
 		latch = fresh;
 	}
-	g->p = *prog;
+	g->dest_rtp = prog->dest_rtp;
+	g->dest_rtcp = prog->dest_rtcp;
+	g->rtp_on = prog->rtp_on;
+	g->raw = prog->raw;
 	g->out = out;
 	g->latch = latch;
 	list_del(&in->feeds);
@@ -509,7 +605,7 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 		ret->tx_bytes = read_u64(&f->tx_bytes);
 		ret->rtcp_tx = read_u64(&f->rtcp_tx);
 		for (unsigned i = 0; i < RELAY_DROPS; i++)
-			ret->drops[i] = read_u64(&f->drops[i]);
+			ret->drops[i] = atomic_load_explicit(&f->drops[i], memory_order_relaxed);
 		ret->lost = atomic_load_explicit(&f->lost, memory_order_relaxed);
 		ret->jitter_us = atomic_load_explicit(&f->jitter_us, memory_order_relaxed);
 		ret->first_rx_us = atomic_load_explicit(&f->first_rx_us, memory_order_relaxed);
@@ -518,7 +614,7 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 	if (!list_empty(&p->feeders)) {
 		const struct relay_prog *g = container_of(p->feeders.next, struct relay_pair, feeds)->prog;
 
-		ret->remote = g->p.dest_rtp;
+		ret->remote = g->dest_rtp;
 	}
 	if (l) {
 		uint8_t seen = l->source[RELAY_RTP].seen;
@@ -538,7 +634,7 @@ void relay_pair_stats_reset(struct relay_pair *p)
 
 	if (p->state != RELAY_PAIR_USED)
 		return;
-	f = flow_new();
+	f = thing_new(p->range->relay, RELAY_FLOW);
 	if (!f)
 		return;
 	retire(p->range->relay, atomic_exchange(&p->flow, f));

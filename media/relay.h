@@ -57,9 +57,8 @@ const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is
  * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change.
  * REASON_NONE or NO_MEMORY (then the old program stays). */
 enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog);
-/* What p's program is, and where its packets leave; NULL: none. Valid until the next relay_program_set() or
- * relay_pair_put() of p. */
-const struct relay_program *relay_pair_program(const struct relay_pair *p, struct relay_pair **ret_out);
+/* What p's program is, and where its packets leave (ret_out may be NULL); false: it has none. */
+bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, struct relay_pair **ret_out);
 /* Counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) since it was taken or
  * reset. rx counts what was valid, from where it may come and of a negotiated type, also when the direction is held;
  * first_rx_us and last_rx_us count RTCP as well (RTP-12). */

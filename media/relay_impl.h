@@ -33,9 +33,12 @@
 
 enum { RELAY_RTP, RELAY_RTCP };
 
+enum relay_kind { RELAY_FLOW, RELAY_PROG, RELAY_LATCH, RELAY_KINDS };
+
 /* First member of everything that workers may still be looking at when it is replaced. */
 struct relay_dead {
 	struct relay_dead *next;
+	uint8_t kind; /* enum relay_kind */
 };
 
 enum relay_seen {
@@ -58,25 +61,39 @@ struct relay_latch {
 	struct relay_source source[2];
 };
 
+/* Payload types and clocks as in struct relay_program: most calls have the same ones, and share them. */
+struct relay_map {
+	struct list node; /* relay->maps, the last used first */
+	unsigned refs;    /* programs, published or dead */
+	uint8_t pt[128];
+	uint8_t clock_khz[128];
+};
+
+/* A program as it is published: where its packets come from stands in the latch. */
 struct relay_prog {
 	struct relay_dead dead;
+	bool rtp_on, raw;
+	struct addr dest_rtp, dest_rtcp;
+	struct relay_map *map;     /* ref */
 	struct relay_pair *out;
 	struct relay_latch *latch; /* borrow: the in pair, at least as long as this program is published */
-	struct relay_program p;
 };
 
 struct relay_flow {
 	struct relay_dead dead;
-	/* written by the worker of the pair */
+	/* added to by the workers that send by this pair */
+	_Atomic uint64_t tx_packets, tx_bytes, rtcp_tx;
+	/* Written by the worker of the pair; first what is seldom written and keeps the others off the line of the cache
+	 * that other workers write to. Drops stay at their highest value. */
+	_Atomic uint32_t drops[RELAY_DROPS];
+	_Atomic int64_t first_rx_us;
+	char apart[16];
 	struct rtp_rx rx;
 	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
-	_Atomic uint64_t drops[RELAY_DROPS];
-	_Atomic int64_t first_rx_us, last_rx_us, lost;
+	_Atomic int64_t last_rx_us, lost;
 	_Atomic uint32_t jitter_us;
-	/* added to by the workers that send by this pair */
-	alignas(64) _Atomic uint64_t tx_packets;
-	_Atomic uint64_t tx_bytes, rtcp_tx;
 };
+_Static_assert(offsetof(struct relay_flow, rx) - offsetof(struct relay_flow, drops) >= 64, "a line apart");
 
 enum relay_pair_state { RELAY_PAIR_IDLE, RELAY_PAIR_USED, RELAY_PAIR_QUARANTINED };
 
@@ -165,6 +182,9 @@ struct relay {
 	int64_t quarantine_us;
 	struct relay_dead *fresh;   /* retired since the waiting list was closed */
 	struct relay_dead *waiting; /* retired before: waits for quiet_seen to pass in all workers */
+	struct relay_dead *spare[RELAY_KINDS]; /* own: freed, for the next call */
+	unsigned n_spare[RELAY_KINDS];
+	struct list maps; /* struct relay_map */
 	unsigned pairs_used;
 	struct timer housekeeping;
 	struct metric_set metrics;
@@ -198,6 +218,14 @@ MUST_USE int relay_worker_start(struct relay_worker *w, struct relay *r, unsigne
 void relay_worker_stop(struct relay_worker *w);
 /* Hands both sockets of a new pair to the worker p->worker. 0 or -errno (then neither is registered). */
 MUST_USE int relay_worker_add(struct relay_pair *p);
+
+/* one writer; stops at the highest value */
+static inline void relay_bump32(_Atomic uint32_t *v, uint32_t n)
+{
+	uint32_t was = atomic_load_explicit(v, memory_order_relaxed);
+
+	atomic_store_explicit(v, was > UINT32_MAX - n ? UINT32_MAX : was + n, memory_order_relaxed);
+}
 
 static inline void relay_bump(_Atomic uint64_t *v, uint64_t n)
 {

@@ -277,7 +277,6 @@ static enum reason pair_need(struct media_call *mc, struct stream *st, enum medi
 	reason = relay_pair_get(mc->m->relay, mc->side[side].realm, family ? family : mc->side[side].family, &p);
 	if (reason)
 		return reason;
-	relay_pair_stats_reset(p);
 	st->pair[side] = p;
 	return REASON_NONE;
 }

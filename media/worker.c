@@ -76,7 +76,7 @@ static bool source_ok(const struct relay_prog *g, const struct relay_source *src
 		*ret_learn = RELAY_SEEN_EXACT;
 		return true;
 	}
-	if (!addr_none(&g->p.latch_ip) && same_ip(&g->p.latch_ip, from)) {
+	if (!addr_none(&g->latch->latch_ip) && same_ip(&g->latch->latch_ip, from)) {
 		*ret_learn = RELAY_SEEN_LATCH;
 		return true;
 	}
@@ -118,16 +118,16 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	uint8_t pt;
 
 	*ret_out = sock;
-	if (g->p.raw) {
+	if (g->raw) {
 		if (sock != RELAY_RTP || n == 0)
 			return RELAY_DROP_NOT_RTP;
-		if (!source_ok(g, src, &g->p.source_rtp, from, &how))
+		if (!source_ok(g, src, &g->latch->source_rtp, from, &how))
 			return RELAY_DROP_SOURCE;
 		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, n))
 			return RELAY_DROP_NOT_RTP;
 		learn(src, from, how);
 		note_packet(f, n, now_us);
-		return g->p.rtp_on ? PASS : RELAY_DROP_HELD;
+		return g->rtp_on ? PASS : RELAY_DROP_HELD;
 	}
 	switch (rtp_kind(d, n)) {
 	case RTP_KIND_AV:
@@ -140,17 +140,17 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	if (sock == RELAY_RTCP) {
 		if (!rtp_looks_rtcp(d, n) || rtcp_check(d, n) < 0)
 			return RELAY_DROP_RTCP_BAD;
-		if (!source_ok(g, src, &g->p.source_rtcp, from, &how))
+		if (!source_ok(g, src, &g->latch->source_rtcp, from, &how))
 			return RELAY_DROP_SOURCE;
 		learn(src, from, how);
 		relay_bump(&f->rtcp_rx, 1);
 		note_time(f, now_us);
 		return PASS;
 	}
-	if (rtp_looks_rtcp(d, n) && g->p.pt_map[d[1] & 0x7f] == RELAY_PT_DROP) {
+	if (rtp_looks_rtcp(d, n) && g->map->pt[d[1] & 0x7f] == RELAY_PT_DROP) {
 		if (rtcp_check(d, n) < 0)
 			return RELAY_DROP_RTCP_BAD;
-		if (!source_ok(g, src, &g->p.source_rtp, from, &how) || how == RELAY_SEEN_LATCH)
+		if (!source_ok(g, src, &g->latch->source_rtp, from, &how) || how == RELAY_SEEN_LATCH)
 			return RELAY_DROP_SOURCE;
 		relay_bump(&f->rtcp_rx, 1);
 		note_time(f, now_us);
@@ -159,17 +159,17 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	}
 	if (rtp_parse(d, n, &h) < 0)
 		return RELAY_DROP_SHORT;
-	if (!source_ok(g, src, &g->p.source_rtp, from, &how))
+	if (!source_ok(g, src, &g->latch->source_rtp, from, &how))
 		return RELAY_DROP_SOURCE;
-	pt = g->p.pt_map[h.pt];
+	pt = g->map->pt[h.pt];
 	if (pt == RELAY_PT_DROP)
 		return RELAY_DROP_PT;
 	learn(src, from, how);
 	note_packet(f, n, now_us);
-	rtp_rx_packet(&f->rx, &h, g->p.clock_khz[h.pt], now_us);
+	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us);
 	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
 	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
-	if (!g->p.rtp_on)
+	if (!g->rtp_on)
 		return RELAY_DROP_HELD;
 	d[1] = (uint8_t)((d[1] & 0x80) | (pt & 0x7f));
 	return PASS;
@@ -179,7 +179,7 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 static const struct addr *destination(const struct relay_prog *g, unsigned sock)
 {
 	const struct relay_latch *l = atomic_load(&g->out->latch);
-	const struct addr *sdp = sock == RELAY_RTP ? &g->p.dest_rtp : &g->p.dest_rtcp;
+	const struct addr *sdp = sock == RELAY_RTP ? &g->dest_rtp : &g->dest_rtcp;
 
 	if (l && atomic_load_explicit(&l->source[sock].seen, memory_order_acquire) == RELAY_SEEN_LATCH)
 		return &l->source[sock].addr;
@@ -192,7 +192,7 @@ static void drop(struct relay_worker *w, struct relay_flow *f, int why, unsigned
 {
 	relay_bump(&w->drops[why], n);
 	if (f)
-		relay_bump(&f->drops[why], n);
+		relay_bump32(&f->drops[why], n);
 }
 
 /* Sends what is in the batch by one socket of out. */

@@ -1,6 +1,8 @@
 /* The packet path over real sockets: what passes, what does not, what is learnt and what never is. */
 #include "relay_world.h"
 
+#include "media/relay_impl.h"
+
 #include <dirent.h>
 #include <netinet/ip.h>
 
@@ -764,7 +766,7 @@ static void counters_tell_the_stream(void **state)
 
 static void put_stops_both_directions(void **state)
 {
-	const struct relay_program *g;
+	struct relay_program g;
 	struct relay_pair *out;
 	struct call c;
 	uint8_t p[64];
@@ -772,12 +774,11 @@ static void put_stops_both_directions(void **state)
 	(void)state;
 	call_open(&c, &w);
 	passes(&c, c.end[0].rtp, 0, 1);
-	g = relay_pair_program(c.pair[0], &out);
-	assert_non_null(g);
+	assert_true(relay_pair_program(c.pair[0], &g, &out));
 	assert_ptr_equal(out, c.pair[1]);
-	assert_memory_equal(g, &c.prog[0], sizeof(*g));
+	assert_memory_equal(&g, &c.prog[0], sizeof(g));
 	relay_pair_put(c.pair[1]);
-	assert_null(relay_pair_program(c.pair[0], &out));
+	assert_false(relay_pair_program(c.pair[0], &g, &out));
 	for (unsigned s = 0; s < 2; s++)
 		peer_send(c.end[s].rtp, &c.local[s], p, rtp_make(p, 8, 2, 0, 1, 20));
 	wait_drops(&c, 0, RELAY_DROP_NO_STREAM, 1);
@@ -846,10 +847,51 @@ static unsigned open_descriptors(void)
 	return n;
 }
 
+/* Programs with the same payload types share them; none says what another one was given. */
+static void payload_types_are_shared(void **state)
+{
+	enum { N = 40 };
+	struct relay_program prog = {.source_rtp = ip("192.0.2.1", 4000), .rtp_on = true}, g;
+	struct relay_pair *p[N + 1];
+	struct world sim;
+
+	(void)state;
+	world_init(&sim, 0);
+	sim.realm[0].port_max = (uint16_t)(sim.realm[0].port_min + 2 * N + 1);
+	world_start(&sim);
+	for (unsigned i = 0; i <= N; i++)
+		p[i] = take(&sim, 0, AF_INET);
+	for (unsigned round = 0; round < 3; round++) {
+		/* all the same, then each another one: more than are looked at */
+		for (unsigned i = 0; i < N; i++) {
+			memset(prog.pt_map, RELAY_PT_DROP, sizeof(prog.pt_map));
+			prog.pt_map[8] = 8;
+			prog.clock_khz[0] = (uint8_t)(round == 1 ? i : 0);
+			prog.pt_map[127] = (uint8_t)(round == 1 ? i / 2 : 0);
+			assert_int_equal(relay_program_set(p[i], p[N], &prog), REASON_NONE);
+		}
+		for (unsigned i = 0; i < N; i++) {
+			assert_true(relay_pair_program(p[i], &g, NULL));
+			assert_int_equal(g.pt_map[8], 8);
+			assert_int_equal(g.pt_map[9], RELAY_PT_DROP);
+			assert_int_equal(g.clock_khz[0], round == 1 ? i : 0);
+			assert_int_equal(g.pt_map[127], round == 1 ? i / 2 : 0);
+		}
+		/* without workers what was replaced is freed at once, but for the last */
+		if (round != 1)
+			assert_true(sim.relay->maps.next->next->next == &sim.relay->maps ||
+			            sim.relay->maps.next->next == &sim.relay->maps);
+	}
+	for (unsigned i = 0; i <= N; i++)
+		relay_pair_put(p[i]);
+	assert_true(list_empty(&sim.relay->maps));
+	world_fini(&sim);
+}
+
 /* The simulation has neither sockets nor threads nor timers; all else is the same. */
 static void simulated_relay_has_no_sockets(void **state)
 {
-	struct relay_program prog = {.source_rtp = ip("192.0.2.1", 4000), .rtp_on = true};
+	struct relay_program prog = {.source_rtp = ip("192.0.2.1", 4000), .rtp_on = true}, g;
 	unsigned before = open_descriptors();
 	struct relay_pair *p[2], *out;
 	struct media_port_use use;
@@ -867,14 +909,15 @@ static void simulated_relay_has_no_sockets(void **state)
 	assert_int_equal(relay_program_set(p[0], p[1], &prog), REASON_NONE);
 	prog.rtp_on = false;
 	assert_int_equal(relay_program_set(p[0], p[1], &prog), REASON_NONE);
-	assert_false(relay_pair_program(p[0], &out)->rtp_on);
+	assert_true(relay_pair_program(p[0], &g, &out));
+	assert_false(g.rtp_on);
 	relay_pair_stats(p[0], &st);
 	assert_int_equal(st.rx_packets, 0);
 	relay_pair_stats_reset(p[0]);
 	assert_int_equal(open_descriptors(), before);
 	assert_int_equal(sim.timers.n, 0);
 	relay_pair_put(p[1]);
-	assert_null(relay_pair_program(p[0], NULL));
+	assert_false(relay_pair_program(p[0], &g, NULL));
 	relay_pair_put(p[0]);
 	assert_true(relay_port_use(sim.relay, 0, &use));
 	assert_int_equal(use.quarantined, 2);
@@ -912,6 +955,7 @@ int main(void)
 	    CASE(put_stops_both_directions),
 	    CASE(in_pair_moves_to_another_out_pair),
 	    CASE(metrics_add_up),
+	    cmocka_unit_test(payload_types_are_shared),
 	    cmocka_unit_test(simulated_relay_has_no_sockets),
 	};
 
