@@ -44,8 +44,8 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	b->log = (struct log){.to = env->logger, .area = LOG_CALL};
 	list_init(&b->calls);
 	list_init(&b->dead);
-	/* a call of the usual kind takes three; larger ones grow by more of the same */
-	arena_pool_init(&b->pool, 1008, 8192);
+	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
+	arena_pool_init_more(&b->pool, 1392, 304, 8192);
 	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
 	/* ids go on where an earlier run cannot have been: seconds since 1970, then a count */
 	b->next_id = ((uint64_t)(env->clock->wall_us / 1000000) << 24) + 1;

@@ -82,7 +82,7 @@ void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, bool sips, const 
 
 static struct str token(struct b2b *b, struct arena *a, size_t n)
 {
-	char *p = arena_alloc(a, n + 1);
+	char *p = arena_bytes_alloc(a, n + 1);
 	struct buf t;
 
 	if (!p)

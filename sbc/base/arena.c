@@ -1,7 +1,7 @@
 /* arena.c - bump allocation in pooled chunks.
  *
  * The arena's own head lives at the start of its first chunk, so a small arena is one chunk and no malloc.
- * A request that does not fit opens another pooled chunk, or, when larger than a chunk, one of its own size.
+ * A request that does not fit opens another pooled chunk, or, when larger than these, one of its own size.
  */
 #include "sbc/base/arena.h"
 
@@ -35,7 +35,13 @@ struct arena {
 
 void arena_pool_init(struct arena_pool *pool, size_t chunk, unsigned max_free)
 {
-	*pool = (struct arena_pool){.chunk = ALIGN(chunk), .max_free = max_free};
+	arena_pool_init_more(pool, chunk, chunk, max_free);
+}
+
+void arena_pool_init_more(struct arena_pool *pool, size_t chunk, size_t more, unsigned max_free)
+{
+	*pool = (struct arena_pool){.chunk = ALIGN(chunk), .more = ALIGN(more), .max_free = max_free};
+	block_pool_init(&pool->others, max_free * pool->more);
 }
 
 void arena_pool_fini(struct arena_pool *pool)
@@ -48,6 +54,7 @@ void arena_pool_fini(struct arena_pool *pool)
 	}
 	pool->free_list = NULL;
 	pool->n_free = 0;
+	block_pool_fini(&pool->others);
 }
 
 static struct chunk *chunk_get(struct arena_pool *pool, size_t cap)
@@ -59,7 +66,7 @@ static struct chunk *chunk_get(struct arena_pool *pool, size_t cap)
 		pool->free_list = c->next;
 		pool->n_free--;
 	} else {
-		c = malloc(sizeof(*c) + cap);
+		c = cap == pool->chunk ? malloc(sizeof(*c) + cap) : block_get(&pool->others, sizeof(*c) + cap);
 		if (!c)
 			return NULL;
 		c->cap = cap;
@@ -71,7 +78,9 @@ static struct chunk *chunk_get(struct arena_pool *pool, size_t cap)
 static void chunk_put(struct arena_pool *pool, struct chunk *c)
 {
 	pool->live_bytes -= sizeof(*c) + c->cap;
-	if (!ARENA_ASAN && c->cap == pool->chunk && pool->n_free < pool->max_free) {
+	if (c->cap != pool->chunk) {
+		block_put(&pool->others, c, sizeof(*c) + c->cap);
+	} else if (!ARENA_ASAN && pool->n_free < pool->max_free) {
 		c->next = pool->free_list;
 		pool->free_list = c;
 		pool->n_free++;
@@ -125,20 +134,31 @@ void arena_free(struct arena *a)
 	chunk_put(a->pool, a->chunks);
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+/* Payload of a further chunk that n bytes fit in: one of its own size has all of its block. */
+static size_t cap_for(const struct arena_pool *pool, size_t n)
 {
+	size_t size = sizeof(struct chunk) + n;
+
+	if (n <= pool->more)
+		return pool->more;
+	return size > BLOCK_MAX ? n : (size + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP - sizeof(struct chunk);
+}
+
+static void *alloc(struct arena *a, size_t n, size_t align)
+{
+	size_t want = (n ? n : 1) + (align - 1), cap;
 	struct chunk *c;
-	size_t want = ALIGN(n ? n : 1), cap;
 	char *p;
 
 	if (n > ARENA_MAX)
 		return NULL;
-	if (!ARENA_ASAN && (size_t)(a->end - a->at) >= want) {
-		p = a->at;
-		a->at += want;
+	want &= ~(align - 1);
+	p = a->at + (-(uintptr_t)a->at & (align - 1));
+	if (!ARENA_ASAN && p <= a->end && (size_t)(a->end - p) >= want) {
+		a->at = p + want;
 		return p;
 	}
-	cap = ARENA_ASAN ? (n ? n : 1) : want > a->pool->chunk ? want : a->pool->chunk;
+	cap = ARENA_ASAN ? (n ? n : 1) : cap_for(a->pool, want);
 	c = chunk_get(a->pool, cap);
 	if (!c)
 		return NULL;
@@ -153,6 +173,16 @@ void *arena_alloc(struct arena *a, size_t n)
 		a->end = c->data + cap;
 	}
 	return c->data;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	return alloc(a, n, 16);
+}
+
+char *arena_bytes_alloc(struct arena *a, size_t n)
+{
+	return alloc(a, n, 1);
 }
 
 void *arena_zalloc(struct arena *a, size_t n)

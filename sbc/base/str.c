@@ -111,7 +111,7 @@ int str_u32(struct str s, uint32_t max, uint32_t *ret)
 
 struct str str_dup(struct arena *dst, struct str s)
 {
-	char *p = arena_alloc(dst, s.n + 1);
+	char *p = arena_bytes_alloc(dst, s.n + 1);
 
 	if (!p)
 		return STR_NONE;

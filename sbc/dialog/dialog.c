@@ -30,7 +30,7 @@ static int keep(struct arena *a, struct str *slot, struct str s)
 /* keep() for what may change again and again */
 static int keep_over(struct arena *a, struct str *slot, size_t *cap, struct str s)
 {
-	size_t want = s.n < 64 ? 128 : s.n * 2;
+	size_t want = s.n < 32 ? 64 : s.n * 2;
 	char *p;
 
 	if (s.n <= *cap) {
@@ -39,7 +39,7 @@ static int keep_over(struct arena *a, struct str *slot, size_t *cap, struct str 
 		slot->n = s.n;
 		return 0;
 	}
-	p = arena_alloc(a, want);
+	p = arena_bytes_alloc(a, want);
 	if (!p)
 		return -ENOMEM;
 	memcpy(p, s.p, s.n);

@@ -259,7 +259,7 @@ static void set_timers(struct timers_ms *tm, const struct txn_timers *r)
 static struct str make_branch(struct txn_layer *l, struct arena *a, struct str tail)
 {
 	size_t cap = sizeof(TXN_COOKIE) + TXN_BRANCH_RANDOM + 1 + tail.n;
-	char *p = arena_alloc(a, cap);
+	char *p = arena_bytes_alloc(a, cap);
 	struct buf b;
 
 	if (!p)

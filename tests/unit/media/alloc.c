@@ -19,6 +19,7 @@ static void *failing_calloc(size_t n, size_t size)
 #define malloc failing_malloc
 #define calloc failing_calloc
 #include "sbc/base/arena.c"
+#include "sbc/base/block.c"
 #include "sbc/base/str.c"
 #include "media/session.c"
 #include "world.h"

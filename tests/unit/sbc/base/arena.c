@@ -107,6 +107,46 @@ static void what_is_too_much_is_refused(void **state)
 	arena_pool_fini(&pool);
 }
 
+/* first chunks, further ones, ones of their own size, and texts between objects */
+static void chunks_of_several_sizes(void **state)
+{
+	struct arena_pool pool;
+	struct arena *a[8];
+	char *text[8][60];
+	uint64_t *obj[8][60];
+
+	(void)state;
+	arena_pool_init_more(&pool, 512, 240, 16);
+	for (int round = 0; round < 5; round++) {
+		for (int i = 0; i < 8; i++)
+			a[i] = arena_new(&pool);
+		for (int k = 0; k < 60; k++) {
+			for (int i = 0; i < 8; i++) {
+				size_t n = (size_t)(k % 11) * 70 + 1; /* some larger than a further chunk, or than the first */
+
+				text[i][k] = arena_bytes_alloc(a[i], n);
+				memset(text[i][k], 'a' + i, n);
+				obj[i][k] = arena_alloc(a[i], sizeof(uint64_t));
+				assert_int_equal((uintptr_t)obj[i][k] % 16, 0);
+				*obj[i][k] = (uint64_t)(i * 1000 + k);
+			}
+		}
+		for (int i = 0; i < 8; i++) {
+			for (int k = 0; k < 60; k++) {
+				assert_int_equal(*obj[i][k], i * 1000 + k);
+				assert_int_equal(text[i][k][0], 'a' + i);
+				assert_int_equal(text[i][k][(k % 11) * 70], 'a' + i);
+			}
+			if (i % 2)
+				arena_reset(a[i]);
+			arena_free(a[i]);
+		}
+		assert_int_equal(pool.live_bytes, 0);
+		assert_true(pool.n_free <= 16 && pool.others.free_bytes <= 16 * 240);
+	}
+	arena_pool_fini(&pool);
+}
+
 static void many_arenas_of_one_pool(void **state)
 {
 	struct arena_pool pool;
@@ -134,6 +174,7 @@ int main(void)
 	    cmocka_unit_test(zeroed_and_typed),
 	    cmocka_unit_test(reset_gives_back_all_but_one_chunk),
 	    cmocka_unit_test(what_is_too_much_is_refused),
+	    cmocka_unit_test(chunks_of_several_sizes),
 	    cmocka_unit_test(many_arenas_of_one_pool),
 	};
 
