@@ -18,6 +18,7 @@ int app_make_realms(const struct conf *c, struct pol_realm **ret)
 	for (unsigned i = 0; i < c->n_realms; i++)
 		r[i] = (struct pol_realm){.name = c->realms[i].name,
 		    .strangers = (enum pol_stranger)c->realms[i].strangers,
+		    .not_public = c->realms[i].public_ == CONF_PUBLIC_NO,
 		    .domains = c->realms[i].domains,
 		    .n_domains = c->realms[i].n_domains};
 	*ret = r;

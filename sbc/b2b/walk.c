@@ -137,10 +137,13 @@ static bool leaks(struct str host, const struct addr *remote)
 static enum reason check_addresses(const struct leg *l, const struct net_path *path)
 {
 	const struct net_local *us = leg_local(l, path);
+	const struct pol_realm *realm = policy_realm(l->call->policy, path->realm);
 	struct addr media;
 
 	if (!us)
 		return REASON_NO_LISTENER;
+	if (realm && realm->not_public)
+		return REASON_NONE; /* somebody behind us puts it right, says the operator */
 	if (leaks(us->host, &path->remote))
 		return REASON_PRIVATE_ADDRESS;
 	if (!addr_is_private(&path->remote) &&

@@ -120,6 +120,7 @@ struct pol_hdr_rule {
 struct pol_realm {
 	struct str name;
 	enum pol_stranger strangers;
+	bool not_public;        /* public = no: private addresses of ours may be shown to anybody in it */
 	const struct str *domains; /* hosts of a request URI that are ours, besides the listeners' addresses */
 	unsigned n_domains;
 };

@@ -165,6 +165,13 @@ static void private_addresses_stay_inside(void **state)
 	for (unsigned i = 0; i < r->n_sent; i++)
 		assert_null(strstr(r->sent[i].text, "10.1.2.3"));
 	assert_int_equal(r->rec[0].reason, REASON_PRIVATE_ADDRESS);
+	/* an operator who knows better says so */
+	r->not_public = true;
+	rig_compile(r);
+	s = call_with(r, "no", "");
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	r->not_public = false;
+	rig_compile(r);
 	/* a name is fine, and so is a private peer */
 	r->local[1] = &named;
 	s = call_with(r, "name", "");

@@ -63,6 +63,7 @@ struct rig {
 	uint8_t rx_proto;      /* what comes in next came over this, on that connection */
 	uint32_t rx_conn;
 	uint32_t n_conns;      /* connections made for sends */
+	bool not_public;       /* wan: public = no; before rig_compile() */
 	bool tls;              /* both realms listen for TLS, as sbc.example.com */
 	struct net_local *local[2]; /* what we say of ourselves in that realm instead, NULL: rig_local */
 	struct addr raced;     /* alt of the last net_prepare() */
@@ -247,8 +248,8 @@ __attribute__((unused)) static void rig_set(struct rig *r, int trunk, const char
 
 static void rig_compile(struct rig *r)
 {
-	static const struct pol_realm realms[2] = {
-	    {.name = {"lan", 3}, .strangers = POL_STRANGER_DROP}, {.name = {"wan", 3}, .strangers = POL_STRANGER_REFUSE}};
+	const struct pol_realm realms[2] = {{.name = {"lan", 3}, .strangers = POL_STRANGER_DROP},
+	    {.name = {"wan", 3}, .strangers = POL_STRANGER_REFUSE, .not_public = r->not_public}};
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
 	struct policy *p = NULL;
 	int e = policy_compile(&(struct policy_input){.realms = realms,
