@@ -124,7 +124,10 @@ static void build_realms(struct build *b)
 		struct str *domains = array(b, in->n_domains, sizeof(*domains));
 
 		p->realms[i] = (struct pol_realm){
-		    .name = keep(b, in->name), .strangers = in->strangers, .domains = domains};
+		    .name = keep(b, in->name),
+		    .strangers = in->strangers,
+		    .not_public = in->not_public,
+		    .domains = domains};
 		for (unsigned k = 0; domains && k < in->n_domains; k++)
 			domains[k] = keep(b, in->domains[k]);
 		p->realms[i].n_domains = domains ? in->n_domains : 0;

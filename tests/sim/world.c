@@ -320,6 +320,70 @@ void sim_cut(struct sim_host *h)
 	}
 }
 
+/* ------------------------------------------------------------------ the virtual DNS */
+
+static int dns_watch(struct locator *lr, const struct locate_dest *d, locate_fn *fn, void *ctx, struct location **ret)
+{
+	struct world *w = container_of(lr, struct world, locator);
+
+	(void)fn;
+	(void)ctx;
+	SIM_CHECK(w, str_eq(d->host, S(SIM_NAME)), "%.*s is looked up", STR(d->host));
+	for (unsigned i = 0; i < ARRAY_LEN(w->loc); i++) {
+		if (w->loc[i].used)
+			continue;
+		w->loc[i] = (struct location){w, true};
+		*ret = &w->loc[i];
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static void dns_unwatch(struct location *l)
+{
+	l->used = false;
+}
+
+static const struct locate_plan *dns_plan(const struct location *l)
+{
+	return &l->w->plan;
+}
+
+static const struct locator_ops dns_ops = {dns_watch, dns_unwatch, dns_plan};
+
+static void dns_fill(struct world *w, unsigned servers, bool tcp)
+{
+	w->locator.ops = &dns_ops;
+	w->plan = (struct locate_plan){.refs = 1,
+	    .state = LOCATE_GOOD,
+	    .how = "srv",
+	    .fresh_until_us = INT64_MAX,
+	    .stale_until_us = INT64_MAX,
+	    .servers = w->server,
+	    .n_servers = servers,
+	    .addrs = w->addr,
+	    .n_addrs = 2};
+	for (unsigned i = 0; i < 2; i++) {
+		w->addr[i] = address(sim_addr[SIM_ITSP_1 + i], 5060);
+		w->server[i] = (struct locate_server){.name = i ? S("b." SIM_NAME) : S("a." SIM_NAME),
+		    .priority = (uint16_t)(i + 1),
+		    .proto = tcp ? NET_TCP : NET_UDP,
+		    .first = i,
+		    .n = servers == 1 ? 2 : 1};
+	}
+}
+
+void sim_named(struct sim_rows *r, const char *transport)
+{
+	r->targets[1][0] = (struct db_target){
+	    .host = S(SIM_NAME), .transport = str_z(transport), .priority = 1, .weight = 1};
+	r->trunks[1].n_targets = 1;
+	r->trunks[1].sources = r->sources;
+	r->trunks[1].n_sources = 2;
+	for (unsigned i = 0; i < 2; i++)
+		r->sources[i] = (struct db_source){.address = str_z(sim_addr[SIM_ITSP_1 + i])};
+}
+
 /* ------------------------------------------------------------------ the world */
 
 static void on_record(void *ctx, const struct call_record *rec)
@@ -425,7 +489,7 @@ static void compile(struct world *w, const struct sim_rows *rows)
 	free(errs);
 }
 
-struct world *world_new(uint64_t seed, const struct sim_rows *rows, bool verbose)
+struct world *world_new(uint64_t seed, const struct sim_rows *rows, unsigned servers, bool tcp, bool verbose)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct media_realm_cfg realms[2];
@@ -450,6 +514,7 @@ struct world *world_new(uint64_t seed, const struct sim_rows *rows, bool verbose
 	    .metrics = &w->metrics,
 	    .hash_key = {seed, 1}};
 	w->net.ops = &box_ops;
+	dns_fill(w, servers, tcp);
 	list_init(&w->hosts);
 	list_init(&w->packets);
 	list_init(&w->conns);
@@ -463,7 +528,7 @@ struct world *world_new(uint64_t seed, const struct sim_rows *rows, bool verbose
 		    .port_max = (uint16_t)(20099 + i * 1000)};
 	}
 	w->media = media_new(&w->env, &(struct media_cfg){.realms = realms, .n_realms = 2}, &why);
-	w->b2b = w->media ? b2b_new(&w->env, &w->net, w->media, &(struct b2b_cfg){.user_agent = S("Postern/sim")},
+	w->b2b = w->media ? b2b_new(&w->env, &w->net, w->media, &(struct b2b_cfg){.user_agent = S("Postern/sim"), .locator = &w->locator},
 	                        &box_user, w)
 	                  : NULL;
 	if (!w->b2b)

@@ -52,6 +52,14 @@ struct sim_host {
 
 #define SIM_RECORDS 64
 
+/* The one name of the virtual DNS: both hosts of the ITSP stand behind it, as one server or as two. */
+#define SIM_NAME "trunk.sim"
+
+struct location {
+	struct world *w;
+	bool used;
+};
+
 struct world {
 	struct clock clock;
 	struct timers box_timers, timers;
@@ -61,6 +69,11 @@ struct world {
 	struct env env;
 	struct net net;
 	struct net_local local[2];
+	struct locator locator;
+	struct location loc[4];
+	struct locate_plan plan;
+	struct locate_server server[2];
+	struct addr addr[2];
 	struct media *media;
 	struct policy *policy;
 	struct b2b *b2b;
@@ -83,6 +96,7 @@ struct sim_rows {
 	struct db_trunk trunks[2];
 	struct db_target targets[2][2];
 	struct db_setting settings[2][8];
+	struct db_source sources[2];
 	struct db_number number;
 	struct db_route route;
 	struct db_route_via via;
@@ -91,8 +105,12 @@ struct sim_rows {
 void world_rows(struct sim_rows *r);
 void sim_set(struct sim_rows *r, unsigned trunk, const char *key, const char *value);
 
-/* aborts when out of memory: the simulation of failing allocations is elsewhere */
-struct world *world_new(uint64_t seed, const struct sim_rows *rows, bool verbose);
+/* The ITSP's one target is SIM_NAME, by that transport. */
+void sim_named(struct sim_rows *r, const char *transport);
+
+/* servers: what stands behind SIM_NAME, 0: nobody asks; tcp: over TCP.
+ * aborts when out of memory: the simulation of failing allocations is elsewhere */
+struct world *world_new(uint64_t seed, const struct sim_rows *rows, unsigned servers, bool tcp, bool verbose);
 void world_free(struct world *w);
 void world_add_host(struct world *w, struct sim_host *h);
 
