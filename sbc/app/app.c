@@ -104,7 +104,8 @@ static const struct conf *ctl_conf(void *ctx)
 	return a->conf;
 }
 
-static const struct ctl_ops ctl_ops = {ctl_conf, app_policy_changed, app_reload};
+static const struct ctl_ops ctl_ops = {
+    ctl_conf, app_policy_changed, app_reload, app_tls_view, app_tls_reload};
 
 /* ------------------------------------------------------------------ signals and the end */
 
@@ -276,6 +277,20 @@ static int open_media(struct app *a)
 	return a->media ? 0 : say(why, "media could not start; the log line above names the realm");
 }
 
+static int open_tls(struct app *a)
+{
+	struct tls_error err;
+	char text[600];
+	struct buf b;
+
+	a->tls = app_tls_new(a, &err);
+	if (a->tls)
+		return 0;
+	buf_init(&b, text, sizeof(text) - 1);
+	buf_fmt(&b, "%s%s%s", err.text, err.hint[0] ? "; " : "", err.hint);
+	return say(err.reason, buf_z(&b));
+}
+
 static int open_net(struct app *a)
 {
 	struct net_listener_cfg listeners[256];
@@ -283,7 +298,7 @@ static int open_net(struct app *a)
 	struct netio_cfg cfg;
 	int e;
 
-	app_net_cfg(a->conf, &cfg, listeners, ARRAY_LEN(listeners));
+	app_net_cfg(a->conf, app_tls_store(a), &cfg, listeners, ARRAY_LEN(listeners));
 	e = netio_new(&a->loop, &a->env, &cfg, &net_user, a, frame, &a->net, &err);
 	app_net_cfg_fini(listeners, cfg.n_listeners);
 	return e < 0 ? say(err.reason, err.text) : 0;
@@ -333,9 +348,11 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	struct guard_cfg gcfg;
 	struct ctl_error cerr;
 	struct rlimit rl;
+	bool keys_hidden;
 	int rc;
 
 	memset(a, 0, sizeof(*a));
+	keys_hidden = tls_process_init(); /* before there are threads */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	/* every socket of every pooled port costs a descriptor: take what the hard limit gives */
@@ -354,6 +371,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	rc = open_log(a);
 	if (rc)
 		return rc;
+	if (!keys_hidden)
+		log_warn(&a->log, "keys_swappable", "%s", "private keys may be swapped: give the service LimitMEMLOCK");
 	metrics_init(&a->metrics);
 	if (loop_init(&a->loop, &(struct loop_cfg){.logger = &a->logger, .metrics = &a->metrics}) < 0)
 		return say(REASON_NO_MEMORY, "the event loop could not start");
@@ -379,6 +398,9 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	        &(struct resolver_cfg){.servers = a->conf->dns.servers, .n_servers = a->conf->dns.n_servers},
 	        &a->resolver) < 0)
 		return say(REASON_INTERNAL, "the resolver could not start");
+	rc = open_tls(a);
+	if (rc)
+		return rc;
 	rc = open_net(a);
 	if (rc)
 		return rc;
@@ -449,6 +471,11 @@ void app_stop(struct app *a)
 	if (a->net) {
 		a->closing++;
 		netio_free(a->net, one_closed, a);
+		a->net = NULL;
+	}
+	if (a->tls) {
+		a->closing++;
+		app_tls_free(a->tls, one_closed, a);
 	}
 	if (a->resolver) {
 		a->closing++;

@@ -1,6 +1,7 @@
 /* app.h - the whole system put together: the only room that knows all others.
  *
  *   app.c      start, stop, signals, what net and b2b ask of the application
+ *   tls.c      certificates: loading, watching, swapping, warning
  *   apply.c    from configuration and rows to the running snapshot: start, CLI changes, names, reload
  *   records.c  call records to the database and to those who follow them
  */
@@ -9,6 +10,7 @@
 
 #include "conf/conf.h"
 #include "db/db.h"
+#include "sbc/app/tls.h"
 #include "sbc/b2b/call.h"
 #include "sbc/ctl/ctl.h"
 #include "sbc/loop/loop.h"
@@ -36,6 +38,7 @@ struct app {
 	const char *conf_file;
 	struct conf *conf;         /* ref: the running one */
 	struct pol_realm *realms;  /* own: conf's realms as policy reads them */
+	struct app_tls *tls;
 	struct netio *net;
 	struct guard *guard;
 	struct tap *tap;
@@ -73,8 +76,12 @@ void app_policy_changed(void *ctx, ctl_done_fn *done, void *arg);
 void app_reload(void *ctx, ctl_done_fn *done, void *arg);
 MUST_USE int app_make_realms(const struct conf *c, struct pol_realm **ret);
 void app_names_free(struct app *a);
-/* Fills cfg with the listeners of c; an advertised host is malloc'ed: app_net_cfg_fini(). */
-void app_net_cfg(const struct conf *c, struct netio_cfg *cfg, struct net_listener_cfg *listeners, unsigned max);
+/* Fills cfg with the listeners of c; an advertised host is malloc'ed: app_net_cfg_fini(). A TLS listener that says no
+ * host of its own is called what its certificate says first (RFC 5923 9.3, so that a peer finds the name it checks). */
+void app_net_cfg(const struct conf *c, struct tls_store *tls, struct netio_cfg *cfg, struct net_listener_cfg *listeners,
+    unsigned max);
+/* The sockets follow c and tls. 0, or -errno with *err: nothing has changed. */
+MUST_USE int app_net_take(struct app *a, const struct conf *c, struct tls_store *tls, struct netio_error *err);
 void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);
 
 /* records.c */

@@ -161,6 +161,7 @@ static void say_diff(void *ctx, enum policy_change what, const struct pol_trunk 
 enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text)
 {
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
+	struct str *certs = calloc(a->conf->n_certs + 1, sizeof(*certs));
 	struct resolved_set *set = calloc(1, sizeof(*set));
 	struct db_rows *use = rows ? rows : a->rows;
 	struct policy *p;
@@ -169,10 +170,12 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	enum reason why = REASON_NONE;
 	int e;
 
-	if (!errs || !set || !use) {
+	if (!errs || !set || !use || !certs) {
 		why = REASON_NO_MEMORY;
 		goto out;
 	}
+	for (unsigned i = 0; i < a->conf->n_certs; i++)
+		certs[i] = a->conf->certs[i].name;
 	watch_names(a, use);
 	collect(a, set);
 	in = (struct policy_input){.realms = a->realms,
@@ -180,6 +183,8 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	    .rows = use,
 	    .resolved = set->names,
 	    .n_resolved = set->n_names,
+	    .certs = certs,
+	    .n_certs = a->conf->n_certs,
 	    .hash_key = a->env.hash_key};
 	e = policy_compile(&in, &p, errs);
 	if (e < 0) {
@@ -205,6 +210,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 out:
 	db_rows_free(rows);
 	free(set);
+	free(certs);
 	free(errs);
 	return why;
 }
@@ -267,29 +273,69 @@ void app_policy_changed(void *ctx, ctl_done_fn *done, void *arg)
 
 /* ------------------------------------------------------------------ reload of the file */
 
-void app_net_cfg(const struct conf *c, struct netio_cfg *cfg, struct net_listener_cfg *listeners, unsigned max)
+/* First SIP domain of a certificate of ours; empty: it names none. */
+static struct str cert_domain(struct tls_store *tls, struct str cert)
+{
+	struct tls_cert_view v;
+
+	for (unsigned i = 0; tls && i < tls_store_cert_count(tls); i++) {
+		tls_store_cert(tls, i, &v);
+		if (str_eq(v.name, cert) && v.n_domains)
+			return v.domains[0];
+	}
+	return STR_NONE;
+}
+
+static void put_host(struct net_listener_cfg *o, struct str host, uint16_t port)
+{
+	char *copy = str_strdup(host);
+
+	if (!copy)
+		return;
+	o->host = str_n(copy, host.n);
+	o->port = port;
+}
+
+static void listener_cfg(const struct conf_realm *r, const struct conf_listen *l, struct tls_store *tls,
+    struct net_listener_cfg *o)
+{
+	struct str host = l->host;
+	char text[ADDR_TEXT_MAX];
+	struct buf b;
+
+	*o = (struct net_listener_cfg){.proto = l->proto, .bound = l->bind};
+	if (l->proto == CONF_TLS) {
+		o->client_cert = r->client_cert;
+		o->cert = r->cert;
+		if (str_empty(host))
+			host = cert_domain(tls, r->cert);
+	}
+	if (str_empty(host) && !addr_eq(&l->bind, &l->advertise)) {
+		buf_init(&b, text, sizeof(text));
+		addr_put_host(&b, &l->advertise);
+		host = buf_text(&b);
+	}
+	if (!str_empty(host))
+		put_host(o, host, addr_port(&l->advertise));
+}
+
+_Static_assert((int)CONF_CLIENT_CERT_REQUEST == (int)NET_CERT_REQUEST &&
+                   (int)CONF_CLIENT_CERT_REQUIRE == (int)NET_CERT_REQUIRE &&
+                   (int)CONF_CLIENT_CERT_NONE == (int)NET_CERT_NONE,
+    "same order of what is wanted of a client");
+
+void app_net_cfg(const struct conf *c, struct tls_store *tls, struct netio_cfg *cfg, struct net_listener_cfg *listeners,
+    unsigned max)
 {
 	unsigned n = 0;
 
 	netio_cfg_defaults(cfg);
-	for (unsigned r = 0; r < c->n_realms; r++) {
+	for (unsigned r = 0; r < c->n_realms; r++)
 		for (unsigned i = 0; i < c->realms[r].n_listen && n < max; i++) {
-			const struct conf_listen *l = &c->realms[r].listen[i];
-			struct net_listener_cfg *o = &listeners[n++];
-
-			*o = (struct net_listener_cfg){
-			    .realm = (uint8_t)r, .proto = l->proto, .bound = l->bind};
-			if (!addr_eq(&l->bind, &l->advertise)) {
-				char *text = malloc(ADDR_TEXT_MAX);
-				struct buf b;
-
-				buf_init(&b, text, text ? ADDR_TEXT_MAX : 0);
-				addr_put_host(&b, &l->advertise);
-				o->host = buf_text(&b);
-				o->port = addr_port(&l->advertise);
-			}
+			listener_cfg(&c->realms[r], &c->realms[r].listen[i], tls, &listeners[n]);
+			listeners[n++].realm = (uint8_t)r;
 		}
-	}
+	cfg->tls = tls;
 	cfg->listeners = listeners;
 	cfg->n_listeners = n;
 	if (c->limits.tcp_connections)
@@ -304,6 +350,18 @@ void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		free((char *)listeners[i].host.p);
+}
+
+int app_net_take(struct app *a, const struct conf *c, struct tls_store *tls, struct netio_error *err)
+{
+	struct net_listener_cfg listeners[256];
+	struct netio_cfg cfg;
+	int e;
+
+	app_net_cfg(c, tls, &cfg, listeners, ARRAY_LEN(listeners));
+	e = netio_reload(a->net, &cfg, err);
+	app_net_cfg_fini(listeners, cfg.n_listeners);
+	return e;
 }
 
 /* Realms keep their index while the daemon runs: trunks, paths and media pools hold it. */
@@ -337,59 +395,97 @@ static void say_setting(void *ctx, const struct conf_setting *old, const struct 
 	    old ? old->value : "-", new_ ? new_->value : "-", s->key->live ? "" : "  (at the next start)");
 }
 
-void app_reload(void *ctx, ctl_done_fn *done, void *arg)
+/* Warnings of the file stand before what the reload did. */
+struct reload {
+	ctl_done_fn *done;
+	void *arg;
+	char issues[8192];
+};
+
+static void reload_over(void *arg, enum reason why, const char *text)
 {
-	struct net_listener_cfg listeners[256];
-	struct app *a = ctx;
-	struct conf_report report;
+	struct reload *r = arg;
+	char *all = malloc(2 * sizeof(r->issues));
+	struct buf b;
+
+	buf_init(&b, all, all ? 2 * sizeof(r->issues) - 1 : 0);
+	buf_fmt(&b, "%s%s", r->issues, text ? text : "");
+	r->done(r->arg, why, b.err ? text : buf_z(&b));
+	free(all);
+	free(r);
+}
+
+static void say_issues(struct buf *b, struct conf_report *report)
+{
+	for (unsigned i = 0; i < report->n_issues && b->n < 6000; i++)
+		conf_issue_put(b, report, &report->issues[i]);
+	conf_report_fini(report);
+}
+
+/* The certificates of the new file are loaded, or not. */
+static void reload_loaded(struct app *a, struct conf *c, struct tls_store *store, const struct tls_error *terr,
+    ctl_done_fn *done, void *arg)
+{
 	struct netio_error nerr;
-	struct netio_cfg ncfg;
 	struct pol_realm *realms = NULL, *old_realms;
-	struct conf *c, *old;
 	enum reason why = REASON_NONE;
+	struct conf *old;
 	char text[8192];
 	struct buf b;
 
 	buf_init(&b, text, sizeof(text) - 1);
-	c = conf_load_file(a->conf_file, &report);
-	for (unsigned i = 0; i < report.n_issues && b.n < 6000; i++)
-		conf_issue_put(&b, &report, &report.issues[i]);
-	conf_report_fini(&report);
-	if (!c) {
-		buf_lit(&b, "not loaded; the running configuration is unchanged\n");
+	if (!store) {
+		buf_fmt(&b, "%s\n%s%snot loaded; the running configuration is unchanged\n", terr->text, terr->hint,
+		    terr->hint[0] ? "\n" : "");
+		why = terr->reason;
+	} else if (!same_realms(a->conf, c, &b)) {
 		why = REASON_CONFIG_INVALID;
-		goto out;
-	}
-	if (!same_realms(a->conf, c, &b)) {
-		why = REASON_CONFIG_INVALID;
-		goto out;
-	}
-	if (app_make_realms(c, &realms) < 0) {
+	} else if (app_make_realms(c, &realms) < 0) {
 		why = REASON_NO_MEMORY;
-		goto out;
-	}
-	app_net_cfg(c, &ncfg, listeners, ARRAY_LEN(listeners));
-	if (netio_reload(a->net, &ncfg, &nerr) < 0) {
+	} else if (app_net_take(a, c, store, &nerr) < 0) {
 		buf_fmt(&b, "%s\n", nerr.text);
 		why = nerr.reason;
 	}
-	app_net_cfg_fini(listeners, ncfg.n_listeners);
-	if (why != REASON_NONE)
-		goto out;
-	conf_diff(a->conf, c, say_setting, &b);
-	for (int i = 0; i < LOG_AREAS; i++)
-		a->logger.level[i] = c->log.level[i];
-	old = a->conf;
-	old_realms = a->realms;
-	a->conf = conf_ref(c);
-	a->realms = realms;
-	realms = NULL;
-	(void)app_apply_rows(a, NULL, &b);
-	conf_unref(old);
-	free(old_realms);
-	log_info(&a->log, "reloaded", "calls_untouched=%u", b2b_call_count(a->b2b));
-out:
+	if (why == REASON_NONE) {
+		conf_diff(a->conf, c, say_setting, &b);
+		for (int i = 0; i < LOG_AREAS; i++)
+			a->logger.level[i] = c->log.level[i];
+		old = a->conf;
+		old_realms = a->realms;
+		a->conf = conf_ref(c);
+		a->realms = realms;
+		realms = NULL;
+		app_tls_conf_taken(a, store);
+		(void)app_apply_rows(a, NULL, &b);
+		conf_unref(old);
+		free(old_realms);
+		log_info(&a->log, "reloaded", "calls_untouched=%u", b2b_call_count(a->b2b));
+	}
 	free(realms);
-	conf_unref(c);
 	done(arg, why, b.err ? "output too long" : buf_z(&b));
+}
+
+void app_reload(void *ctx, ctl_done_fn *done, void *arg)
+{
+	struct reload *r = calloc(1, sizeof(*r));
+	struct app *a = ctx;
+	struct conf_report report;
+	struct conf *c;
+	struct buf b;
+
+	if (!r) {
+		done(arg, REASON_NO_MEMORY, NULL);
+		return;
+	}
+	r->done = done;
+	r->arg = arg;
+	buf_init(&b, r->issues, sizeof(r->issues) - 1);
+	c = conf_load_file(a->conf_file, &report);
+	say_issues(&b, &report);
+	(void)buf_z(&b);
+	if (!c)
+		reload_over(r, REASON_CONFIG_INVALID, "not loaded; the running configuration is unchanged\n");
+	else
+		app_tls_load_conf(a, c, reload_loaded, reload_over, r);
+	conf_unref(c);
 }

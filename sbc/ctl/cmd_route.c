@@ -374,20 +374,57 @@ static const struct pol_trunk *find_source(struct ctl_req *r, struct text *match
 	return t;
 }
 
+/* the places of one hop */
+static json_t *put_ways(struct ctl_req *r, const struct b2b_explain *e, unsigned hop)
+{
+	json_t *ways = json_array();
+
+	for (unsigned i = 0; i < e->n_ways; i++) {
+		const struct b2b_explain_way *w = &e->ways[i];
+		char code[REASON_CODE_MAX], at[ADDR_TEXT_MAX];
+		struct text t = {0};
+		json_t *j, *place;
+
+		if (w->hop != hop)
+			continue;
+		j = json_object();
+		place = addr_none(&w->addr) ? json_null() : view_peer(w->proto, &w->addr);
+		if (json_is_null(place))
+			text_lit(&t, "leads nowhere");
+		else
+			text_fmt(&t, "%s %s", w->server, json_string_value(place));
+		if (!addr_none(&w->alt))
+			text_fmt(&t, " or %s", addr_text(&w->alt, at));
+		if (!addr_none(&w->addr))
+			text_fmt(&t, " (%s)", target_state_names[w->state]);
+		if (w->why != REASON_NONE)
+			text_fmt(&t, ": %s %s", reason_code(w->why, code), reason_info(w->why)->text);
+		ctl_say_wrapped(r, "", text_z(&t));
+		text_fini(&t);
+		json_object_set_new(j, "server", print_jsonz(w->server));
+		json_object_set_new(j, "place", place);
+		json_object_set_new(j, "raced_with", addr_none(&w->alt) ? json_null() : view_peer(w->proto, &w->alt));
+		json_object_set_new(j, "state", json_string(target_state_names[w->state]));
+		json_object_set_new(j, "reason", view_code(w->why));
+		json_array_append_new(ways, j);
+	}
+	return ways;
+}
+
 static void put_hops(struct ctl_req *r, const struct b2b_explain *e)
 {
 	json_t *hops = json_array();
 
 	for (unsigned i = 0; i < e->route.n_hops; i++) {
 		const struct pol_hop *hop = &e->route.hops[i];
-		json_t *j = json_object(), *peer = view_peer(hop->target->proto, &hop->target->addr);
+		json_t *j = json_object();
 		int level;
 
-		ctl_say(r, "%s[%u] %.*s %.*s %s (%s)\n", i ? "         " : "route    ", i + 1, STR(hop->trunk->name),
-		    STR(hop->target->host), json_string_value(peer), view_trunk_state(r->be, hop->trunk, &level));
+		ctl_say(r, "%s[%u] %.*s %.*s (%s)\n", i ? "         " : "route    ", i + 1, STR(hop->trunk->name),
+		    STR(hop->target->host), view_trunk_state(r->be, hop->trunk, &level));
 		json_object_set_new(j, "trunk", print_json(hop->trunk->name));
 		json_object_set_new(j, "host", print_json(hop->target->host));
-		json_object_set_new(j, "target", peer);
+		json_object_set_new(j, "ways", put_ways(r, e, i));
 		json_array_append_new(hops, j);
 	}
 	ctl_set(r, "hops", hops);

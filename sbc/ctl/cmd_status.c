@@ -6,38 +6,46 @@
 #include "sbc/ctl/view.h"
 #include "sbc/net/guard.h"
 #include "sbc/net/netio.h"
+#include "sbc/net/tls.h"
 
 /* -------------------------------------------------------------------- trunks at a glance */
 
-static unsigned unresolved(const struct pol_trunk *t)
+/* targets that lead nowhere, and those whose names are old */
+static void names_of(const struct ctl_backend *be, const struct pol_trunk *t, unsigned *ret_unresolved, unsigned *ret_stale)
 {
-	unsigned n = 0;
+	struct target_view v;
 
-	for (unsigned i = 0; i < t->n_targets; i++)
-		n += addr_none(&t->targets[i].addr);
-	return n;
+	*ret_unresolved = *ret_stale = 0;
+	for (unsigned i = 0; targets_view(b2b_targets(be->b2b), t->id, i, &v); i++) {
+		*ret_unresolved += v.plan->n_addrs == 0;
+		*ret_stale += v.plan->state == LOCATE_STALE;
+	}
 }
 
 const char *view_trunk_state(const struct ctl_backend *be, const struct pol_trunk *t, int *ret_level)
 {
+	enum reason why;
 	struct b2b_trunk_info info;
+	unsigned unresolved, stale;
+	enum target_state state = targets_trunk_state(b2b_targets(be->b2b), t->id, &why);
 
 	b2b_trunk_info(be->b2b, t->id, &info);
+	names_of(be, t, &unresolved, &stale);
 	*ret_level = 1;
 	if (t->admin == POL_DISABLED)
 		return "DISABLED";
 	if (t->admin == POL_DRAINING)
 		return "DRAINING";
 	*ret_level = 2;
-	if (t->n_targets && unresolved(t) == t->n_targets)
+	if (t->n_targets && unresolved == t->n_targets)
 		return "UNRESOLVED";
-	if (t->n_targets && info.targets_down >= t->n_targets)
+	if (t->n_targets && state == TARGET_DOWN)
 		return "DOWN";
 	*ret_level = 1;
-	if (info.targets_down || unresolved(t))
+	if (info.targets_down || unresolved || stale)
 		return "DEGRADED";
 	*ret_level = 0;
-	return "UP";
+	return state == TARGET_UNKNOWN && t->n_targets ? "UNKNOWN" : "UP";
 }
 
 json_t *view_trunk(const struct ctl_backend *be, const struct policy *p, const struct pol_trunk *t)
@@ -48,6 +56,8 @@ json_t *view_trunk(const struct ctl_backend *be, const struct policy *p, const s
 	char code[REASON_CODE_MAX];
 	struct text note = {0};
 	json_t *j = json_object();
+	unsigned unresolved, stale;
+	enum reason why;
 	int level;
 
 	b2b_trunk_info(be->b2b, t->id, &info);
@@ -75,10 +85,15 @@ json_t *view_trunk(const struct ctl_backend *be, const struct policy *p, const s
 			text_fmt(&note, " ago: %s", reason_info(info.last_failure)->text);
 		}
 	}
-	if (unresolved(t))
-		text_fmt(&note, "%s%u of %u targets without address", note.n ? "; " : "", unresolved(t), t->n_targets);
+	names_of(be, t, &unresolved, &stale);
+	if (unresolved)
+		text_fmt(&note, "%s%u of %u targets without address", note.n ? "; " : "", unresolved, t->n_targets);
+	if (stale)
+		text_fmt(&note, "%s%u of %u targets by old answers of the DNS", note.n ? "; " : "", stale, t->n_targets);
 	if (info.targets_down)
-		text_fmt(&note, "%s%u of %u targets silenced", note.n ? "; " : "", info.targets_down, t->n_targets);
+		text_fmt(&note, "%s%u of %u targets down", note.n ? "; " : "", info.targets_down, t->n_targets);
+	if (info.targets_down && targets_trunk_state(b2b_targets(be->b2b), t->id, &why) == TARGET_DOWN && why != REASON_NONE)
+		text_fmt(&note, ": %s", reason_info(why)->text);
 	json_object_set_new(j, "note", print_json(text_get(&note)));
 	text_fini(&note);
 	return j;
@@ -212,6 +227,7 @@ void cmd_status(struct ctl_req *r)
 	ctl_say(r, "   PORTS %u/%u   CPU %.0f %% on average\n", used, total, cpu_percent(up));
 	find_trunks(r, json_object_get(r->data, "trunks"));
 	find_realms(r, c);
+	view_tls_findings(r);
 	find_db(r);
 	ctl_end(r);
 }
@@ -527,6 +543,14 @@ void cmd_list_live(struct ctl_req *r)
 				break;
 			call_id_text(e->id, id);
 			ctl_say(r, "%s\n", id);
+		}
+	} else if (!strcmp(kind, "cert")) {
+		const struct ctl_tls *tls = view_tls(r->be);
+		struct tls_cert_view v;
+
+		for (unsigned i = 0; tls && tls->store && i < tls_store_cert_count(tls->store); i++) {
+			tls_store_cert(tls->store, i, &v);
+			ctl_say(r, "%.*s\n", STR(v.name));
 		}
 	} else if (!strcmp(kind, "flow")) {
 		struct netio_conn_info ci;

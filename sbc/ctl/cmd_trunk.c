@@ -7,6 +7,7 @@
 
 #include "sbc/ctl/view.h"
 #include "sbc/policy/trunk_keys.h"
+#include "sbc/target/target.h"
 
 json_t *view_code(enum reason r)
 {
@@ -117,21 +118,108 @@ static enum reason settings_load(struct db_handle *h, struct ctl_req *r, struct 
 	return REASON_NONE;
 }
 
-static json_t *targets_json(const struct pol_trunk *t)
+/* "for 12 s", "27 s ago" */
+static void put_since(json_t *j, const struct target_addr_view *a, int64_t now_us)
 {
+	struct text t = {0};
+
+	if (!a->since_us)
+		return;
+	print_ago(&t, now_us - a->since_us);
+	json_object_set_new(j, "since", print_json(text_get(&t)));
+	json_object_set_new(j, "since_s", json_integer((now_us - a->since_us) / 1000000));
+	text_fini(&t);
+}
+
+static json_t *way_json(const struct ctl_backend *be, const struct target_view *v, const struct target_addr_view *a)
+{
+	int64_t now = be->env->clock->mono_us;
+	json_t *j = json_object();
+	struct text note = {0};
+	char code[REASON_CODE_MAX];
+
+	json_object_set_new(j, "host", print_json(v->target->host));
+	json_object_set_new(j, "server", print_json(str_empty(a->server) ? v->target->host : a->server));
+	json_object_set_new(j, "address", view_peer(a->path.proto, &a->path.remote));
+	json_object_set_new(j, "priority", json_integer(v->target->priority));
+	json_object_set_new(j, "weight", json_integer(v->target->weight));
+	json_object_set_new(j, "state", json_string(target_state_names[a->state]));
+	put_since(j, a, now);
+	if (a->rtt_us)
+		json_object_set_new(j, "rtt_us", json_integer(a->rtt_us));
+	json_object_set_new(j, "ok", json_integer(a->ok));
+	json_object_set_new(j, "failed", json_integer(a->failed));
+	if (a->last_status)
+		json_object_set_new(j, "last_status", json_integer(a->last_status));
+	if (a->state == TARGET_DOWN) {
+		json_object_set_new(j, "reason", view_code(a->reason));
+		text_fmt(&note, "%s %s", reason_code(a->reason, code), reason_info(a->reason)->text);
+		if (a->down_until_us > now) {
+			text_lit(&note, ", rests for ");
+			print_ago(&note, a->down_until_us - now);
+		}
+	}
+	json_object_set_new(j, "note", print_json(text_get(&note)));
+	json_object_set_new(j, "level", json_integer(a->state == TARGET_DOWN ? 2 : 0));
+	text_fini(&note);
+	return j;
+}
+
+/* a target that leads nowhere */
+static json_t *nowhere_json(const struct target_view *v)
+{
+	enum reason why = v->plan->reason != REASON_NONE ? v->plan->reason : REASON_NAME_UNRESOLVED;
+	json_t *j = json_object();
+
+	json_object_set_new(j, "host", print_json(v->target->host));
+	json_object_set_new(j, "priority", json_integer(v->target->priority));
+	json_object_set_new(j, "weight", json_integer(v->target->weight));
+	json_object_set_new(j, "state", json_string(locate_state_names[v->plan->state]));
+	json_object_set_new(j, "reason", view_code(why));
+	json_object_set_new(j, "note",
+	    json_string(v->plan->state == LOCATE_PENDING ? "the DNS has not answered yet" : reason_info(why)->text));
+	json_object_set_new(j, "level", json_integer(2));
+	return j;
+}
+
+static json_t *ways_json(const struct ctl_backend *be, const struct pol_trunk *t)
+{
+	struct targets *ts = b2b_targets(be->b2b);
 	json_t *rows = json_array();
+	struct target_addr_view a;
+	struct target_view v;
 
-	for (unsigned i = 0; i < t->n_targets; i++) {
-		const struct pol_target *g = &t->targets[i];
-		json_t *j = json_object();
+	for (unsigned i = 0; targets_view(ts, t->id, i, &v); i++) {
+		unsigned n = 0;
 
-		json_object_set_new(j, "host", print_json(g->host));
-		json_object_set_new(j, "address", view_peer(g->proto, &g->addr));
-		json_object_set_new(j, "priority", json_integer(g->priority));
-		json_object_set_new(j, "weight", json_integer(g->weight));
-		json_object_set_new(j, "note", json_string(addr_none(&g->addr) ? "name not resolved" : ""));
-		json_object_set_new(j, "level", json_integer(addr_none(&g->addr) ? 2 : 0));
+		for (; targets_addr_view(ts, t->id, i, n, &a); n++)
+			json_array_append_new(rows, way_json(be, &v, &a));
+		if (n == 0)
+			json_array_append_new(rows, nowhere_json(&v));
+	}
+	return rows;
+}
+
+/* how each name was located */
+static json_t *plans_json(struct ctl_req *r, const struct pol_trunk *t)
+{
+	struct targets *ts = b2b_targets(r->be->b2b);
+	json_t *rows = json_array();
+	struct target_view v;
+
+	for (unsigned i = 0; targets_view(ts, t->id, i, &v); i++) {
+		struct text head = {0};
+		json_t *j;
+
+		if (v.plan->fresh_until_us == INT64_MAX) /* an address */
+			continue;
+		view_plan_head(&head, v.plan, r->be->env->clock->mono_us);
+		j = json_object();
+		json_object_set_new(j, "name", print_json(v.target->host));
+		json_object_set_new(j, "state", json_string(locate_state_names[v.plan->state]));
+		json_object_set_new(j, "plan", print_json(text_get(&head)));
 		json_array_append_new(rows, j);
+		text_fini(&head);
 	}
 	return rows;
 }
@@ -152,11 +240,22 @@ static void trunk_show_loaded(struct ctl_req *r)
 	    {"note", "note", PK_TEXT, 0},
 	};
 	static const struct print_col targets[] = {
-	    {"host", "TARGET", PK_TEXT, 0},
+	    {"host", "TARGET", PK_TEXT, 2},
+	    {"server", "SERVER", PK_TEXT, 1},
 	    {"address", "ADDRESS", PK_TEXT, 0},
-	    {"priority", "PRIO", PK_NUM, 0},
-	    {"weight", "WEIGHT", PK_NUM, 0},
+	    {"priority", "PRIO", PK_NUM, 3},
+	    {"weight", "WEIGHT", PK_NUM, 4},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"since", "SINCE", PK_TEXT, 0},
+	    {"rtt_us", "RTT", PK_US, 3},
+	    {"ok", "OK", PK_NUM, 5},
+	    {"failed", "FAILED", PK_NUM, 5},
 	    {"note", "NOTE", PK_TEXT, 0},
+	};
+	static const struct print_col plans[] = {
+	    {"name", "NAME", PK_TEXT, 0},
+	    {"state", "DNS", PK_TEXT, 0},
+	    {"plan", "LOCATED BY", PK_TEXT, 0},
 	};
 	static const struct print_col settings[] = {
 	    {"key", "SETTING", PK_TEXT, 0},
@@ -169,7 +268,7 @@ static void trunk_show_loaded(struct ctl_req *r)
 	    {"help", "MEANING", PK_TEXT, 1},
 	};
 	const struct pol_trunk *t = policy_trunk_named(b2b_policy(r->be->b2b), ctl_arg_str(r, "TRUNK"));
-	json_t *set = json_array(), *e;
+	json_t *set = json_array(), *names, *e;
 	size_t i;
 
 	if (!t) {
@@ -183,7 +282,11 @@ static void trunk_show_loaded(struct ctl_req *r)
 	ctl_set(r, "trunk", view_trunk(r->be, b2b_policy(r->be->b2b), t));
 	ctl_block(r, "trunk", head, ARRAY_LEN(head));
 	ctl_say(r, "\n");
-	ctl_table(r, "targets", targets_json(t), targets, ARRAY_LEN(targets), NULL);
+	ctl_table(r, "targets", ways_json(r->be, t), targets, ARRAY_LEN(targets), NULL);
+	names = plans_json(r, t);
+	if (json_array_size(names))
+		ctl_say(r, "\n");
+	ctl_table(r, "names", names, plans, ARRAY_LEN(plans), NULL);
 	ctl_say(r, "\n");
 	if (ctl_flag(r, "--all"))
 		ctl_table(r, "settings", set, all, ARRAY_LEN(all), NULL);
@@ -472,6 +575,42 @@ static unsigned failures(const struct ctl_backend *be, const struct pol_trunk *t
 	return n;
 }
 
+/* What each target and each address has to say. */
+static void why_targets(struct ctl_req *r, const struct pol_trunk *t)
+{
+	struct targets *ts = b2b_targets(r->be->b2b);
+	int64_t now = r->be->env->clock->mono_us;
+	bool all = targets_trunk_state(ts, t->id, &(enum reason){REASON_NONE}) == TARGET_DOWN;
+	char todo[120], at[ADDR_TEXT_MAX], code[REASON_CODE_MAX];
+	struct target_addr_view a;
+	struct target_view v;
+	struct buf b;
+
+	for (unsigned i = 0; targets_view(ts, t->id, i, &v); i++) {
+		if (v.plan->state == LOCATE_STALE)
+			ctl_finding(r, 1, "dns", "postern dns show", "target %.*s is located by old answers: the DNS servers fail",
+			    STR(v.target->host));
+		else if (v.plan->state != LOCATE_GOOD)
+			ctl_finding(r, 2, "dns", v.plan->reason != REASON_NONE ? reason_info(v.plan->reason)->remedy : "wait",
+			    "target %.*s leads nowhere: %s", STR(v.target->host),
+			    v.plan->state == LOCATE_PENDING ? "the DNS has not answered yet"
+							    : reason_info(v.plan->reason)->text);
+		for (unsigned k = 0; targets_addr_view(ts, t->id, i, k, &a); k++) {
+			struct text since = {0};
+
+			if (a.state != TARGET_DOWN)
+				continue;
+			buf_init(&b, todo, sizeof(todo));
+			buf_fmt(&b, "postern trunk test %.*s", STR(t->name));
+			print_ago(&since, a.since_us ? now - a.since_us : 0);
+			ctl_finding(r, all ? 2 : 1, "target", buf_z(&b), "%s is down for %s: %s %s",
+			    addr_text(&a.path.remote, at), text_z(&since), reason_code(a.reason, code),
+			    reason_info(a.reason)->text);
+			text_fini(&since);
+		}
+	}
+}
+
 void cmd_why_trunk(struct ctl_req *r)
 {
 	const struct ctl_backend *be = r->be;
@@ -496,16 +635,9 @@ void cmd_why_trunk(struct ctl_req *r)
 	if (t->admin != POL_ENABLED)
 		ctl_finding(r, 1, "admin", buf_z(&b), "it was %s by an administrator (postern db history)",
 		    t->admin == POL_DISABLED ? "disabled" : "set to drain");
-	for (unsigned i = 0; i < t->n_targets; i++)
-		if (addr_none(&t->targets[i].addr))
-			ctl_finding(r, 2, "dns", "dig the name; look at dns.servers in postern config show",
-			    "target %.*s has no address", STR(t->targets[i].host));
+	why_targets(r, t);
 	if (t->n_targets == 0)
 		ctl_finding(r, 2, "target", NULL, "it has no target: no call can be sent to it");
-	if (info.targets_down)
-		ctl_finding(r, info.targets_down >= t->n_targets ? 2 : 1, "target", "postern log tail --area call",
-		    "%u of %u targets asked to be left alone (503 with Retry-After) or did not answer", info.targets_down,
-		    t->n_targets);
 	if (t->max_calls && info.calls >= t->max_calls) {
 		buf_init(&b, todo, sizeof(todo));
 		buf_fmt(&b, "postern trunk set %.*s max-calls=N", STR(t->name));

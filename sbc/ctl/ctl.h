@@ -20,9 +20,22 @@
 
 struct ctl_server;
 struct db;
+struct dns;
 struct guard;
+struct locator;
 struct netio;
 struct tap;
+struct tls_store;
+
+/* Certificates in force, and what became of the newest try to load others. */
+struct ctl_tls {
+	struct tls_store *store;  /* borrow: until the next turn */
+	int64_t loaded_us;        /* wall */
+	unsigned warn_days;       /* before expiry */
+	enum reason refused;      /* the newest load: why it was refused; REASON_NONE: it is in force */
+	const char *refused_text, *refused_hint;
+	int64_t refused_us;       /* wall */
+};
 
 /* Result of something the application was asked to do. why REASON_NONE: done. text: one or more lines for the
  * administrator, what changed and what it touched or what is wrong; may be NULL; lives until return. Called on
@@ -37,6 +50,10 @@ struct ctl_ops {
 	void (*policy_changed)(void *ctx, ctl_done_fn *done, void *arg);
 	/* `postern reload`: read the file, check, apply or refuse as a whole. */
 	void (*reload)(void *ctx, ctl_done_fn *done, void *arg);
+	/* What new TLS handshakes use; NULL: there is no TLS (simulations). */
+	const struct ctl_tls *(*tls)(void *ctx);
+	/* `postern tls reload`: reads the files of certificates again, takes all or nothing. */
+	void (*tls_reload)(void *ctx, ctl_done_fn *done, void *arg);
 };
 
 struct ctl_backend {
@@ -49,6 +66,8 @@ struct ctl_backend {
 	struct db *db;
 	struct guard *guard;
 	struct netio *net;     /* NULL in simulations */
+	struct dns *dns;         /* NULL in simulations */
+	struct locator *locator; /* of net/locate_dns.h; NULL in simulations */
 	struct tap *tap;
 	const char *conf_file; /* what `config check` reads when none is named */
 	int64_t start_us, start_wall_us;

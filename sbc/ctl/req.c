@@ -523,6 +523,7 @@ struct change {
 	ctl_store_fn *apply;
 	ctl_then_fn *then;
 	struct policy *policy; /* ref: whose realms the check uses */
+	struct conf *conf;     /* ref: whose certificates it may name */
 	struct hash_key key;
 };
 
@@ -547,17 +548,22 @@ static enum reason change_check(struct db_change *ch, const struct db_rows *rows
 	struct change *c = container_of(ch, struct change, change);
 	unsigned n = policy_realm_count(c->policy);
 	struct pol_realm *realms = calloc(n ? n : 1, sizeof(*realms));
+	struct str *certs = calloc(c->conf->n_certs + 1, sizeof(*certs));
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
 	struct policy *p = NULL;
 	enum reason why = REASON_NO_MEMORY;
 	int r;
 
-	if (realms && errs) {
+	if (realms && certs && errs) {
+		for (unsigned i = 0; i < c->conf->n_certs; i++)
+			certs[i] = c->conf->certs[i].name;
 		for (unsigned i = 0; i < n; i++)
 			realms[i] = *policy_realm(c->policy, i);
 		r = policy_compile(&(struct policy_input){.realms = realms,
 				       .n_realms = n,
 				       .rows = rows,
+				       .certs = certs,
+				       .n_certs = c->conf->n_certs,
 				       .hash_key = c->key},
 		    &p, errs);
 		why = r == 0 ? REASON_NONE : r == -EINVAL ? REASON_BAD_VALUE : REASON_NO_MEMORY;
@@ -568,6 +574,7 @@ static enum reason change_check(struct db_change *ch, const struct db_rows *rows
 		db_fail(err, why, "", "out of memory");
 	policy_unref(p);
 	free(realms);
+	free(certs);
 	free(errs);
 	return why;
 }
@@ -577,6 +584,7 @@ static void change_free(struct change *c)
 	struct ctl_req *r = c->r;
 
 	policy_unref(c->policy);
+	conf_unref(c->conf);
 	db_rows_free(c->change.rows);
 	free(c);
 	ctl_release(r);
@@ -642,6 +650,7 @@ void ctl_change(struct ctl_req *r, bool dry_run, ctl_store_fn *apply, ctl_then_f
 	c->apply = apply;
 	c->then = then;
 	c->policy = policy_ref(b2b_policy(r->be->b2b));
+	c->conf = conf_ref((struct conf *)r->be->ops->conf(r->be->ctx));
 	c->key = r->be->env->hash_key;
 	c->change.who.uid = r->uid;
 	snprintf(c->change.who.why, sizeof(c->change.who.why), "%s", r->command);

@@ -851,6 +851,12 @@ static void offer_type(struct text *t, enum ctl_type type, struct str prefix, co
 	case CT_FLOW:
 		*ret_kind = "flow";
 		break;
+	case CT_CERT:
+		*ret_kind = "cert";
+		break;
+	case CT_NAME:
+		*ret_kind = "name";
+		break;
 	case CT_SETTING:
 		offer_setting(t, prefix, true, ret_kind);
 		break;

@@ -32,7 +32,7 @@ enum ctl_type {
 	CT_PATH,    /* of a file the client looks at */
 	CT_SHELL, CT_COMMAND,
 	/* live objects */
-	CT_TRUNK, CT_ROUTE, CT_REALM, CT_BAN, CT_FLOW,
+	CT_TRUNK, CT_ROUTE, CT_REALM, CT_BAN, CT_FLOW, CT_NAME, CT_CERT,
 };
 
 enum ctl_cmd_id {

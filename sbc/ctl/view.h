@@ -3,6 +3,7 @@
 #define SBC_CTL_VIEW_H
 
 #include "sbc/ctl/req.h"
+#include "sbc/net/locate.h"
 
 /* "UP", "DEGRADED", "DOWN", "UNRESOLVED", "DISABLED", "DRAINING"; *ret_level 0..2 */
 const char *view_trunk_state(const struct ctl_backend *be, const struct pol_trunk *t, int *ret_level);
@@ -22,5 +23,24 @@ const char *view_net(const struct addr_net *net, char text[VIEW_NET_MAX]);
 json_t *view_code(enum reason r);
 /* "udp 192.0.2.1:5060" */
 json_t *view_peer(uint8_t proto, const struct addr *a);
+
+/* Reads "sip:host:port;transport=tls", "sips:host", "host", "host:port"; NULL, or what is wrong with it. */
+const char *view_dest(struct str s, struct locate_dest *ret);
+/* Which transports and families the realm has listeners for. */
+void view_realm_can(const struct ctl_backend *be, unsigned realm, struct locate_dest *ret);
+/* a row for each address of a plan */
+json_t *view_plan(const struct locate_plan *p);
+/* "naptr, 3 servers, 4 addresses, asked again in 250 s" */
+void view_plan_head(struct text *t, const struct locate_plan *p, int64_t now_us);
+/* NULL: no TLS */
+const struct ctl_tls *view_tls(const struct ctl_backend *be);
+/* "in 83 d", "2 d ago" */
+void view_expiry(struct text *t, int64_t not_after_us, int64_t now_us);
+/* 0 well, 1 within warn_days, 2 within a week or over */
+int view_expiry_level(int64_t not_after_us, int64_t now_us, unsigned warn_days);
+/* findings of `status` about certificates */
+void view_tls_findings(struct ctl_req *r);
+/* findings of `status` about names */
+void view_dns_findings(struct ctl_req *r);
 
 #endif

@@ -574,6 +574,11 @@ static bool load_crl(struct tls_store *s, const char *file, struct tls_error *er
 
 /* ---- the store ---- */
 
+void tls_thread_done(void)
+{
+	OPENSSL_thread_stop();
+}
+
 bool tls_process_init(void)
 {
 	return CRYPTO_secure_malloc_initialized() || CRYPTO_secure_malloc_init(SECURE_HEAP, 16) == 1;

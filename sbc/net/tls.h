@@ -38,6 +38,8 @@ struct tls_error {
 /* Once, before there are threads: keys live in memory that is neither swapped nor dumped (OpenSSL's secure heap). False:
  * the system did not allow it, and they live in ordinary memory. */
 bool tls_process_init(void);
+/* At the end of what a thread of a pool did with this: gives back what OpenSSL keeps for it. */
+void tls_thread_done(void);
 /* Any thread: reads files. NULL with *ret_err. Counted: tls_store_ref/unref (any thread). */
 struct tls_store *tls_store_load(const struct tls_cfg *cfg, struct tls_error *ret_err);
 struct tls_store *tls_store_ref(struct tls_store *s);

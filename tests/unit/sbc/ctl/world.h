@@ -54,6 +54,8 @@ struct world {
 	unsigned n_sent, n_records;
 	enum reason reload_why;  /* what ops.reload answers */
 	const char *reload_text;
+	struct ctl_tls tls;      /* what ops.tls shows */
+	enum reason tls_why;     /* what ops.tls_reload answers */
 	bool hold_changes;       /* policy_changed waits for release_change() */
 	ctl_done_fn *held;
 	void *held_arg;
@@ -202,6 +204,18 @@ static inline void w_reload(void *ctx, ctl_done_fn *done, void *arg)
 	done(arg, w->reload_why, w->reload_text);
 }
 
+static inline const struct ctl_tls *w_tls(void *ctx)
+{
+	return &((struct world *)ctx)->tls;
+}
+
+static inline void w_tls_reload(void *ctx, ctl_done_fn *done, void *arg)
+{
+	struct world *w = ctx;
+
+	done(arg, w->tls_why, w->reload_text);
+}
+
 static inline void w_closed(void *arg)
 {
 	((struct world *)arg)->gone = true;
@@ -217,7 +231,7 @@ static inline void w_advance(struct world *w, int64_t us)
 
 static inline struct ctl_backend w_backend(struct world *w)
 {
-	static const struct ctl_ops ops = {w_conf, w_changed, w_reload};
+	static const struct ctl_ops ops = {w_conf, w_changed, w_reload, w_tls, w_tls_reload};
 
 	return (struct ctl_backend){.ops = &ops,
 	    .ctx = w,
