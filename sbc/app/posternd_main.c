@@ -16,7 +16,8 @@ static const char usage[] =
     "      --version       print the version\n"
     "  -h, --help          print this\n"
     "\n"
-    "Signals: TERM or INT ends it (calls get BYE first), HUP reads the configuration again.\n"
+    "Signals: TERM or INT ends it (calls get BYE first), HUP reads the configuration\n"
+    "and certificates again.\n"
     "Exit codes: 0 ended as asked, 2 could not start (stderr says why), 64 wrong command line.\n"
     "Manage it with postern(1): postern status, postern trunk list, postern help.\n";
 

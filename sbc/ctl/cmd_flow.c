@@ -14,6 +14,33 @@ static const struct pol_trunk *flow_trunk(const struct ctl_backend *be, const st
 	return policy_identify(b2b_policy(be->b2b), &ci->path, net_identity(netio_net(be->net), &ci->path));
 }
 
+static void put_tls(const struct ctl_backend *be, const struct netio_conn_info *ci, json_t *j)
+{
+	json_t *names = json_array();
+	struct text t = {0};
+
+	for (unsigned i = 0; ci->identity && i < ci->identity->n_names; i++)
+		json_array_append_new(names, print_json(ci->identity->names[i]));
+	json_object_set_new(j, "names", names);
+	json_object_set_new(j, "verified", json_boolean(ci->identity && ci->identity->verified));
+	if (!ci->tls_version)
+		return;
+	text_fmt(&t, "%s %s%s", ci->tls_version, ci->tls_cipher ? ci->tls_cipher : "",
+	    ci->tls_resumed ? ", resumed" : "");
+	json_object_set_new(j, "tls", print_json(text_get(&t)));
+	json_object_set_new(j, "resumed", json_boolean(ci->tls_resumed));
+	json_object_set_new(j, "cert", print_json(ci->tls_cert));
+	if (ci->identity)
+		json_object_set_new(j, "our_domain", print_json(ci->identity->local));
+	if (ci->tls_peer_expires_us) {
+		t.n = 0;
+		view_expiry(&t, ci->tls_peer_expires_us, be->env->clock->wall_us);
+		json_object_set_new(j, "expires_us", json_integer(ci->tls_peer_expires_us));
+		json_object_set_new(j, "expires", print_json(text_get(&t)));
+	}
+	text_fini(&t);
+}
+
 static json_t *flow_json(const struct ctl_backend *be, const struct netio_conn_info *ci)
 {
 	const struct policy *p = b2b_policy(be->b2b);
@@ -53,6 +80,8 @@ static json_t *flow_json(const struct ctl_backend *be, const struct netio_conn_i
 								 : ci->pong_awaited ? "waiting for the answer"
 										    : "answered"));
 	}
+	if (ci->path.proto == NET_TLS)
+		put_tls(be, ci, j);
 	json_object_set_new(j, "level", json_integer(ci->queued ? 1 : 0));
 	return j;
 }
@@ -64,6 +93,7 @@ void cmd_flow_list(struct ctl_req *r)
 	    {"trunk", "TRUNK", PK_TEXT, 0},
 	    {"proto", "PROTO", PK_TEXT, 0},
 	    {"remote", "REMOTE", PK_TEXT, 0},
+	    {"names", "PROVED NAMES", PK_TEXT, 2},
 	    {"opened_by", "OPENED BY", PK_TEXT, 3},
 	    {"realm", "REALM", PK_TEXT, 4},
 	    {"age_ms", "AGE", PK_MS, 1},
@@ -124,6 +154,11 @@ void cmd_flow_show(struct ctl_req *r)
 	    {"local", "our end", PK_TEXT, 0},
 	    {"opened_by", "opened by", PK_TEXT, 0},
 	    {"up", "up", PK_TEXT, 0},
+	    {"tls", "TLS", PK_TEXT, 0},
+	    {"names", "they proved", PK_TEXT, 0},
+	    {"expires", "their certificate expires", PK_TEXT, 0},
+	    {"cert", "ours on it", PK_TEXT, 0},
+	    {"our_domain", "our name on it", PK_TEXT, 0},
 	    {"age_ms", "age", PK_MS, 0},
 	    {"quiet_ms", "quiet for", PK_MS, 0},
 	    {"rx", "messages in", PK_NUM, 0},

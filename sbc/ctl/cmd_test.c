@@ -687,7 +687,8 @@ static void tls_answer(void *ctx, struct location *l)
 
 void cmd_tls_probe(struct ctl_req *r)
 {
-	const char *realm = ctl_arg(r, "--realm");
+	const char *realm = ctl_arg(r, "--realm"), *name = ctl_arg(r, "--name");
+	struct net_path path = {.proto = NET_TLS};
 	struct looks *s = looks_new(r);
 	const char *wrong;
 	int i = realm ? conf_realm_find(r->be->ops->conf(r->be->ctx), str_z(realm)) : 0, e;
@@ -713,6 +714,12 @@ void cmd_tls_probe(struct ctl_req *r)
 	s->dest.protos = 1u << NET_TLS;
 	s->dest.families = RESOLVE_V4 | RESOLVE_V6;
 	keep(s->cert, sizeof(s->cert), ctl_arg_str(r, "--cert"));
+	if (addr_parse_ip(s->dest.host, s->dest.port ? s->dest.port : 5061, &path.remote) == 0) {
+		path.realm = (uint8_t)i;
+		(void)add_look(s, &path, STR_NONE, name ? str_z(name) : s->dest.host);
+		start_all(s);
+		return;
+	}
 	if (!s->be->locator) {
 		ctl_refuse(r, REASON_DNS_FAILED, "", "this daemon runs without DNS");
 		looks_free(s);

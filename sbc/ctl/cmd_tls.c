@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "sbc/ctl/view.h"
+#include "sbc/net/netio.h"
 #include "sbc/net/tls.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -88,6 +89,39 @@ static json_t *cert_json(struct ctl_req *r, const struct ctl_tls *tls, const str
 	return j;
 }
 
+#define PEERS_MAX 16 /* named in one go */
+
+/* Certificates that peers showed on connections that are up: each name once. */
+static void find_peers(struct ctl_req *r, unsigned warn_days)
+{
+	struct str said[PEERS_MAX];
+	struct netio_conn_info ci;
+	unsigned n = 0;
+	uint32_t at = 0;
+
+	while (r->be->net && n < PEERS_MAX && netio_conn_next(r->be->net, &at, &ci)) {
+		struct str name = ci.identity && ci.identity->n_names ? ci.identity->names[0] : STR_NONE;
+		struct text t = {0};
+		bool known = false;
+		char todo[80];
+		struct buf b;
+
+		if (!ci.tls_peer_expires_us || str_empty(name) ||
+		    !view_expiry_level(ci.tls_peer_expires_us, r->view.now_us, warn_days))
+			continue;
+		for (unsigned i = 0; i < n; i++)
+			known |= str_eq(said[i], name);
+		if (known)
+			continue;
+		said[n++] = name;
+		view_expiry(&t, ci.tls_peer_expires_us, r->view.now_us);
+		buf_init(&b, todo, sizeof(todo));
+		buf_fmt(&b, "tell its owner; postern flow show %08x", ci.path.conn);
+		ctl_finding(r, 1, "tls", buf_z(&b), "certificate of peer %.*s expires %s", STR(str_head(name, 120)), text_z(&t));
+		text_fini(&t);
+	}
+}
+
 void view_tls_findings(struct ctl_req *r)
 {
 	const struct ctl_tls *tls = view_tls(r->be);
@@ -126,6 +160,7 @@ void view_tls_findings(struct ctl_req *r)
 		    STR(str_head(v.subject, 120)), v.not_after_us < now ? "d" : "s", text_z(&t));
 	}
 	text_fini(&t);
+	find_peers(r, tls->warn_days);
 }
 
 void cmd_tls_list(struct ctl_req *r)

@@ -41,7 +41,8 @@ ROUTES = [('out', '+49*', 'itsp'), ('tcp', '+44*', 'itspt'), ('v6', '+33*', 'its
 class Box:
     def __init__(self, lab, config):
         self.lab = lab
-        self.config = config          # strangers, media (lan, wan ranges), limits, extra (text), trunk (assignments)
+        self.config = config          # strangers, media (lan, wan ranges), limits, extra (text), trunk (assignments),
+                                      # listen (realm: more of them), realm (realm: more text)
         self.state = lab.fresh('state')
         os.chmod(self.state, 0o755)
         self.conf = lab.path('postern.conf')
@@ -58,10 +59,11 @@ class Box:
         out = 'box "e2e" { state-dir = "%s"  control = "%s" }\n' % (self.state, self.ctl)
         for realm, (a, b) in (('lan', lan), ('wan', wan)):
             v4, v6 = BOX[(realm, 4)], BOX[(realm, 6)]
-            out += ('realm "%s" {\n\tlisten = { "udp %s:%d", "tcp %s:%d", "udp [%s]:%d", "tcp [%s]:%d" }\n'
-                    '\tmedia = { "%s %d-%d", "%s %d-%d" }\n\tstrangers = %s\n}\n'
-                    % (realm, v4, LISTEN, v4, LISTEN, v6, LISTEN, v6, LISTEN, v4, a, b, v6, a, b,
-                       strangers or c.get('strangers', 'drop')))
+            more = ''.join(', "%s"' % l for l in c.get('listen', {}).get(realm, []))
+            out += ('realm "%s" {\n\tlisten = { "udp %s:%d", "tcp %s:%d", "udp [%s]:%d", "tcp [%s]:%d"%s }\n'
+                    '\tmedia = { "%s %d-%d", "%s %d-%d" }\n\tstrangers = %s\n%s}\n'
+                    % (realm, v4, LISTEN, v4, LISTEN, v6, LISTEN, v6, LISTEN, more, v4, a, b, v6, a, b,
+                       strangers or c.get('strangers', 'drop'), c.get('realm', {}).get(realm, '')))
         return out + c.get('extra', 'media { workers = 2  quarantine = 1s }\n') + extra
 
     def write(self, **k):

@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab  # noqa: E402
 
 # longest first, so that the end of the run is not one suite alone
-SUITES = ['t_timers', 't_calls', 't_raw', 't_media', 't_faults', 't_audio', 't_proxy']
+SUITES = ['t_timers', 't_calls', 't_raw', 't_media', 't_faults', 't_audio', 't_tls', 't_proxy']
 
 
 def title(fn):
@@ -45,6 +45,8 @@ def run_suite(name, opt):
     the_lab = lab.Lab(os.path.join(opt.work, name), opt.bin)
     b = box.Box(the_lab, getattr(module, 'CONFIG', {}))
     try:
+        if hasattr(module, 'prepare'):
+            module.prepare(b)
         b.start()
         b.provision()
     except Exception as e:
