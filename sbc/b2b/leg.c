@@ -42,14 +42,14 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because)
 
 const struct net_local *leg_local(const struct leg *l, const struct net_path *path)
 {
-	struct targets *ts = l->call->b2b->targets;
-	const struct net_local *us = targets_local(ts, l->trunk->id, path);
-	struct net_path udp = *path;
+	const struct b2b *b = l->call->b2b;
+	int family = path->remote.sa.sa_family;
+	const struct net_local *us =
+	    l->trunk->sip.learn_address ? targets_local(b->targets, l->trunk->id, path)
+	                                : net_local(b->net, path->realm, (enum net_proto)path->proto, family);
 
-	if (us)
-		return us;
-	udp.proto = NET_UDP; /* it came in over a transport we do not listen on any more */
-	return targets_local(ts, l->trunk->id, &udp);
+	/* UDP: it came in over a transport we do not listen on any more */
+	return us ? us : net_local(b->net, path->realm, NET_UDP, family);
 }
 
 /* ;transport= of our Contact. TLS is not a transport of a sip: URI (RFC 5630 5.1.1): only for peers that need it, and
@@ -138,6 +138,14 @@ void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str 
 		txn_srv_detach(srv); /* no memory to refuse: the transaction must not wait for us */
 }
 
+static bool has_names(const struct pol_trunk *t)
+{
+	for (unsigned i = 0; i < t->n_targets; i++)
+		if (addr_none(&t->targets[i].addr))
+			return true;
+	return false;
+}
+
 /* The places a request in the dialog may go to when its next hop is a name: those of the trunk's own, since no other
  * name is ever looked up. 0: it is a number, or nobody we know. (RFC 3263 4, DNS-06) */
 static unsigned named_ways(const struct leg *l, struct target_way *ways)
@@ -148,7 +156,7 @@ static unsigned named_ways(const struct leg *l, struct target_way *ways)
 	struct sip_uri uri;
 	struct addr a;
 
-	if (d->nat || sip_uri_parse(raw, &uri) < 0 || uri.host.n == 0 || sip_uri_addr(&uri, &a))
+	if (d->nat || !has_names(l->trunk) || sip_uri_parse(raw, &uri) < 0 || uri.host.n == 0 || sip_uri_addr(&uri, &a))
 		return 0;
 	if (uri.scheme == SIP_SCHEME_SIPS)
 		proto = NET_TLS;

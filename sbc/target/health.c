@@ -181,7 +181,7 @@ void health_plan(struct trunk_state *t)
 		h->planned = h->twin = false;
 	}
 	for (unsigned i = 0; i < t->n; i++) {
-		const struct locate_plan *plan = tgt_plan(&t->tgt[i]);
+		const struct locate_plan *plan = tgt_plan(t->tgt[i]);
 
 		for (unsigned s = 0; plan && s < plan->n_servers; s++) {
 			const struct locate_server *v = &plan->servers[s];
@@ -242,7 +242,7 @@ void targets_report(struct targets *ts, uint32_t trunk_id, const struct net_path
 	case TARGET_ANSWERED:
 		health_good(h, 0, 0, true);
 		if (h->planned && h->target < t->n) {
-			struct tgt *g = &t->tgt[h->target];
+			struct tgt *g = t->tgt[h->target];
 
 			/* not renewed by each call: after its time the preferred order gets another chance */
 			if (g->family != path->remote.sa.sa_family || now >= g->family_until_us) {

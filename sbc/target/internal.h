@@ -79,13 +79,14 @@ struct trunk_state {
 	struct targets *ts;
 	uint32_t id;
 	const struct pol_trunk *pol; /* borrow: targets.policy */
-	struct tgt *tgt;    /* own */
+	struct tgt **tgt;   /* own, each and the array */
 	unsigned n;
 	struct list health; /* own */
 	uint32_t probe_s;   /* interval that the probes' timers were started with */
 	unsigned n_health;
 	struct learned *learned; /* own, LEARNED_MAX; NULL: never asked for */
 	uint64_t mark;      /* of the snapshot that had it */
+	bool incomplete;    /* something could not be set up: again with the next snapshot, whether it changed or not */
 	struct log log;
 };
 

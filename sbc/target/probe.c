@@ -195,7 +195,7 @@ int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct ne
 	struct health *h = s ? health_find(s, &path->remote, path->proto) : NULL;
 
 	if (h && h->target < s->n)
-		host = str_z(s->tgt[h->target].host);
+		host = str_z(s->tgt[h->target]->host);
 	return probe_start(ts, t, path, host, fn, arg, &p);
 }
 
@@ -271,8 +271,8 @@ static void on_timer(struct timer *tm)
 	h->slot = false;
 	if (!h->planned || h->probe || h->target >= t->n)
 		return;
-	path.peer = t->tgt[h->target].peer;
-	if (probe_start(t->ts, t->pol, &path, str_z(t->tgt[h->target].host), NULL, NULL, &h->probe) < 0)
+	path.peer = t->tgt[h->target]->peer;
+	if (probe_start(t->ts, t->pol, &path, str_z(t->tgt[h->target]->host), NULL, NULL, &h->probe) < 0)
 		probe_schedule(h); /* no memory now: at the next time */
 }
 

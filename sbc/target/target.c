@@ -74,18 +74,16 @@ struct targets *targets_new(
 	return ts;
 }
 
-static void tgt_fini(struct tgt *g)
+static void tgt_free(struct tgt *g)
 {
-	struct targets *ts = g->t->ts;
-
+	if (!g)
+		return;
 	if (g->loc)
-		locate_unwatch(ts->locator, g->loc);
+		locate_unwatch(g->t->ts->locator, g->loc);
 	if (g->numeric)
 		locate_plan_unref(g->numeric);
-	net_peer_del(ts->net, g->peer);
-	g->loc = NULL;
-	g->numeric = NULL;
-	g->peer = 0;
+	net_peer_del(g->t->ts->net, g->peer);
+	free(g);
 }
 
 static void trunk_state_free(struct trunk_state *t)
@@ -94,7 +92,7 @@ static void trunk_state_free(struct trunk_state *t)
 	list_each(n, &t->health)
 		health_free(container_of(n, struct health, node));
 	for (unsigned i = 0; i < t->n; i++)
-		tgt_fini(&t->tgt[i]);
+		tgt_free(t->tgt[i]);
 	free(t->tgt);
 	free(t->learned);
 	free(t);
@@ -152,8 +150,10 @@ static void set_peer(struct trunk_state *t, struct tgt *g)
 	    .ping_ms = pol->sip.keepalive_s * 1000};
 	int e = net_peer_set(t->ts->net, &g->peer, &cfg);
 
-	if (e < 0)
+	if (e < 0) {
+		t->incomplete = true;
 		log_warn(&t->log, "peer_failed", "host=%s errno=%d", g->host, -e);
+	}
 }
 
 /* Begins to follow a target that was not there before. */
@@ -169,65 +169,76 @@ static void tgt_open(struct trunk_state *t, struct tgt *g)
 
 	if (!addr_none(&g->addr)) {
 		g->numeric = locate_plan_numeric(&g->addr, &d);
+		t->incomplete = t->incomplete || !g->numeric;
 		return;
 	}
 	if (!t->ts->locator)
 		return;
 	e = locate_watch(t->ts->locator, &d, on_location, g, &g->loc);
-	if (e < 0)
+	if (e < 0) {
+		t->incomplete = true;
 		log_warn(&t->log, "target_not_watched", "host=%s errno=%d", g->host, -e);
+	}
+}
+
+/* What the configuration says of a target, for comparing. */
+static struct tgt describe(struct trunk_state *t, const struct pol_target *p, bool sips, uint8_t protos, uint8_t families)
+{
+	struct tgt g = {.t = t,
+	    .pol = p,
+	    .port = p->port,
+	    .proto = p->proto,
+	    .sips = sips,
+	    .protos = protos,
+	    .families = families,
+	    .addr = p->addr};
+	struct buf b;
+
+	buf_init(&b, g.host, sizeof(g.host) - 1);
+	buf_str(&b, p->host); /* checked by the policy: a host name has at most 253 characters */
+	if (!addr_none(&g.addr) && addr_port(&g.addr) == 0)
+		addr_set_port(&g.addr, p->port);
+	return g;
 }
 
 static void follow_targets(struct trunk_state *t)
 {
 	const struct pol_trunk *pol = t->pol;
 	bool sips = target_cfg_of(pol).sips;
-	struct tgt *now = pol->n_targets ? calloc(pol->n_targets, sizeof(*now)) : NULL;
-	unsigned n = now ? pol->n_targets : 0;
+	struct tgt **now = pol->n_targets ? calloc(pol->n_targets, sizeof(*now)) : NULL;
+	unsigned n = 0;
 	uint8_t protos, families;
 
-	if (pol->n_targets && !now)
-		log_error(&t->log, "no_memory", "for=targets n=%u", pol->n_targets);
+	t->incomplete = false;
 	realm_means(t->ts, pol->realm, &protos, &families);
-	for (unsigned i = 0; i < n; i++) {
-		const struct pol_target *p = &pol->targets[i];
-		struct tgt *g = &now[i], *old = NULL;
-		struct buf b;
+	for (unsigned i = 0; now && i < pol->n_targets; i++) {
+		struct tgt like = describe(t, &pol->targets[i], sips, protos, families), *g = NULL;
 
-		g->t = t;
-		g->pol = p;
-		buf_init(&b, g->host, sizeof(g->host) - 1);
-		buf_str(&b, p->host); /* checked by the policy: a host name has at most 253 characters */
-		g->port = p->port;
-		g->proto = p->proto;
-		g->sips = sips;
-		g->protos = protos;
-		g->families = families;
-		g->addr = p->addr;
-		if (!addr_none(&g->addr) && addr_port(&g->addr) == 0)
-			addr_set_port(&g->addr, p->port);
-		for (unsigned k = 0; k < t->n && !old; k++)
-			if (t->tgt[k].t && tgt_same(&t->tgt[k], g))
-				old = &t->tgt[k];
-		if (!old) {
-			tgt_open(t, g);
-		} else {
-			g->numeric = old->numeric;
-			g->peer = old->peer;
-			g->family = old->family;
-			g->family_until_us = old->family_until_us;
-			g->resort_us = old->resort_us;
-			if (old->loc) { /* its callback must find the new place */
+		for (unsigned k = 0; k < t->n && !g; k++) {
+			if (!t->tgt[k] || !tgt_same(t->tgt[k], &like))
+				continue;
+			g = t->tgt[k]; /* with all that is known, and its watch as it is */
+			g->pol = like.pol;
+			t->tgt[k] = NULL;
+			if (!g->loc && !g->numeric) /* there was no memory for it */
 				tgt_open(t, g);
-				locate_unwatch(t->ts->locator, old->loc);
-			}
-			old->t = NULL; /* taken */
 		}
+		if (!g) {
+			g = malloc(sizeof(*g));
+			if (!g)
+				break; /* the rest is not followed: reached by number only */
+			*g = like;
+			tgt_open(t, g);
+		}
+		now[n++] = g;
 		set_peer(t, g);
 	}
+	if (n < pol->n_targets) {
+		t->incomplete = true;
+		log_error(&t->log, "no_memory", "for=targets n=%u", pol->n_targets);
+	}
 	for (unsigned k = 0; k < t->n; k++)
-		if (t->tgt[k].t)
-			tgt_fini(&t->tgt[k]);
+		tgt_free(t->tgt[k]);
 	free(t->tgt);
 	t->tgt = now;
 	t->n = n;
@@ -269,8 +280,10 @@ void targets_set_policy(struct targets *ts, struct policy *p)
 			log_error(&ts->log, "no_memory", "for=trunk name=%.*s", STR(pol->name));
 			continue;
 		}
-		t->pol = pol;
 		t->mark = ts->mark;
+		if (t->pol == pol && !t->incomplete)
+			continue; /* only addresses behind names have changed */
+		t->pol = pol;
 		follow_targets(t);
 	}
 	for (n = htab_walk(&ts->trunks, NULL); n; n = next) {
@@ -393,10 +406,10 @@ static struct tgt *tgt_of(struct trunk_state *t, const struct pol_hop *hop)
 	size_t i = (size_t)(p - hop->trunk->targets);
 
 	if (hop->trunk == t->pol && i < t->n)
-		return &t->tgt[i];
+		return t->tgt[i];
 	/* a call that began on an older snapshot */
 	for (unsigned k = 0; k < t->n; k++) {
-		struct tgt *g = &t->tgt[k];
+		struct tgt *g = t->tgt[k];
 
 		if (g->port == p->port && g->proto == p->proto && str_eq(str_z(g->host), p->host) &&
 		    (addr_none(&p->addr) || addr_eq_ip(&p->addr, &g->addr)))
@@ -505,7 +518,7 @@ unsigned targets_named(struct targets *ts, const struct pol_trunk *trunk, struct
 	for (int any = 0; any < 2 && k.n == 0; any++) { /* those that are down only when there are no others */
 		k.any = any;
 		for (unsigned i = 0; i < t->n; i++) {
-			const struct tgt *g = &t->tgt[i];
+			const struct tgt *g = t->tgt[i];
 			const struct locate_plan *plan = tgt_plan(g);
 			bool whole;
 
@@ -531,7 +544,7 @@ uint32_t targets_peer(struct targets *ts, uint32_t trunk_id)
 {
 	struct trunk_state *t = trunk_state_of(ts, trunk_id);
 
-	return t && t->n ? t->tgt[0].peer : 0;
+	return t && t->n ? t->tgt[0]->peer : 0;
 }
 
 /* ------------------------------------------------------------------ looking at it */
@@ -542,14 +555,14 @@ bool targets_view(struct targets *ts, uint32_t trunk_id, unsigned i, struct targ
 
 	if (!t || i >= t->n)
 		return false;
-	*ret = (struct target_view){.target = t->tgt[i].pol, .plan = tgt_plan(&t->tgt[i])};
+	*ret = (struct target_view){.target = t->tgt[i]->pol, .plan = tgt_plan(t->tgt[i])};
 	return true;
 }
 
 bool targets_addr_view(struct targets *ts, uint32_t trunk_id, unsigned target, unsigned i, struct target_addr_view *ret)
 {
 	struct trunk_state *t = trunk_state_of(ts, trunk_id);
-	const struct locate_plan *plan = t && target < t->n ? tgt_plan(&t->tgt[target]) : NULL;
+	const struct locate_plan *plan = t && target < t->n ? tgt_plan(t->tgt[target]) : NULL;
 	const struct locate_server *s;
 	const struct health *h;
 
@@ -562,7 +575,7 @@ bool targets_addr_view(struct targets *ts, uint32_t trunk_id, unsigned target, u
 	*ret = (struct target_addr_view){.server = s->name,
 	    .path = {.proto = s->proto,
 	        .realm = t->pol->realm,
-	        .peer = t->tgt[target].peer,
+	        .peer = t->tgt[target]->peer,
 	        .remote = plan->addrs[s->first + i]}};
 	h = health_find(t, &ret->path.remote, s->proto);
 	if (!h)
@@ -602,7 +615,7 @@ enum target_state targets_trunk_state(struct targets *ts, uint32_t trunk_id, enu
 	if (!t)
 		return TARGET_UNKNOWN;
 	for (unsigned i = 0; i < t->n; i++) {
-		const struct locate_plan *plan = tgt_plan(&t->tgt[i]);
+		const struct locate_plan *plan = tgt_plan(t->tgt[i]);
 
 		if (plan && plan->n_addrs == 0 && plan->reason != REASON_NONE && !seen)
 			why = plan->reason;
