@@ -302,9 +302,13 @@ static void start_look(struct look *k)
 	if (e < 0) {
 		k->got = calloc(1, sizeof(*k->got));
 		if (k->got) {
-			k->got->reason = e == -ENOMEM ? REASON_NO_MEMORY : REASON_TRANSPORT;
+			k->got->reason = e == -ENOMEM ? REASON_NO_MEMORY : e == -ENOENT ? REASON_NO_SUCH : REASON_TRANSPORT;
 			k->got->tcp_us = k->got->tls_us = k->got->answer_us = -1;
-			(void)uv_strerror_r(e, k->got->error, sizeof(k->got->error));
+			if (e == -ENOENT)
+				snprintf(k->got->error, sizeof(k->got->error),
+				    "certificate %s cannot be shown: there is none of that name", s->cert);
+			else
+				(void)uv_strerror_r(e, k->got->error, sizeof(k->got->error));
 		}
 		return;
 	}
@@ -538,7 +542,7 @@ static enum reason why_not(const struct look *k)
 	if (g && g->verdict != REASON_NONE)
 		return g->verdict;
 	if (k->status == 503)
-		return REASON_TARGET_DOWN;
+		return REASON_PEER_ERROR;
 	if (k->status == 408 || k->asking)
 		return REASON_PEER_SILENT;
 	return k->opt_reason;
