@@ -298,7 +298,7 @@ static int open_net(struct app *a)
 	struct netio_cfg cfg;
 	int e;
 
-	app_net_cfg(a->conf, app_tls_store(a), &cfg, listeners, ARRAY_LEN(listeners));
+	app_net_cfg(a->conf, app_tls_store(a), a->legacy_realms, &cfg, listeners, ARRAY_LEN(listeners));
 	e = netio_new(&a->loop, &a->env, &cfg, &net_user, a, frame, &a->net, &err);
 	app_net_cfg_fini(listeners, cfg.n_listeners);
 	return e < 0 ? say(err.reason, err.text) : 0;

@@ -39,6 +39,7 @@ struct app {
 	struct conf *conf;         /* ref: the running one */
 	struct pol_realm *realms;  /* own: conf's realms as policy reads them */
 	struct app_tls *tls;
+	uint64_t legacy_realms;    /* bits: TLS listeners that take the ciphers of tls-legacy=yes too */
 	struct netio *net;
 	struct guard *guard;
 	struct tap *tap;
@@ -78,8 +79,8 @@ MUST_USE int app_make_realms(const struct conf *c, struct pol_realm **ret);
 void app_names_free(struct app *a);
 /* Fills cfg with the listeners of c; an advertised host is malloc'ed: app_net_cfg_fini(). A TLS listener that says no
  * host of its own is called what its certificate says first (RFC 5923 9.3, so that a peer finds the name it checks). */
-void app_net_cfg(const struct conf *c, struct tls_store *tls, struct netio_cfg *cfg, struct net_listener_cfg *listeners,
-    unsigned max);
+void app_net_cfg(const struct conf *c, struct tls_store *tls, uint64_t legacy_realms, struct netio_cfg *cfg,
+    struct net_listener_cfg *listeners, unsigned max);
 /* The sockets follow c and tls. 0, or -errno with *err: nothing has changed. */
 MUST_USE int app_net_take(struct app *a, const struct conf *c, struct tls_store *tls, struct netio_error *err);
 void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);

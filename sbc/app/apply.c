@@ -158,6 +158,27 @@ static void say_diff(void *ctx, enum policy_change what, const struct pol_trunk 
 		buf_fmt(d->text, "trunk %.*s %s\n", STR(t->name), word[what]);
 }
 
+/* A peer that connects has to be offered its old ciphers before anybody knows who it is: the listeners of a realm
+ * take them while one trunk of the realm is set to. */
+static void follow_legacy(struct app *a, const struct policy *p)
+{
+	struct netio_error err;
+	uint64_t was = a->legacy_realms, is = 0;
+
+	_Static_assert(CONF_REALMS_MAX <= 64, "a bit for each realm");
+	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
+		const struct pol_trunk *t = policy_trunk_at(p, i);
+
+		if (t->tls.legacy)
+			is |= (uint64_t)1 << t->realm;
+	}
+	a->legacy_realms = is;
+	if (is != was && app_net_take(a, a->conf, app_tls_store(a), &err) < 0) {
+		a->legacy_realms = was;
+		log_error(&a->log, "legacy_not_taken", "text=\"%s\"", err.text);
+	}
+}
+
 enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text)
 {
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
@@ -199,6 +220,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	}
 	policy_diff(b2b_policy(a->b2b), p, say_diff, &d);
 	b2b_set_policy(a->b2b, p);
+	follow_legacy(a, p);
 	policy_unref(p);
 	log_info(&a->log, "policy_swapped", "revision=%llu trunks=%u calls_untouched=%u",
 	    (unsigned long long)use->revision, policy_trunk_count(b2b_policy(a->b2b)), b2b_call_count(a->b2b));
@@ -324,8 +346,8 @@ _Static_assert((int)CONF_CLIENT_CERT_REQUEST == (int)NET_CERT_REQUEST &&
                    (int)CONF_CLIENT_CERT_NONE == (int)NET_CERT_NONE,
     "same order of what is wanted of a client");
 
-void app_net_cfg(const struct conf *c, struct tls_store *tls, struct netio_cfg *cfg, struct net_listener_cfg *listeners,
-    unsigned max)
+void app_net_cfg(const struct conf *c, struct tls_store *tls, uint64_t legacy_realms, struct netio_cfg *cfg,
+    struct net_listener_cfg *listeners, unsigned max)
 {
 	unsigned n = 0;
 
@@ -333,6 +355,7 @@ void app_net_cfg(const struct conf *c, struct tls_store *tls, struct netio_cfg *
 	for (unsigned r = 0; r < c->n_realms; r++)
 		for (unsigned i = 0; i < c->realms[r].n_listen && n < max; i++) {
 			listener_cfg(&c->realms[r], &c->realms[r].listen[i], tls, &listeners[n]);
+			listeners[n].legacy_ciphers = r < 64 && (legacy_realms >> r & 1);
 			listeners[n++].realm = (uint8_t)r;
 		}
 	cfg->tls = tls;
@@ -358,7 +381,7 @@ int app_net_take(struct app *a, const struct conf *c, struct tls_store *tls, str
 	struct netio_cfg cfg;
 	int e;
 
-	app_net_cfg(c, tls, &cfg, listeners, ARRAY_LEN(listeners));
+	app_net_cfg(c, tls, a->legacy_realms, &cfg, listeners, ARRAY_LEN(listeners));
 	e = netio_reload(a->net, &cfg, err);
 	app_net_cfg_fini(listeners, cfg.n_listeners);
 	return e;

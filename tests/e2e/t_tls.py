@@ -352,3 +352,69 @@ def expiry(box):
         replace(box, box.ca.issue('long', 'edge.example'))
         wait('the long one to be in force', lambda: serial(box) != old, 15, 0.2)
     rc, out = box.cli('tls', 'list')
+
+
+@case
+def legacy_ciphers(box):
+    """the ciphers of RFC 3261 are refused until a trunk of the realm asks for them, and again when it no longer does"""
+    rsa = os.path.join(box.tls, 'rsa')
+    os.makedirs(rsa, exist_ok=True)
+
+    def tries():
+        c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        c.check_hostname = False
+        c.verify_mode = ssl.CERT_NONE
+        c.maximum_version = ssl.TLSVersion.TLSv1_2
+        c.set_ciphers('ECDHE-ECDSA-AES128-SHA:AES128-SHA:@SECLEVEL=0')
+        with inside('itsp0'):
+            try:
+                s = c.wrap_socket(socket.create_connection((BOX[('wan', 4)], TLS_PORT), timeout=10))
+                name = s.cipher()[0]
+                s.close()
+                return name
+            except (ssl.SSLError, ConnectionError):
+                return None
+    # AES128-SHA wants an RSA key
+    ext = os.path.join(rsa, 'x')
+    with open(ext, 'w') as f:
+        f.write('subjectAltName=URI:sip:edge.example\n')
+    openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=edge.example', '-keyout', rsa + '/k', '-out', rsa + '/c')
+    openssl('x509', '-req', '-in', rsa + '/c', '-CA', box.ca.cert, '-CAkey', box.ca.key, '-CAcreateserial', '-days', 90,
+            '-extfile', ext, '-out', rsa + '/p')
+    keep = [shutil.copy(os.path.join(box.own, n), os.path.join(box.tls, 'kept-' + n)) for n in ('edge.pem', 'edge.key')]
+    old = serial(box)
+    replace(box, (rsa + '/p', rsa + '/k'))
+    wait('the RSA pair to be in force', lambda: serial(box) != old, 15, 0.2)
+    try:
+        check(tries() is None, 'taken without being asked for')
+        box.cli('trunk', 'set', 'itsp', 'tls-legacy=yes')
+        check(tries() == 'AES128-SHA', 'not taken: %s' % tries())
+        box.cli('trunk', 'set', 'itsp', 'tls-legacy=no')
+        check(tries() is None, 'still taken')
+    finally:
+        old = serial(box)
+        replace(box, keep)
+        wait('the old pair to be in force', lambda: serial(box) != old, 15, 0.2)
+
+
+@case
+def reload_certs(box):
+    """a reload of the file brings a new certificate section; one whose files are missing is refused as a whole"""
+    extra = box.config['extra']
+    box.ca.issue('second', 'second.example', into=box.own)
+    try:
+        box.config['extra'] = extra + 'cert "second" { chain = "%s/second.pem"  key = "%s/second.key" }\n' % (box.own, box.own)
+        box.write()
+        rc, out = box.cli('reload')
+        check('second' in out, out)
+        check([c['name'] for c in rows_of(box, 'tls', 'list')['certs']] == ['edge', 'second'], 'tls list')
+        box.config['extra'] = extra + 'cert "third" { chain = "%s/third.pem"  key = "%s/third.key" }\n' % (box.own, box.own)
+        box.write()
+        rc, out = box.cli('reload', ok=None)
+        check(rc == 2 and 'third.pem' in out and 'unchanged' in out, 'exit %d: %s' % (rc, out))
+        check([c['name'] for c in rows_of(box, 'tls', 'list')['certs']] == ['edge', 'second'], 'tls list after the refusal')
+    finally:
+        box.config['extra'] = extra
+        box.write()
+        box.cli('reload')
+    check([c['name'] for c in rows_of(box, 'tls', 'list')['certs']] == ['edge'], 'tls list at the end')
