@@ -199,6 +199,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		break;
 	case TKEY_HOST:
 	case TKEY_NAME:
+	case TKEY_USER:
 	case TKEY_DIGITS:
 		s = keep(b, v->s);
 		memcpy(field, &s, sizeof(s));
@@ -314,6 +315,43 @@ static void build_settings(struct build *b, const struct db_trunk *row, struct p
 		bad(b, "trunk", row->name, "postern trunk set NAME country=49",
 		    "number-format=national needs the country code");
 	settle(b, row, t);
+}
+
+/* A hash as it must be, or an error. */
+static struct str keep_hash(struct build *b, const struct db_trunk *row, struct str hash, size_t n)
+{
+	if (hash.n && hash.n != n)
+		bad(b, "trunk", row->name, "set its password again", "a hash of its credential has %zu characters", hash.n);
+	return keep(b, hash);
+}
+
+static void build_registration(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
+{
+	const struct db_credential *c = &row->credential;
+
+	t->reg.auth_user = keep(b, c->user);
+	t->reg.realm = keep(b, c->realm);
+	t->reg.ha1[0] = keep_hash(b, row, c->md5, 32);
+	t->reg.ha1[1] = keep_hash(b, row, c->sha256, 64);
+	t->reg.ha1[2] = keep_hash(b, row, c->sha512_256, 64);
+	t->reg.secret = keep(b, c->secret);
+	if (!t->reg.user.n)
+		t->reg.user = t->reg.auth_user;
+	if (t->reg.max_s < t->reg.min_s)
+		bad(b, "trunk", row->name, "postern trunk set NAME expires-max=7200s", "expires-max is shorter than expires-min");
+}
+
+static void build_registrants(struct build *b)
+{
+	const struct pol_trunk *one, *two;
+	int e = pol_registrants_build(b->p, &one, &two);
+
+	if (e == -ENOMEM)
+		b->no_memory = true;
+	else if (e < 0)
+		bad(b, "trunk", two->name, "give one of them another aor or user name",
+		    "it would be known by the same name as trunk %.*s in realm %.*s", STR(one->name),
+		    STR(b->p->realms[two->realm].name));
 }
 
 static void build_headers(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
@@ -436,15 +474,17 @@ static unsigned expand(struct build *b, const struct db_trunk *row, const struct
 	return n;
 }
 
+static const struct pol_target registered = {.proto = LOCATE_ANY, .registered = true};
+
 static void build_targets(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
 {
 	struct ordered o[TARGETS_MAX];
 	struct pol_target *targets;
 	uint16_t rank = 0;
 	unsigned n = 0;
-	bool ranked = false;
+	bool ranked = false, registers = t->role == POL_PBX && t->reg.auth != POL_AUTH_STATIC;
 
-	if (!row->n_targets)
+	if (!row->n_targets && !registers)
 		bad(b, "trunk", row->name, "postern trunk set NAME target=192.0.2.10:5060", "it has no target");
 	if (row->n_targets > POL_HOPS_MAX)
 		bad(b, "trunk", row->name, NULL, "it has %u targets, %d are possible", row->n_targets, POL_HOPS_MAX);
@@ -454,9 +494,13 @@ static void build_targets(struct build *b, const struct db_trunk *row, struct po
 	qsort(o, n, sizeof(*o), by_order);
 	for (unsigned i = 0; i < n; i++)
 		ranked |= o[i].second != 0;
+	if (registers)
+		t->registered = &registered;
 	targets = array(b, n, sizeof(*targets));
 	if (!targets)
 		return;
+	t->targets = targets;
+	t->n_targets = n;
 	for (unsigned i = 0; i < n; i++) {
 		targets[i] = o[i].target;
 		if (!ranked)
@@ -466,8 +510,6 @@ static void build_targets(struct build *b, const struct db_trunk *row, struct po
 			rank++;
 		targets[i].priority = (uint16_t)(rank + 1);
 	}
-	t->targets = targets;
-	t->n_targets = n;
 }
 
 /* ---------------------------------------------------------------- sources */
@@ -558,6 +600,8 @@ static uint64_t print_of(const struct db_trunk *row, const struct pol_trunk *t)
 	h = mix_str(mix_str(mix_str(h, row->name), row->role), row->realm);
 	for (unsigned i = 0; i < row->n_settings; i++)
 		h = mix_str(mix_str(h, row->settings[i].key), row->settings[i].value);
+	h = mix_str(mix_str(mix_str(h, row->credential.user), row->credential.realm), row->credential.md5);
+	h = mix_str(mix_str(h, row->credential.sha512_256), row->credential.secret);
 	for (unsigned i = 0; i < row->n_sources; i++)
 		h = mix_str(h, row->sources[i].address);
 	for (unsigned i = 0; i < row->n_headers; i++)
@@ -607,6 +651,7 @@ static void build_trunks(struct build *b)
 			bad(b, "trunk", row->name, "pbx or itsp", "role '%.*s' is not valid", STR(str_head(row->role, 20)));
 		find_realm(b, row, t);
 		build_settings(b, row, t);
+		build_registration(b, row, t);
 		build_headers(b, row, t);
 		build_targets(b, row, t);
 		check_addresses(b, row);
@@ -787,6 +832,8 @@ int policy_compile(const struct policy_input *in, struct policy **ret, struct po
 		build_realms(&b);
 	if (!b.no_memory)
 		build_trunks(&b);
+	if (!b.no_memory)
+		build_registrants(&b);
 	if (!b.no_memory)
 		build_sources(&b);
 	if (!b.no_memory)

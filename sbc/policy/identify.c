@@ -118,5 +118,5 @@ bool policy_admit(const struct policy *p, const struct net_path *from)
 {
 	if (from->realm < p->n_realms && p->realms[from->realm].strangers == POL_STRANGER_REFUSE)
 		return true;
-	return policy_address_known(p, from) || by_certificate(p, from);
+	return policy_address_known(p, from) || by_certificate(p, from) || policy_has_registrants(p, from->realm);
 }

@@ -9,6 +9,7 @@
  *   routes.c      where a call goes
  *   hours.c       number patterns and times of day
  *   headers.c     the header table
+ *   registrants.c who registers with us under which name
  *   trunk_keys.c  the settings of a trunk; trunk_draft.c edits one
  */
 #ifndef SBC_POLICY_INTERNAL_H
@@ -80,6 +81,12 @@ struct host {
 	struct str name; /* without a final dot */
 };
 
+struct registrant {
+	uint8_t realm;
+	struct str user;
+	const struct pol_trunk *trunk;
+};
+
 struct block;
 
 /* What snapshots share that differ only in the addresses behind names. Immutable once compiled. */
@@ -129,6 +136,8 @@ struct policy {
 	unsigned n_routes;
 	struct host *hosts;     /* by realm and name */
 	unsigned n_hosts;
+	struct registrant *registrants; /* by realm and user */
+	unsigned n_registrants;
 };
 
 /* n zeroed elements that live as long as the snapshot; NULL: out of memory (n 0 is fine). */
@@ -161,6 +170,9 @@ void pol_learned_fini(struct learned *l);
 int pol_numbers_build(struct policy *p, const struct db_rows *rows);
 /* digits behind '+' as a value; false: none, too many or something else */
 bool pol_digits(struct str s, uint64_t *ret);
+
+/* registrants.c: of all trunks; -ENOMEM, or the pair that would be known by the same name in *ret_a, *ret_b: -EEXIST */
+int pol_registrants_build(struct policy *p, const struct pol_trunk **ret_a, const struct pol_trunk **ret_b);
 
 /* policy.c */
 int pol_host_cmp(const void *a, const void *b);

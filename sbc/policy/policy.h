@@ -36,6 +36,7 @@ struct pol_target {
 	uint8_t proto;          /* enum net_proto; LOCATE_ANY: names only, NAPTR and SRV choose */
 	uint16_t priority;      /* lower first */
 	uint16_t weight;        /* share among equals */
+	bool registered;        /* where it has registered from; nothing else means anything then */
 };
 
 struct pol_trunk {
@@ -46,6 +47,7 @@ struct pol_trunk {
 	uint8_t realm;
 	const struct pol_target *targets; /* by priority */
 	unsigned n_targets;
+	const struct pol_target *registered; /* tried before them: where it registered from; NULL: it does not */
 	struct str domain;      /* host of From, To, R-URI towards it; empty: the target's host (R-URI, To) and our
 	                           advertised address (From) */
 	uint32_t max_calls, max_cps; /* 0: no limit */
@@ -106,7 +108,22 @@ struct pol_trunk {
 		uint32_t grace_s;    /* an address that left the set of its name is its still for so long */
 	} source;
 	uint32_t transport;      /* enum pol_transport: of targets that do not say */
+	/* Registration: a PBX registers with us, we register with an ITSP. */
+	struct {
+		uint32_t auth;       /* enum pol_auth */
+		struct str user;     /* of the trunk's own address of record; empty: that of the credential */
+		struct str auth_user, realm, ha1[3]; /* credential; H(A1) as hex: MD5, SHA-256, SHA-512-256; empty: none */
+		struct str secret;   /* sealed password, or empty */
+		uint32_t expires_s;  /* asked for, or given when nothing is asked for */
+		uint32_t min_s, max_s; /* of a PBX: 423 below, shortened above */
+		uint16_t max_contacts; /* bindings of one address of record */
+		bool replace;        /* the oldest makes room; else 403 */
+		bool gin_strict;     /* bnc needs Require: gin (421) */
+		bool no_qop;         /* digest of RFC 2069 is taken */
+	} reg;
 };
+
+enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN };
 
 enum pol_source_transport { POL_SOURCE_ANY, POL_SOURCE_UDP, POL_SOURCE_TCP, POL_SOURCE_TLS };
 
@@ -162,6 +179,12 @@ bool policy_address_known(const struct policy *p, const struct net_path *from);
 /* Cheap form for net's admit(): false when a stranger in a realm that drops strangers. TLS from anywhere is let in
  * where a trunk is recognised by its certificate alone: who it is shows only after the handshake. */
 bool policy_admit(const struct policy *p, const struct net_path *from);
+
+/* The trunk that registers in that realm as user: its address of record, or the user name of its credential. NULL:
+ * none. Compared as bytes (RFC 3261 19.1.4). */
+const struct pol_trunk *policy_registrant(const struct policy *p, unsigned realm, struct str user);
+/* Does any trunk of the realm register with us? Strangers may then send REGISTER. */
+bool policy_has_registrants(const struct policy *p, unsigned realm);
 
 /* Brings a number as dialled by trunk t to canonical form: +country…; a short or unknown form stays as it is. */
 void policy_number_in(const struct pol_trunk *t, struct str number, struct buf *ret);

@@ -55,6 +55,8 @@ static void add_trunk(struct pol_route_result *ret, const struct pol_trunk *t, s
 		ret->reason = REASON_TRUNK_DRAINING;
 		return;
 	}
+	if (t->registered && ret->n_hops < POL_HOPS_MAX)
+		ret->hops[ret->n_hops++] = (struct pol_hop){t, t->registered};
 	/* names too: what stands behind them now is not ours to know (sbc/target) */
 	for (unsigned i = 0; i < t->n_targets && n < TARGETS_MAX; i++)
 		share[n++] = (struct share){t->targets[i].priority, t->targets[i].weight, (uint8_t)i};

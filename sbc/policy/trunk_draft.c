@@ -304,6 +304,15 @@ enum reason trunk_draft_assign(struct trunk_draft *d, struct str assignment, str
 	return trunk_draft_edit(d, key, op, value, err);
 }
 
+/* A PBX that registers is found where it registered from: it needs no target. */
+static bool registers_here(const struct trunk_draft *d)
+{
+	for (unsigned i = 0; i < d->t.n_settings; i++)
+		if (str_eq(d->t.settings[i].key, S("auth")) && !str_ieq(d->t.settings[i].value, S("static")))
+			return str_ieq(d->t.role, S("pbx"));
+	return false;
+}
+
 enum reason trunk_draft_complete(const struct trunk_draft *d, struct db_err *err)
 {
 	for (unsigned i = 0; i < trunk_keys_n; i++) {
@@ -315,7 +324,7 @@ enum reason trunk_draft_complete(const struct trunk_draft *d, struct db_err *err
 			continue;
 		buf_init(&b, text, sizeof(text));
 		trunk_key_value(&d->t, k, &b, NULL);
-		if (b.n || buf_err(&b))
+		if (b.n || buf_err(&b) || (k->type == TKEY_TARGETS && registers_here(d)))
 			continue;
 		buf_init(&b, hint, sizeof(hint) - 1);
 		buf_fmt(&b, "%s=%s", k->name, k->example);

@@ -101,6 +101,21 @@ const struct trunk_key trunk_keys[] = {
 	"send media where it comes from: never, when its SDP address is private or not where it signals from, always", "on"},
     {"media-timeout", TKEY_S32, AT(media.timeout_s), "60s", 5, 86400, "off", NULL,
 	"a call without any media for so long is ended", "off"},
+    {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin",
+	"static: known by address or certificate; register: a PBX registers with us, we register with an ITSP; gin: the same for "
+	"all its numbers at once (RFC 6140)",
+	"gin"},
+    {"aor", TKEY_USER, AT(reg.user), "", 0, 0, NULL, NULL,
+	"user part of its address of record (pilot); empty: the user name of its credential", "trunk42"},
+    {"expires", TKEY_S32, AT(reg.expires_s), "3600s", 60, 86400, NULL, NULL,
+	"registration: what we ask for, or give when nothing is asked for", "600s"},
+    {"expires-min", TKEY_S32, AT(reg.min_s), "60s", 10, 3600, NULL, NULL, "registration of a PBX: shorter is refused (423)", "60s"},
+    {"expires-max", TKEY_S32, AT(reg.max_s), "7200s", 60, 604800, NULL, NULL, "registration of a PBX: longer is shortened", "3600s"},
+    {"max-contacts", TKEY_U16, AT(reg.max_contacts), "10", 1, 100, NULL, NULL, "registrations of one address at a time", "2"},
+    {"contacts-full", TKEY_BOOL, AT(reg.replace), "refuse", 0, 0, NULL, "refuse|replace",
+	"one more than max-contacts: 403, or the oldest makes room", "replace"},
+    {"gin-strict", TKEY_BOOL, AT(reg.gin_strict), "no", 0, 0, NULL, NULL, "a bulk contact needs Require: gin, else 421", "yes"},
+    {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
     {"header.pass", TKEY_HEADERS_PASS, 0, "", 0, 0, NULL, NULL,
 	"header fields taken from and passed to it as if it were trusted", "X-Account,Diversion"},
     {"header.drop", TKEY_HEADERS_DROP, 0, "", 0, 0, NULL, NULL, "header fields neither taken from nor passed to it",
@@ -487,6 +502,21 @@ static bool read_codecs(const struct trunk_key *k, struct str value, struct key_
 	return true;
 }
 
+static bool read_user(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	bool ok = value.n <= 64;
+
+	for (size_t i = 0; ok && i < value.n; i++) {
+		char c = value.p[i];
+
+		ok = chr_digit(c) || (chr_lower(c) >= 'a' && chr_lower(c) <= 'z') || (c && strchr("-_.!~*'()&=+$,", c));
+	}
+	if (!ok)
+		return refuse(k, value, "without '@', domain and escapes", err, "the user part of a SIP URI");
+	ret->s = value;
+	return true;
+}
+
 bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	*ret = (struct key_value){.s = value};
@@ -511,6 +541,8 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_hosts(k, value, ret, err);
 	case TKEY_NAME:
 		return read_name(k, value, ret, err);
+	case TKEY_USER:
+		return read_user(k, value, ret, err);
 	case TKEY_DIGITS:
 		return read_digits(k, value, ret, err);
 	case TKEY_CODES:
@@ -625,6 +657,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_ENUM:
 	case TKEY_HOST:
 	case TKEY_NAME:
+	case TKEY_USER:
 		buf_str(ret, v.s);
 		break;
 	}

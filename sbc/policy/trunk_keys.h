@@ -25,6 +25,7 @@ enum trunk_key_type {
 	TKEY_HOST,      /* domain name or IP */
 	TKEY_HOSTS,     /* list of them, two fields: const struct str *, unsigned */
 	TKEY_NAME,      /* of something in postern.conf */
+	TKEY_USER,      /* user part of a SIP URI, without escapes */
 	TKEY_DIGITS,    /* dial prefix */
 	TKEY_CODES,     /* list of SIP statuses */
 	TKEY_CODECS,    /* list of codec names */

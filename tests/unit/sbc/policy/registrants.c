@@ -1,0 +1,84 @@
+/* Who registers with us under which name. */
+#include "fixture.h"
+
+#define MD5 "939e7578ed9e3c518a452acee763bce9"
+
+static void by_name_and_realm(void **s)
+{
+	const struct pol_trunk *t;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "acme", "role=pbx realm=lan target=10.0.0.1 auth=gin aor=trunk42 expires=600s contacts-full=replace");
+	f.trunks[0].credential = (struct db_credential){.user = S("acme-user"), .realm = S("example.net"), .md5 = S(MD5)};
+	fix_trunk(&f, "other", "role=pbx realm=wan target=10.0.0.2 auth=register");
+	f.trunks[1].credential = (struct db_credential){.user = S("trunk42"), .realm = S("example.net")};
+	fix_trunk(&f, "still", "role=pbx realm=lan target=10.0.0.3 aor=still");
+	fix_trunk(&f, "up", "role=itsp realm=wan target=192.0.2.1 auth=gin aor=up");
+	fix_compile(&f);
+	t = policy_registrant(f.p, 0, S("trunk42"));
+	assert_non_null(t);
+	assert_true(str_eq(t->name, S("acme")));
+	assert_ptr_equal(policy_registrant(f.p, 0, S("acme-user")), t);
+	assert_int_equal(t->reg.auth, POL_AUTH_GIN);
+	assert_int_equal(t->reg.expires_s, 600);
+	assert_int_equal(t->reg.min_s, 60);
+	assert_int_equal(t->reg.max_contacts, 10);
+	assert_true(t->reg.replace);
+	assert_true(str_eq(t->reg.realm, S("example.net")));
+	assert_true(str_eq(t->reg.ha1[0], S(MD5)));
+	/* the same name in another realm is another trunk; a name is compared as bytes */
+	t = policy_registrant(f.p, 1, S("trunk42"));
+	assert_non_null(t);
+	assert_true(str_eq(t->name, S("other")));
+	assert_true(str_eq(t->reg.user, S("trunk42"))); /* the credential's, as no aor is set */
+	assert_null(policy_registrant(f.p, 0, S("TRUNK42")));
+	assert_null(policy_registrant(f.p, 0, S("still"))); /* static */
+	assert_null(policy_registrant(f.p, 1, S("up")));    /* we register there */
+	assert_null(policy_registrant(f.p, 0, STR_NONE));
+	assert_null(policy_registrant(f.p, 9, S("trunk42")));
+	assert_true(policy_has_registrants(f.p, 0));
+	assert_true(policy_has_registrants(f.p, 1));
+	assert_false(policy_has_registrants(f.p, 2));
+	fix_fini(&f);
+}
+
+static void what_cannot_be(void **s)
+{
+	struct db_err err;
+	struct trunk_draft *d;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "acme", "role=pbx realm=lan target=10.0.0.1 auth=gin aor=trunk42");
+	fix_trunk(&f, "beta", "role=pbx realm=lan target=10.0.0.2 auth=register aor=b");
+	f.trunks[1].credential = (struct db_credential){.user = S("trunk42"), .realm = S("r")};
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_int_equal(f.errs.n, 1);
+	assert_non_null(strstr(f.errs.e[0].text, "same name as trunk acme in realm lan"));
+	f.trunks[1].credential.user = S("b2");
+	f.trunks[1].credential.md5 = S("short");
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_non_null(strstr(f.errs.e[0].text, "hash of its credential has 5 characters"));
+	fix_fini(&f);
+
+	d = trunk_draft_new(NULL, S("x"));
+	assert_int_equal(trunk_draft_assign(d, S("aor=a@b"), &err), REASON_BAD_VALUE);
+	assert_int_equal(trunk_draft_assign(d, S("aor=a%20b"), &err), REASON_BAD_VALUE);
+	assert_int_equal(trunk_draft_assign(d, S("aor=+49301234500"), &err), REASON_NONE);
+	assert_int_equal(trunk_draft_assign(d, S("auth=digest"), &err), REASON_BAD_VALUE);
+	assert_int_equal(trunk_draft_assign(d, S("max-contacts=0"), &err), REASON_BAD_VALUE);
+	trunk_draft_free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(by_name_and_realm),
+	    cmocka_unit_test(what_cannot_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
