@@ -1,0 +1,81 @@
+/* reg.h - the registrar: PBXs register with us, one address of record or all numbers at once.
+ *
+ * RFC 3261 10.3, RFC 6140 5, RFC 3327, RFC 5626 6, RFC 5627. A REGISTER is checked in the order of 10.3: is the domain
+ * ours, can we do what it requires, who is it, may it, does the address exist, what does it want. What it changes is
+ * handed to the store as one piece; only when that is on disk are the bindings changed and is the answer sent
+ * (RGS-02, threats.md 6.8). REGISTERs of one address of record are done one after the other, in order of arrival.
+ *
+ * Nothing here knows a socket or a database: requests come from the transaction layer, the store is a function.
+ */
+#ifndef SBC_REG_REG_H
+#define SBC_REG_REG_H
+
+#include "sbc/auth/challenge.h"
+#include "sbc/policy/policy.h"
+#include "sbc/reg/binding.h"
+#include "sbc/txn/txn.h"
+
+struct reg;
+
+/* What one REGISTER does. All of it or nothing. */
+struct reg_change {
+	const struct reg_contact *put;
+	unsigned n_put;
+	const uint64_t *del;
+	unsigned n_del;
+};
+
+struct reg_user {
+	/* Copies ch before it returns. reg_stored(reg, token, why) must follow on a later turn, exactly once, but for
+	 * token 0: nobody waits (bindings whose time was over). */
+	void (*store)(void *ctx, const struct reg_change *ch, uint64_t token);
+	/* Is this numeric host:port one of our listeners of that realm? */
+	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
+	/* Something happened to a trunk's bindings: for alarms and history. why: REASON_NONE: registered or refreshed;
+	 * REG_OVER: its time was over; REG_REMOVED: it said so; else why it was refused. c may be NULL then. */
+	void (*on_event)(void *ctx, uint32_t trunk_id, const struct reg_contact *c, enum reason why);
+};
+
+struct reg_cfg {
+	struct auth_cfg auth;
+	struct str realm;    /* of challenges to accounts we do not know: looks like those of the others; lives as reg */
+};
+
+/* NULL: out of memory. */
+struct reg *reg_new(const struct env *env, const struct reg_cfg *cfg, const struct reg_user *user, void *ctx);
+/* Requests that wait are ended by the transaction layer. */
+void reg_free(struct reg *r);
+/* Takes a reference; bindings of trunks that are gone, or register no more, are dropped. */
+void reg_set_policy(struct reg *r, struct policy *p);
+/* At start: a binding from the database. expires_us is set from the wall clock. 0 or -ENOMEM */
+MUST_USE int reg_restore(struct reg *r, struct reg_contact *c);
+
+/* A REGISTER. t is answered sooner or later. */
+void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from);
+void reg_stored(struct reg *r, uint64_t token, enum reason why);
+
+struct bindings *reg_bindings(struct reg *r);
+struct auth *reg_auth(struct reg *r);
+/* Ends a binding from outside (CLI kick): stored, then gone. false: there is none. */
+bool reg_kick(struct reg *r, uint64_t id);
+
+#define REG_WAYS_MAX 16
+/* Where a number of a trunk, or the trunk itself (number empty), is reached: explicit registrations of that number
+ * first, then those of the trunk, each by q (GINS-09, -21). uri is made for the number: its implicit contact when the
+ * binding is a bulk one. */
+struct reg_way {
+	const struct reg_contact *contact; /* borrow: until the next turn */
+	struct str uri;                    /* in the buffer that was given */
+	struct str route;                  /* Route values from Path, or empty */
+};
+unsigned reg_ways(struct reg *r, uint32_t trunk_id, struct str number, struct str sg, struct buf *space,
+    struct reg_way ways[REG_WAYS_MAX]);
+
+enum reg_metric {
+	REG_REQUESTS, REG_CHALLENGED, REG_ACCEPTED, REG_QUERIES, REG_REFUSED, REG_FAILED, REG_EXPIRED,
+	REG_BINDINGS, /* gauge */
+	REG_METRICS
+};
+uint64_t reg_metric(const struct reg *r, enum reg_metric m);
+
+#endif

@@ -1,0 +1,621 @@
+/* The registrar: rows RGS-01 to -12, GINS-01 to -21, KA-10, GRUU-01, -03, AUT-15. */
+#include "rig.h"
+
+static void ways_are(struct rig *r, uint32_t trunk, const char *number, const char *want)
+{
+	char space[2048], text[2048];
+	struct reg_way ways[REG_WAYS_MAX];
+	struct buf s, b;
+	unsigned n;
+
+	buf_init(&s, space, sizeof(space));
+	buf_init(&b, text, sizeof(text) - 1);
+	n = reg_ways(r->reg, trunk, str_z(number), STR_NONE, &s, ways);
+	for (unsigned i = 0; i < n; i++) {
+		if (i)
+			buf_chr(&b, ' ');
+		buf_str(&b, ways[i].uri);
+		if (ways[i].route.n) {
+			buf_chr(&b, '|');
+			buf_str(&b, ways[i].route);
+		}
+	}
+	assert_string_equal(buf_z(&b), want);
+}
+
+static void gins_01_02_22_bulk(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	a = rig_register(r, AOR, BULK ";expires=1800\r\n");
+	assert_status(a, 200);
+	assert_int_equal(rig_count(a, "Contact: "), 1);
+	assert_non_null(strstr(a, "Contact: <sip:192.0.2.10:5060;transport=tcp;tk=c41f;bnc>;expires=1800\r\n"));
+	assert_non_null(strstr(a, "Date: "));
+	assert_int_equal(r->n_stored, 1);
+	assert_string_equal(r->events, "1 ok sip:192.0.2.10:5060;transport=tcp;tk=c41f;bnc\n");
+	ways_are(r, 1, "+4930123450", "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f");
+	ways_are(r, 1, "+4930123459", "sip:+4930123459@192.0.2.10:5060;transport=tcp;tk=c41f");
+	ways_are(r, 1, "", "sip:192.0.2.10:5060;transport=tcp;tk=c41f;bnc");
+	ways_are(r, 2, "+4940777", "");
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_04_05_06_bad_contacts(void **s)
+{
+	static const char *const bad[] = {"<sip:+15550100@h;bnc>", "<sip:h;bnc;user=phone>", "<sip:h;bnc=1>"};
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		char lines[256];
+
+		snprintf(lines, sizeof(lines), "Require: gin\r\nContact: %s\r\n", bad[i]);
+		assert_status(rig_register(r, AOR, lines), 400);
+		assert_int_equal(r->n_stored, 0);
+		assert_non_null(strstr(r->events, "1 GIN_CONTACT"));
+	}
+	assert_status(rig_register(r, "sip:+4930123450@sbc.example.net", "Require: gin\r\nContact: <sip:h;bnc>\r\n"), 400);
+	rig_fini(r);
+	free(r);
+}
+
+/* expiry, refresh and removal: all numbers together */
+static void gins_07_live_and_die(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, BULK ";expires=600\r\n"), 200);
+	rig_run(r, 500);
+	a = rig_register(r, AOR, BULK ";expires=600\r\n");
+	assert_status(a, 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	rig_run(r, 599);
+	ways_are(r, 1, "+4930123450", "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f");
+	r->n_stored = 0;
+	rig_run(r, 2);
+	ways_are(r, 1, "+4930123450", "");
+	assert_int_equal(r->n_stored, 1);
+	assert_int_equal(r->stored[0].n_del, 1);
+	assert_int_equal(r->stored[0].token, 0);
+	assert_non_null(strstr(r->events, "1 REG_OVER"));
+	assert_int_equal(reg_metric(r->reg, REG_EXPIRED), 1);
+	/* removal */
+	memset(&r->session, 0, sizeof(r->session));
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+	a = rig_register(r, AOR, BULK ";expires=0\r\n");
+	assert_status(a, 200);
+	assert_null(strstr(a, "Contact:"));
+	assert_non_null(strstr(r->events, "1 REG_REMOVED"));
+	ways_are(r, 1, "+4930123450", "");
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_08_09_one_number(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+	/* removing one implicit contact changes nothing and tells what there is */
+	a = rig_register(r, "sip:+4930123451@sbc.example.net",
+	    "Contact: <sip:+4930123451@192.0.2.10:5060;transport=tcp;tk=c41f>;expires=0\r\n");
+	assert_status(a, 200);
+	assert_non_null(strstr(a, "Contact: <sip:+4930123451@192.0.2.10:5060;transport=tcp;tk=c41f>;expires=3600"));
+	assert_int_equal(r->n_stored, 0);
+	ways_are(r, 1, "+4930123451", "sip:+4930123451@192.0.2.10:5060;transport=tcp;tk=c41f");
+	/* an explicit one beside it comes first, and survives the bulk one */
+	a = rig_register(r, "sip:+4930123451@sbc.example.net;user=phone", "Contact: <sip:phone7@192.0.2.55>\r\n");
+	assert_status(a, 200);
+	assert_int_equal(rig_count(a, "Contact: "), 2);
+	ways_are(r, 1, "+4930123451", "sip:phone7@192.0.2.55 sip:+4930123451@192.0.2.10:5060;transport=tcp;tk=c41f");
+	ways_are(r, 1, "+4930123452", "sip:+4930123452@192.0.2.10:5060;transport=tcp;tk=c41f");
+	assert_status(rig_register(r, AOR, BULK ";expires=0\r\n"), 200);
+	ways_are(r, 1, "+4930123451", "sip:phone7@192.0.2.55");
+	ways_are(r, 1, "+4930123452", "");
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_10_path(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	a = rig_register(r, AOR, "Path: <sip:edge1.example;lr>,<sip:edge2.example;lr>\r\n" BULK "\r\n");
+	assert_status(a, 200);
+	assert_non_null(strstr(a, "Path: <sip:edge1.example;lr>, <sip:edge2.example;lr>\r\n"));
+	ways_are(r, 1, "+4930123450",
+	    "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f|<sip:edge1.example;lr>, <sip:edge2.example;lr>");
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_14_15_16_codes(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	/* bnc without Require: by the trunk's setting */
+	assert_status(rig_register(r, AOR, "Contact: <sip:h;bnc>\r\n"), 200);
+	trunk_draft_assign(r->fix.draft[0], S("gin-strict=yes"), NULL);
+	{
+		struct db_credential c = r->fix.trunks[0].credential;
+
+		r->fix.trunks[0] = *trunk_draft_row(r->fix.draft[0]);
+		r->fix.trunks[0].id = 1;
+		r->fix.trunks[0].credential = c;
+	}
+	rig_compile(r);
+	a = rig_register(r, AOR, "Contact: <sip:h2;bnc>\r\n");
+	assert_status(a, 421);
+	assert_non_null(strstr(a, "Require: gin\r\n"));
+	/* GIN on a trunk without it */
+	rig_pbx(r, "user300", "a long secret", "192.0.2.20");
+	a = rig_register(r, "sip:300@sbc.example.net", BULK "\r\n");
+	assert_status(a, 420);
+	assert_non_null(strstr(a, "Unsupported: gin, gin\r\n"));
+	a = rig_register(r, "sip:300@sbc.example.net", "Contact: <sip:h;bnc>\r\n");
+	assert_status(a, 421);
+	a = rig_register(r, "sip:300@sbc.example.net", "Require: path, sunshine\r\nContact: <sip:h>\r\n");
+	assert_status(a, 420);
+	assert_non_null(strstr(a, "Unsupported: sunshine\r\n"));
+	/* good credentials, another's address; an address that is nobody's */
+	assert_status(rig_register(r, AOR, "Contact: <sip:h>\r\n"), 403);
+	assert_non_null(strstr(r->events, "2 REG_OTHER"));
+	assert_status(rig_register(r, "sip:+4930123450@sbc.example.net", "Contact: <sip:h>\r\n"), 403);
+	assert_status(rig_register(r, "sip:+4999@sbc.example.net", "Contact: <sip:h>\r\n"), 404);
+	assert_status(rig_register(r, "sip:nobody@sbc.example.net", "Contact: <sip:h>\r\n"), 404);
+	/* its own number, written as a phone writes it */
+	assert_status(rig_register(r, "sip:+49-40-777@sbc.example.net;user=phone", "Contact: <sip:300@192.0.2.20;rinstance=7>\r\n"), 200);
+	ways_are(r, 2, "+4940777", "sip:300@192.0.2.20;rinstance=7");
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_19_bulk_beside_plain(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Require: gin\r\nContact: <sip:192.0.2.10;bnc>\r\n"), 200);
+	a = rig_register(r, AOR, "Contact: <sip:192.0.2.10>\r\n");
+	assert_status(a, 200);
+	assert_int_equal(rig_count(a, "Contact: "), 2);
+	a = rig_register(r, AOR, "Contact: <sip:192.0.2.10>;expires=0\r\n");
+	assert_int_equal(rig_count(a, "Contact: "), 1);
+	assert_non_null(strstr(a, ";bnc>"));
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_21_two_nodes_by_q(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	a = rig_register(r, AOR, "Require: gin\r\nContact: <sip:192.0.2.11;bnc>;q=0.5, <sip:192.0.2.12;bnc>;q=1\r\n");
+	assert_status(a, 200);
+	assert_non_null(strstr(a, "<sip:192.0.2.11;bnc>;q=0.5;expires=3600\r\n"));
+	ways_are(r, 1, "+4930123450", "sip:+4930123450@192.0.2.12 sip:+4930123450@192.0.2.11");
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_03_star(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@192.0.2.1>, <sip:b@192.0.2.1>\r\n"), 200);
+	assert_status(rig_register(r, AOR, "Contact: *\r\nExpires: 3600\r\n"), 400);
+	assert_status(rig_register(r, AOR, "Contact: *\r\n"), 400);
+	assert_status(rig_register(r, AOR, "Contact: *, <sip:a@192.0.2.1>\r\nExpires: 0\r\n"), 400);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 2);
+	a = rig_register(r, AOR, "Contact: *\r\nExpires: 0\r\n");
+	assert_status(a, 200);
+	assert_null(strstr(a, "Contact:"));
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_04_05_expiry(void **s)
+{
+	static const struct {
+		const char *lines, *want;
+	} t[] = {
+	    {"Expires: 3600\r\nContact: <sip:h>;expires=120\r\n", ";expires=120\r\n"},
+	    {"Expires: 300\r\nContact: <sip:h>\r\n", ";expires=300\r\n"},
+	    {"Contact: <sip:h>\r\n", ";expires=3600\r\n"},
+	    {"Contact: <sip:h>;expires=999999999999\r\n", ";expires=7200\r\n"},
+	    {"Contact: <sip:h>;expires=soon\r\n", ";expires=3600\r\n"},
+	    {"Contact: <sip:h>;expires=60\r\n", ";expires=60\r\n"},
+	};
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
+		a = rig_register(r, AOR, t[i].lines);
+		assert_status(a, 200);
+		if (!strstr(a, t[i].want))
+			fail_msg("%s -> %s", t[i].lines, a);
+	}
+	a = rig_register(r, AOR, "Contact: <sip:h>;expires=10\r\n");
+	assert_status(a, 423);
+	assert_non_null(strstr(a, "Min-Expires: 60\r\n"));
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_06_order(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	r->cseq = 100;
+	assert_status(rig_register(r, AOR, "Contact: <sip:h>\r\n"), 200);
+	r->cseq = 50;
+	assert_status(rig_register(r, AOR, "Contact: <sip:h>;expires=0\r\n"), 500);
+	assert_non_null(strstr(r->events, "REG_ORDER"));
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	r->call_id = "another@pbx"; /* a device that was restarted */
+	assert_status(rig_register(r, AOR, "Contact: <sip:h>;expires=120\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_07_08_lists(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@192.0.2.1>;+sip.fax;x=\"1;2\";expires=600\r\n"), 200);
+	assert_status(rig_register(r, AOR, "Contact: <sip:b@192.0.2.1>;expires=1200\r\n"), 200);
+	rig_run(r, 100);
+	a = rig_register(r, AOR, "");
+	assert_status(a, 200);
+	assert_non_null(strstr(a, "<sip:a@192.0.2.1>;expires=500;+sip.fax;x=\"1;2\"\r\n"));
+	assert_non_null(strstr(a, "<sip:b@192.0.2.1>;expires=1100\r\n"));
+	assert_int_equal(r->n_stored, 0);
+	rig_run(r, 100);
+	a = rig_register(r, AOR, "");
+	assert_non_null(strstr(a, "<sip:a@192.0.2.1>;expires=400;")); /* asking does not refresh */
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_09_record_route(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	assert_null(strstr(rig_register(r, AOR, "Record-Route: <sip:p;lr>\r\nContact: <sip:h>\r\n"), "Record-Route"));
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_10_same_contact(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h>\r\n"), 200);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h:5060>\r\n"), 200);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h;transport=tcp>\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 3);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h;line=1>\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 3);
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_11_limit(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct db_credential c;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h>, <sip:b@h>, <sip:c@h>\r\n"), 200);
+	assert_status(rig_register(r, AOR, "Contact: <sip:d@h>\r\n"), 403);
+	assert_non_null(strstr(r->events, "REG_FULL"));
+	/* one out, one in is within the limit */
+	assert_status(rig_register(r, AOR, "Contact: <sip:d@h>, <sip:a@h>;expires=0\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 3);
+	c = r->fix.trunks[0].credential;
+	trunk_draft_assign(r->fix.draft[0], S("contacts-full=replace"), NULL);
+	r->fix.trunks[0] = *trunk_draft_row(r->fix.draft[0]);
+	r->fix.trunks[0].id = 1;
+	r->fix.trunks[0].credential = c;
+	rig_compile(r);
+	rig_run(r, 1);
+	assert_status(rig_register(r, AOR, "Contact: <sip:e@h>\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 3);
+	ways_are(r, 1, "", "sip:e@h sip:d@h sip:c@h");
+	rig_fini(r);
+	free(r);
+}
+
+/* RGS-02: nothing is changed, nothing is answered before it is stored; what cannot be stored changes nothing */
+static void rgs_02_stored_first(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h>\r\n"), 200);
+	r->hold = true;
+	a = rig_register(r, AOR, "Contact: <sip:a@h>;expires=0, <sip:b@h>\r\n");
+	assert_string_equal(a, "");
+	ways_are(r, 1, "", "sip:a@h");
+	/* another one of the same address waits for its turn, one of another does not */
+	(void)rig_register(r, AOR, "Contact: <sip:b@h>;expires=0\r\n");
+	assert_int_equal(r->n_stored, 0);
+	assert_int_equal(r->n_waiting, 1);
+	rig_pbx(r, "user300", "a long secret", "192.0.2.20");
+	(void)rig_register(r, "sip:300@sbc.example.net", "Contact: <sip:300@h>\r\n");
+	assert_int_equal(r->n_waiting, 2);
+	r->n_sent = 0;
+	rig_release(r);
+	assert_int_equal(r->n_sent, 3);
+	assert_non_null(strstr(r->sent[0], "<sip:b@h>"));
+	ways_are(r, 1, "", "");
+	ways_are(r, 2, "", "sip:300@h");
+	/* the disk is full */
+	r->hold = false;
+	r->store_says = REASON_DB_FULL;
+	assert_status(rig_register(r, "sip:300@sbc.example.net", "Contact: <sip:301@h>, <sip:300@h>;expires=0\r\n"), 500);
+	assert_non_null(strstr(r->events, "2 DB_FULL"));
+	ways_are(r, 2, "", "sip:300@h");
+	assert_int_equal(reg_metric(r->reg, REG_FAILED), 1);
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_02_queue_is_bounded(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a = "";
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, ""), 200);
+	r->hold = true;
+	for (int i = 0; i < 9; i++)
+		a = rig_register(r, AOR, "Contact: <sip:a@h>\r\n");
+	assert_status(a, 500);
+	assert_non_null(strstr(a, "Retry-After: "));
+	assert_non_null(strstr(r->events, "REG_BUSY"));
+	/* the clients give up, the registrar goes away: nothing hangs */
+	rig_run(r, 40);
+	rig_fini(r);
+	free(r);
+}
+
+static void rgs_01_identity(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	/* known and unknown look the same without credentials */
+	a = rig_send_register(r, AOR, "Contact: <sip:h>\r\n", "");
+	assert_status(a, 401);
+	assert_int_equal(rig_count(a, "WWW-Authenticate: Digest realm=\"sbc.example.net\""), 3);
+	a = rig_send_register(r, "sip:nobody@sbc.example.net", "Contact: <sip:h>\r\n", "");
+	assert_status(a, 401);
+	assert_int_equal(rig_count(a, "WWW-Authenticate: Digest realm=\"sbc.example.net\""), 3);
+	/* a wrong password, a user there is not */
+	rig_pbx(r, "trunk42", "wrong", "192.0.2.10");
+	assert_status(rig_register(r, AOR, "Contact: <sip:h>\r\n"), 403);
+	assert_non_null(strstr(r->events, "REG_REJECTED"));
+	rig_pbx(r, "trunk43", "wrong", "192.0.2.10");
+	assert_status(rig_register(r, AOR, "Contact: <sip:h>\r\n"), 403);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	/* a domain that is not ours: no challenge at all */
+	{
+		char text[1024];
+		int n = snprintf(text, sizeof(text),
+		    "REGISTER sip:elsewhere.example SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKx\r\n"
+		    "From: <" AOR ">;tag=1\r\nTo: <" AOR ">\r\nCall-ID: x\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n");
+
+		txn_on_message(r->txn, &r->from, text, (size_t)n, REASON_NONE);
+		assert_status(r->sent[r->n_sent - 1], 403);
+	}
+	rig_fini(r);
+	free(r);
+}
+
+/* RGS-12: what was stored comes back with the time that is left */
+static void rgs_12_restart(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct reg_contact c = {.id = (uint64_t)1 << 60,
+	    .trunk_id = 1,
+	    .bulk = true,
+	    .q = 1000,
+	    .cseq = 5,
+	    .uri = S("sip:192.0.2.10;bnc"),
+	    .call_id = S("old"),
+	    .flow = {.realm = 1, .proto = NET_UDP}};
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	c.expires_wall_us = r->clock.wall_us + 300000000;
+	assert_int_equal(addr_parse(S("198.51.100.7:41000"), 5060, &c.flow.remote), 0);
+	assert_int_equal(reg_restore(r->reg, &c), 0);
+	ways_are(r, 1, "+4930123450", "sip:+4930123450@192.0.2.10");
+	assert_int_equal(bindings_trunk_at(reg_bindings(r->reg), &c.flow), 1);
+	a = rig_register(r, AOR, "");
+	assert_non_null(strstr(a, "<sip:192.0.2.10;bnc>;expires=300\r\n"));
+	/* ids go on behind it */
+	assert_status(rig_register(r, AOR, "Contact: <sip:new@h>\r\n"), 200);
+	assert_true(bindings_last_id(reg_bindings(r->reg)) > c.id);
+	rig_run(r, 301);
+	ways_are(r, 1, "", "sip:new@h");
+	/* one that ran out while we were away is not taken */
+	c.id = 7;
+	c.expires_wall_us = r->clock.wall_us - 1;
+	assert_int_equal(reg_restore(r->reg, &c), 0);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	rig_fini(r);
+	free(r);
+}
+
+#define FLOW "Supported: path, outbound\r\nContact: <sip:a@192.0.2.10:%d>;reg-id=%d;+sip.instance=\"<urn:uuid:1>\"\r\n"
+
+static void ka_10_instance_and_reg_id(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	char text[256];
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	snprintf(text, sizeof(text), FLOW, 5060, 1);
+	a = rig_register(r, AOR, text);
+	assert_status(a, 200);
+	assert_non_null(strstr(a, "Require: outbound\r\n"));
+	assert_non_null(strstr(a, "Flow-Timer: 120\r\n"));
+	assert_non_null(strstr(a, ";+sip.instance=\"<urn:uuid:1>\";reg-id=1"));
+	snprintf(text, sizeof(text), FLOW, 7777, 1); /* from a new port: the same flow */
+	r->call_id = "second@pbx";
+	assert_status(rig_register(r, AOR, text), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	ways_are(r, 1, "", "sip:a@192.0.2.10:7777");
+	snprintf(text, sizeof(text), FLOW, 7777, 2);
+	assert_status(rig_register(r, AOR, text), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 2);
+	/* without outbound reg-id means nothing */
+	a = rig_register(r, AOR, "Contact: <sip:a@192.0.2.10:9>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"\r\n");
+	assert_status(a, 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 3);
+	assert_null(strstr(a, "Require:"));
+	/* over a proxy that does not keep flows */
+	a = rig_register(r, AOR,
+	    "Via: SIP/2.0/UDP 192.0.2.99;branch=z9hG4bKp\r\nSupported: outbound\r\n"
+	    "Contact: <sip:z@h>;reg-id=1;+sip.instance=\"<urn:uuid:2>\"\r\n");
+	assert_status(a, 439);
+	rig_fini(r);
+	free(r);
+}
+
+static void gruu_01_03_answers(void **s)
+{
+	const char *lines = "Supported: gruu, path\r\n" BULK ";+sip.instance=\"<urn:uuid:f81d>\"\r\n";
+	struct rig *r = malloc(sizeof(*r));
+	char first[33], second[33], third[33];
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	a = rig_register(r, AOR, lines);
+	assert_status(a, 200);
+	assert_non_null(strstr(a, ";pub-gruu=\"sip:sbc.example.net;bnc;gr=urn:uuid:f81d\""));
+	snprintf(first, sizeof(first), "%.32s", strstr(a, "temp-gruu-cookie=") + 17);
+	assert_null(strchr(first, '='));
+	a = rig_register(r, AOR, lines);
+	snprintf(second, sizeof(second), "%.32s", strstr(a, "temp-gruu-cookie=") + 17);
+	assert_string_equal(first, second);
+	assert_status(rig_register(r, AOR, "Contact: *\r\nExpires: 0\r\n"), 200);
+	a = rig_register(r, AOR, lines);
+	snprintf(third, sizeof(third), "%.32s", strstr(a, "temp-gruu-cookie=") + 17);
+	assert_string_not_equal(first, third);
+	/* of one number: its own */
+	a = rig_register(r, "sip:+4930123450@sbc.example.net",
+	    "Supported: gruu\r\nContact: <sip:p@h>;+sip.instance=\"<urn:uuid:77>\"\r\n");
+	assert_non_null(strstr(a, "pub-gruu=\"sip:+4930123450@sbc.example.net;gr=urn:uuid:77\""));
+	rig_fini(r);
+	free(r);
+}
+
+static void gins_17_policy_moves(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+	r->n_stored = 0;
+	rig_compile(r); /* the same again: nothing is lost */
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	assert_int_equal(r->n_stored, 0);
+	assert_true(reg_kick(r->reg, bindings_last_id(reg_bindings(r->reg))));
+	assert_non_null(strstr(r->events, "REG_KICKED"));
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+	/* the trunk registers no more */
+	trunk_draft_assign(r->fix.draft[0], S("auth=static"), NULL);
+	r->fix.trunks[0] = *trunk_draft_row(r->fix.draft[0]);
+	r->fix.trunks[0].id = 1;
+	r->n_stored = 0;
+	rig_compile(r);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	assert_int_equal(r->stored[0].n_del, 1);
+	rig_fini(r);
+	free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(gins_01_02_22_bulk),
+	    cmocka_unit_test(gins_04_05_06_bad_contacts),
+	    cmocka_unit_test(gins_07_live_and_die),
+	    cmocka_unit_test(gins_08_09_one_number),
+	    cmocka_unit_test(gins_10_path),
+	    cmocka_unit_test(gins_14_15_16_codes),
+	    cmocka_unit_test(gins_19_bulk_beside_plain),
+	    cmocka_unit_test(gins_21_two_nodes_by_q),
+	    cmocka_unit_test(rgs_03_star),
+	    cmocka_unit_test(rgs_04_05_expiry),
+	    cmocka_unit_test(rgs_06_order),
+	    cmocka_unit_test(rgs_07_08_lists),
+	    cmocka_unit_test(rgs_09_record_route),
+	    cmocka_unit_test(rgs_10_same_contact),
+	    cmocka_unit_test(rgs_11_limit),
+	    cmocka_unit_test(rgs_02_stored_first),
+	    cmocka_unit_test(rgs_02_queue_is_bounded),
+	    cmocka_unit_test(rgs_01_identity),
+	    cmocka_unit_test(rgs_12_restart),
+	    cmocka_unit_test(ka_10_instance_and_reg_id),
+	    cmocka_unit_test(gruu_01_03_answers),
+	    cmocka_unit_test(gins_17_policy_moves),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
