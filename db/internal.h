@@ -33,6 +33,7 @@ struct db_handle {
 	sqlite3 *sql;
 	sqlite3_stmt *stmt[SQL_COUNT]; /* own, prepared on first use */
 	struct db *db;                 /* NULL while opening */
+	bool secret_changed;           /* by the change that runs: no session sees it */
 	const char *path;              /* borrow: struct db, or the opener */
 	struct log log;
 };

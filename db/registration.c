@@ -43,6 +43,7 @@ enum reason db_credential_put(struct db_handle *h, uint32_t trunk_id, const stru
 	db_bind_str(st, 6, c->sha512_256);
 	sqlite3_bind_blob64(st, 7, c->secret.p ? c->secret.p : "", c->secret.n, SQLITE_STATIC);
 	r = db_run(h, st, "storing a credential", err);
+	h->secret_changed = h->secret_changed || !r;
 	return r;
 }
 
@@ -50,13 +51,16 @@ enum reason db_credential_del(struct db_handle *h, uint32_t trunk_id, struct db_
 {
 	struct db_err own;
 	sqlite3_stmt *st;
+	enum reason r;
 
 	if (!err)
 		err = &own;
 	if (!(st = db_stmt(h, SQL_CREDENTIAL_DEL, err)))
 		return err->reason;
 	db_bind_i64(st, 1, trunk_id);
-	return db_run(h, st, "deleting a credential", err);
+	r = db_run(h, st, "deleting a credential", err);
+	h->secret_changed = h->secret_changed || (!r && sqlite3_changes(h->sql) > 0);
+	return r;
 }
 
 enum reason db_binding_put(struct db_handle *h, const struct db_binding *b, struct db_err *err)

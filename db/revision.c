@@ -107,8 +107,10 @@ static enum reason work(struct db_handle *h, struct db_change *c, struct db_err 
 
 	if ((r = watch(h, &s, err)))
 		return r;
+	h->secret_changed = false;
 	if ((r = c->apply(h, c, err)) == REASON_NONE)
 		r = record(h, s, &c->who, &c->changed, err);
+	c->changed = c->changed || (!r && h->secret_changed);
 	sqlite3session_delete(s);
 	if (r || (r = db_load(h, &c->rows, err)))
 		return r;

@@ -25,7 +25,9 @@ static bool on_admit(void *ctx, const struct net_path *from)
 	struct app *a = ctx;
 	const struct policy *p = b2b_policy(a->b2b);
 	const struct net_identity *who = from->conn ? net_identity(netio_net(a->net), from) : NULL;
-	bool known = p && (policy_address_known(p, from) || (who && policy_identify(p, from, who))), heard;
+	bool known = p && (policy_address_known(p, from) || (who && policy_identify(p, from, who)) ||
+	                      bindings_trunk_at(reg_bindings(a->reg), from)),
+	     heard;
 	const struct pol_realm *realm;
 
 	if (guard_check(a->guard, &from->remote, known) != GUARD_PASS)
@@ -57,7 +59,7 @@ static void on_failure(void *ctx, const struct net_path *to, uint64_t owner, int
 static const struct net_user net_user = {
     .admit = on_admit, .on_message = on_message, .on_failure = on_failure};
 
-static bool is_local(void *ctx, unsigned realm, const struct addr *addr)
+bool app_is_local(void *ctx, unsigned realm, const struct addr *addr)
 {
 	const struct app *a = ctx;
 	const struct conf_realm *r = realm < a->conf->n_realms ? &a->conf->realms[realm] : NULL;
@@ -79,7 +81,16 @@ static void on_wire(void *ctx, bool out, const struct net_path *path, struct str
 	tap_add(a->tap, &a->loop.clock, out, path, b2b_wire_key(&a->env, call_id), bytes);
 }
 
-static const struct b2b_user b2b_user = {app_on_record, app_on_answered, is_local, on_wire};
+/* Where PBXs may register from anywhere, a stranger is heard; what is no registration counts against it. */
+static void on_stranger(void *ctx, const struct net_path *from)
+{
+	struct app *a = ctx;
+
+	if (policy_has_registrants(b2b_policy(a->b2b), from->realm))
+		(void)guard_strike(a->guard, &from->remote, false);
+}
+
+static const struct b2b_user b2b_user = {app_on_record, app_on_answered, app_is_local, on_wire, on_stranger};
 
 _Static_assert(sizeof(struct sip_framer) <= sizeof(struct net_framer), "the framer must fit");
 _Static_assert((int)SIP_FRAME_BAD == (int)NET_FRAME_BAD && (int)SIP_FRAME_PING == (int)NET_FRAME_PING,
@@ -404,8 +415,12 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	rc = open_net(a);
 	if (rc)
 		return rc;
+	a->reg_history = reg_history_new(2048);
+	a->reg = reg_new(&a->env, &(struct reg_cfg){.realm = S("postern")}, &app_reg_user, a);
+	if (!a->reg || !a->reg_history)
+		return say(REASON_NO_MEMORY, "no memory for the registrar");
 	a->b2b = b2b_new(&a->env, netio_net(a->net), a->media,
-	    &(struct b2b_cfg){.max_calls = a->conf->limits.max_calls, .user_agent = S("Postern/" POSTERN_VERSION)},
+	    &(struct b2b_cfg){.reg = a->reg, .max_calls = a->conf->limits.max_calls, .user_agent = S("Postern/" POSTERN_VERSION)},
 	    &b2b_user, a);
 	if (!a->b2b)
 		return say(REASON_NO_MEMORY, "no memory for the B2BUA");
@@ -413,11 +428,15 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	if (rc)
 		return rc;
 	restore_bans(a);
+	if (app_restore_registrations(a) != REASON_NONE)
+		log_error(&a->log, "registrations_not_restored", "%s", "");
 	if (ctl_server_new(&(struct ctl_backend){.ops = &ctl_ops,
 	                       .ctx = a,
 	                       .env = &a->env,
 	                       .loop = &a->loop,
 	                       .b2b = a->b2b,
+	                       .reg = a->reg,
+	                       .reg_history = a->reg_history,
 	                       .media = a->media,
 	                       .db = a->db,
 	                       .guard = a->guard,
@@ -488,6 +507,9 @@ void app_stop(struct app *a)
 		loop_turn(&a->loop, 10);
 	if (a->env.clock)
 		(void)loop_fini(&a->loop);
+	reg_free(a->reg);
+	a->reg = NULL;
+	reg_history_free(a->reg_history);
 	guard_free(a->guard);
 	tap_free(a->tap);
 	db_rows_free(a->rows);

@@ -3,6 +3,7 @@
  *   app.c      start, stop, signals, what net and b2b ask of the application
  *   tls.c      certificates: loading, watching, swapping, warning
  *   apply.c    from configuration and rows to the running snapshot: start, CLI changes, names, reload
+ *   registrations.c  bindings to the database, and back at start
  *   records.c  call records to the database and to those who follow them
  */
 #ifndef SBC_APP_APP_H
@@ -19,6 +20,8 @@
 #include "sbc/net/resolve.h"
 #include "sbc/net/tap.h"
 #include "sbc/policy/compile.h"
+#include "sbc/reg/history.h"
+#include "sbc/reg/reg.h"
 
 struct app_name {
 	struct list node;      /* app->names */
@@ -48,6 +51,8 @@ struct app {
 	struct media *media;
 	struct db *db;
 	struct db_rows *rows;      /* own: what the running policy was compiled from */
+	struct reg *reg;
+	struct reg_history *reg_history;
 	struct b2b *b2b;
 	struct ctl_server *ctl;
 	struct timer stop_timer;
@@ -84,6 +89,13 @@ void app_net_cfg(const struct conf *c, struct tls_store *tls, uint64_t legacy_re
 /* The sockets follow c and tls. 0, or -errno with *err: nothing has changed. */
 MUST_USE int app_net_take(struct app *a, const struct conf *c, struct tls_store *tls, struct netio_error *err);
 void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);
+
+/* registrations.c */
+extern const struct reg_user app_reg_user;
+/* Before the loop runs: what was registered when we stopped is registered still. */
+enum reason app_restore_registrations(struct app *a);
+/* app.c: is this numeric host:port one of our listeners of that realm? ctx: struct app */
+bool app_is_local(void *ctx, unsigned realm, const struct addr *addr);
 
 /* records.c */
 void app_on_record(void *ctx, const struct call_record *rec);

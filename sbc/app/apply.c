@@ -219,6 +219,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 		goto out;
 	}
 	policy_diff(b2b_policy(a->b2b), p, say_diff, &d);
+	reg_set_policy(a->reg, p);
 	b2b_set_policy(a->b2b, p);
 	follow_legacy(a, p);
 	policy_unref(p);

@@ -14,6 +14,7 @@
 #include "sbc/txn/txn.h"
 
 struct b2b;
+struct reg;
 struct call;
 
 /* -------------------------------------------------------------------- what is known of a call */
@@ -83,11 +84,14 @@ struct b2b_user {
 	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
 	/* Every SIP message in and out with the Call-ID's bytes; for the ladder. May be NULL. */
 	void (*on_wire)(void *ctx, bool out, const struct net_path *path, struct str call_id, struct str bytes);
+	/* A request of nobody we know. May be NULL. */
+	void (*on_stranger)(void *ctx, const struct net_path *from);
 };
 
 struct b2b_cfg {
 	uint32_t max_calls;       /* 0: no limit (LIMIT_BOX) */
 	struct str user_agent;    /* "Postern/0.1.0"; lives as long as the b2b */
+	struct reg *reg;          /* borrow: takes REGISTER, knows who is registered; NULL: nobody registers */
 	struct locator *locator;  /* borrow: outlives the b2b. NULL: targets that are names cannot be reached */
 };
 

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/reg/reg.h"
+
 const char *const b2b_metric_names[B2B_METRICS] = {"calls_in", "calls_answered", "calls_refused", "calls_failed",
     "tries", "failovers", "strangers", "glare", "late_2xx", "no_dialog", "reinvites", "next_ways", "trimmed",
     "fragmented"};
@@ -169,6 +171,14 @@ size_t b2b_call_bytes(const struct b2b *b)
 	return b->pool.live_bytes;
 }
 
+const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p, const struct net_path *from)
+{
+	uint32_t id = b->cfg.reg ? bindings_trunk_at(reg_bindings(b->cfg.reg), from) : 0;
+	const struct pol_trunk *t = id ? policy_trunk(p, id) : NULL;
+
+	return t ? t : policy_identify(p, from, net_identity(b->net, from));
+}
+
 /* ------------------------------------------------------------------ dialogs */
 
 void b2b_leg_index(struct leg *l)
@@ -326,6 +336,8 @@ static void stranger(struct b2b *b, struct txn_srv *srv, const struct net_path *
 	struct log_quote q;
 
 	b2b_count(b, B2B_STRANGERS);
+	if (b->user->on_stranger)
+		b->user->on_stranger(b->ctx, from);
 	if (why != REASON_NO_TRUNK)
 		log_info(&b->log, "stranger", "reason=%s peer=%s names=%s", reason_code(why, code),
 		    addr_text(&from->remote, at), log_quoted(&q, who && who->n_names ? who->names[0] : STR_NONE));
@@ -337,18 +349,22 @@ static void stranger(struct b2b *b, struct txn_srv *srv, const struct net_path *
 
 static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from)
 {
-	const struct pol_trunk *t = b2b_trunk_of(b, b->policy, from);
+	const struct pol_trunk *t;
 	enum reason why;
 	char text[2048];
 	struct buf h;
 
+	if (m->method == SIP_REGISTER && b->cfg.reg && policy_has_registrants(b->policy, from->realm)) {
+		reg_request(b->cfg.reg, srv, m, from);
+		return;
+	}
+	t = b2b_trunk_of(b, b->policy, from);
 	if (!t) {
 		stranger(b, srv, from);
 		return;
 	}
 	if (t->sip.nat)
 		txn_srv_set_symmetric(srv);
-	txn_srv_known(srv, m, from, t->sip.keep && m->method == SIP_INVITE);
 	if (t->admin == POL_DISABLED && m->method != SIP_INVITE) {
 		b2b_refuse(b, srv, t, REASON_TRUNK_DISABLED, STR_NONE);
 		return;
@@ -431,7 +447,6 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 	if (l) {
 		if (l->trunk->sip.nat)
 			txn_srv_set_symmetric(srv);
-		txn_srv_known(srv, m, from, false);
 		indialog_request(l, d, srv, m, from);
 		return;
 	}

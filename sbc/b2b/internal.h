@@ -8,6 +8,7 @@
  *   indialog.c  BYE, INFO, OPTIONS and the rest inside a dialog
  *   release.c ends of calls and legs, records
  *   leg.c     one leg's mechanics: its requests and answers
+ *   registered.c  calls to those who registered
  *   rewrite.c what an outgoing INVITE says
  *   large.c   requests too big for a datagram
  *   trunks.c  run-time state of trunks: counts, rates
@@ -219,12 +220,8 @@ struct b2b {
 
 /* core.c */
 void b2b_count(struct b2b *b, enum b2b_metric m);
-/* whose request this is: by address and, over TLS, by certificate */
-static inline const struct pol_trunk *b2b_trunk_of(
-    const struct b2b *b, const struct policy *p, const struct net_path *from)
-{
-	return policy_identify(p, from, net_identity(b->net, from));
-}
+/* whose request this is: by the flow it registered on, by address and, over TLS, by certificate */
+const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p, const struct net_path *from);
 struct leg *b2b_leg_by_tag(const struct b2b *b, const struct sip_msg *m, struct dlg **ret_dlg);
 void b2b_leg_index(struct leg *l);
 void b2b_leg_unindex(struct leg *l);
@@ -327,10 +324,15 @@ void leg_pass_headers(const struct leg *from, const struct leg *to, const struct
 void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
+/* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did */
+unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called, struct str sg,
+    struct target_way *ways);
+
 /* rewrite.c */
 /* Request URI and the header lines (From … Contact) of the INVITE of leg B by that path; fills l->dlg. Once more for
  * another path: the same Call-ID, tag and CSeq, all else forgotten (DNS-05). */
-MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, const struct net_path *path, struct buf *ruri,
+MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, const struct net_path *path,
+    const struct target_way *w /* its registration, if it is one */, struct buf *ruri,
     struct buf *headers);
 /* "sip:+49301@host:port" for a number towards a hop */
 void rewrite_ruri(const struct pol_hop *hop, bool sips, struct str called, struct buf *b);

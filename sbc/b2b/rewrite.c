@@ -8,12 +8,15 @@
 
 #include <errno.h>
 
-static struct str host_of(const struct pol_hop *hop, char text[ADDR_TEXT_MAX])
+/* us: the host of somebody who registered is ours */
+static struct str host_of(const struct pol_hop *hop, const struct net_local *us, char text[ADDR_TEXT_MAX])
 {
 	struct buf b;
 
 	if (hop->trunk->domain.n)
 		return hop->trunk->domain;
+	if (hop->target->registered)
+		return us ? us->host : S("invalid");
 	buf_init(&b, text, ADDR_TEXT_MAX);
 	if (addr_none(&hop->target->addr))
 		return hop->target->host;
@@ -36,7 +39,7 @@ void rewrite_ruri(const struct pol_hop *hop, bool sips, struct str called, struc
 	buf_init(&n, number, sizeof(number));
 	policy_number_out(hop->trunk, called, &n);
 	/* a domain is looked up by its own rules at the far end; an address is written with its port */
-	sip_put_uri_number(b, scheme_of(sips), buf_text(&n), host_of(hop, host),
+	sip_put_uri_number(b, scheme_of(sips), buf_text(&n), host_of(hop, NULL, host),
 	    hop->trunk->domain.n || t->port == usual ? 0 : t->port,
 	    t->proto == NET_TCP && hop->trunk->domain.n == 0 ? S("tcp") : STR_NONE, false);
 }
@@ -76,7 +79,7 @@ void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, bool sips, const 
 	buf_init(&n, number, sizeof(number));
 	policy_number_out(hop->trunk, called, &n);
 	buf_chr(to, '<');
-	sip_put_uri_number(to, scheme_of(sips), buf_text(&n), host_of(hop, host), 0, STR_NONE, false);
+	sip_put_uri_number(to, scheme_of(sips), buf_text(&n), host_of(hop, us, host), 0, STR_NONE, false);
 	buf_chr(to, '>');
 }
 
@@ -111,8 +114,8 @@ static int make_identity(struct leg *l, const struct sip_msg *m, const struct ne
 	return l->dlg.call_id.p && l->dlg.local_tag.p && l->dlg.local.p && l->dlg.remote.p ? 0 : -ENOMEM;
 }
 
-int rewrite_invite(
-    struct leg *l, const struct sip_msg *m, const struct net_path *path, struct buf *ruri, struct buf *headers)
+int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path *path, const struct target_way *w,
+    struct buf *ruri, struct buf *headers)
 {
 	struct call *c = l->call;
 	struct b2b *b = c->b2b;
@@ -123,7 +126,10 @@ int rewrite_invite(
 
 	if (!us)
 		return -ENETUNREACH;
-	rewrite_ruri(&l->hop, l->sips, l->called, ruri);
+	if (w->uri.n)
+		buf_str(ruri, w->uri);
+	else
+		rewrite_ruri(&l->hop, l->sips, l->called, ruri);
 	if (buf_err(ruri))
 		return -ENOSPC;
 	if (l->dlg.local.n == 0) {
@@ -150,6 +156,10 @@ int rewrite_invite(
 		buf_u64(headers, breadth > 60 ? 60 : breadth); /* LOOP-03 */
 	} else {
 		buf_lit(headers, "\r\nMax-Breadth: 60");
+	}
+	if (w->route.n) {
+		buf_lit(headers, "\r\nRoute: ");
+		buf_str(headers, w->route);
 	}
 	buf_lit(headers, "\r\nFrom: ");
 	buf_str(headers, l->dlg.local);

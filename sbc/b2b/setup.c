@@ -149,7 +149,7 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	b2b_leg_index(c->a);
 	b->next_id++;
 	b->n_calls++;
-	htab_add(&b->ids, &c->by_id, c->id);
+	htab_add(&b->ids, &c->by_id, hash_bytes(&b->env->hash_key, &c->id, sizeof(c->id)));
 	list_push(&b->calls, &c->node);
 	return c;
 fail:
@@ -409,7 +409,7 @@ static bool stands_behind(const struct b2b *b, const struct pol_hop *hop, const 
 {
 	struct target_way ways[TARGET_WAYS_MAX];
 	enum reason why;
-	unsigned n = targets_ways_seen(b->targets, hop, ways, &why);
+	unsigned n = hop->target->registered ? 0 : targets_ways_seen(b->targets, hop, ways, &why);
 
 	for (unsigned i = 0; i < n; i++)
 		if (addr_eq(&ways[i].path.remote, a) || addr_eq(&ways[i].alt, a))

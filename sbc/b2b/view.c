@@ -55,7 +55,7 @@ struct call *b2b_call_next(const struct b2b *b, const struct call *after)
 
 struct call *b2b_call_find(const struct b2b *b, uint64_t id)
 {
-	struct hnode *n = htab_first(&b->ids, id); /* counted up by us: no need of a keyed hash */
+	struct hnode *n = htab_first(&b->ids, hash_bytes(&b->env->hash_key, &id, sizeof(id)));
 
 	for (; n; n = htab_next(n)) {
 		struct call *c = container_of(n, struct call, by_id);
@@ -162,16 +162,23 @@ const struct call_record *b2b_ended_find(const struct b2b *b, uint64_t id)
 }
 
 /* Where the hops lead now, and the way a call would take first (remote none: none). */
-static struct net_path explain_ways(struct b2b *b, struct b2b_explain *ret)
+static struct target_way explain_ways(struct call *c, struct b2b_explain *ret, const struct pol_hop **ret_hop)
 {
-	struct net_path first = {.proto = NET_UDP};
+	struct target_way first = {.path = {.proto = NET_UDP}};
+	struct b2b *b = c->b2b;
 
 	for (unsigned i = 0; i < ret->route.n_hops; i++) {
 		const struct pol_hop *hop = &ret->route.hops[i];
 		struct target_way ways[TARGET_WAYS_MAX];
 		enum reason why = REASON_NONE;
-		unsigned n = targets_ways_seen(b->targets, hop, ways, &why);
+		unsigned n;
 
+		if (hop->target->registered) {
+			n = registered_ways(b, c->arena, hop->trunk, c->called, STR_NONE, ways);
+			why = REASON_NOT_REGISTERED;
+		} else {
+			n = targets_ways_seen(b->targets, hop, ways, &why);
+		}
 		if (n == 0 && ret->n_ways < B2B_EXPLAIN_WAYS)
 			ret->ways[ret->n_ways++] = (struct b2b_explain_way){.hop = i, .why = why};
 		for (unsigned k = 0; k < n && ret->n_ways < B2B_EXPLAIN_WAYS; k++) {
@@ -180,12 +187,18 @@ static struct net_path explain_ways(struct b2b *b, struct b2b_explain *ret)
 			*w = (struct b2b_explain_way){
 			    .hop = i, .addr = ways[k].path.remote, .alt = ways[k].alt, .proto = ways[k].path.proto};
 			put(w->server, sizeof(w->server), ways[k].server);
-			w->state = targets_state(b->targets, hop->trunk->id, &ways[k].path, &w->why);
-			if (w->state != TARGET_DOWN && addr_none(&first.remote))
-				first = ways[k].path;
+			w->state = hop->target->registered
+			    ? TARGET_UP
+			    : targets_state(b->targets, hop->trunk->id, &ways[k].path, &w->why);
+			if (w->state != TARGET_DOWN && addr_none(&first.path.remote)) {
+				first = ways[k];
+				*ret_hop = hop;
+			}
 		}
-		if (n && addr_none(&first.remote) && i + 1 == ret->route.n_hops)
-			first = ways[0].path; /* all are down */
+		if (n && addr_none(&first.path.remote) && i + 1 == ret->route.n_hops) {
+			first = ways[0]; /* all are down */
+			*ret_hop = hop;
+		}
 	}
 	return first;
 }
@@ -194,7 +207,8 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
     struct b2b_explain *ret)
 {
 	char ruri[512], headers[4096], text[256];
-	struct net_path path;
+	const struct pol_hop *hop;
+	struct target_way way;
 	struct arena *a;
 	struct buf u, h, o, n;
 	struct call *c;
@@ -248,14 +262,16 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 		ret->reason = REASON_SIPS_UPGRADE; /* this is about a sip: call */
 		goto out;
 	}
-	path = explain_ways(b, ret);
-	if (addr_none(&path.remote)) {
+	way = explain_ways(c, ret, &hop);
+	if (addr_none(&way.path.remote)) {
 		ret->reason = ret->n_ways ? ret->ways[0].why : REASON_NAME_UNRESOLVED;
 		goto out;
 	}
+	l->hop = *hop;
+	l->trunk = hop->trunk;
 	buf_init(&u, ruri, sizeof(ruri));
 	buf_init(&h, headers, sizeof(headers));
-	if (rewrite_invite(l, NULL, &path, &u, &h) < 0) {
+	if (rewrite_invite(l, NULL, &way.path, &way, &u, &h) < 0) {
 		ret->reason = REASON_NO_LISTENER;
 		goto out;
 	}

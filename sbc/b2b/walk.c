@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/reg/gin.h"
+
 /* ------------------------------------------------------------------ the record */
 
 static struct try *try_new(struct call *c, const struct pol_hop *hop, const struct target_way *w)
@@ -180,7 +182,7 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 	buf_init(&h, headers, sizeof(headers));
 	buf_init(&u, ruri, sizeof(ruri));
 	buf_init(&d, sdp, sizeof(sdp));
-	e = rewrite_invite(l, m, &path, &u, &h);
+	e = rewrite_invite(l, m, &path, w, &u, &h);
 	if (e < 0)
 		return e == -ENETUNREACH ? REASON_NO_LISTENER : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
 	why = media_side_open(c->media, MEDIA_B,
@@ -213,7 +215,6 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 	r.cseq = l->dlg.local_cseq;
 	r.call_id = l->dlg.call_id;
 	r.timers = &l->timers;
-	r.keep = l->trunk->sip.keep;
 	buf_init(&sm, small, sizeof(small));
 	why = large_fit(l, &r, &sm, &fragmented);
 	if (why != REASON_NONE)
@@ -383,7 +384,8 @@ static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called
 }
 
 /* May a call be placed on the trunk at all, and where to? */
-static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct target_way *ways, unsigned *ret_n)
+static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct str called, const struct sip_msg *m,
+    struct target_way *ways, unsigned *ret_n)
 {
 	struct b2b *b = c->b2b;
 	enum reason why = REASON_NONE;
@@ -396,7 +398,11 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct ta
 	if (hop->trunk->sip.scheme_sips && !c->sips)
 		return REASON_SIPS_UPGRADE;
 	n = *ret_n;
-	if (n == 0) {
+	if (n == 0 && hop->target->registered) {
+		n = registered_ways(b, c->arena, hop->trunk, called, gin_sg(&m->ruri), ways);
+		if (n == 0)
+			return REASON_NOT_REGISTERED;
+	} else if (n == 0) {
 		n = targets_ways(b->targets, hop, ways, &why);
 		if (n == 0)
 			return why;
@@ -422,7 +428,7 @@ static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort
 
 	if (resort)
 		ways[0] = *resort;
-	why = open_hop(c, hop, ways, &n);
+	why = open_hop(c, hop, called, m, ways, &n);
 	if (why == REASON_NONE) {
 		c->counted_b = true;
 		if (try_hop(c, hop, called, ways, n, m))
@@ -445,7 +451,7 @@ static void last_resort(struct call *c, const struct sip_msg *m)
 	struct target_way w;
 
 	for (unsigned i = 0; i < s->route.n_hops && !c->b && !s->resorted; i++) {
-		if (!targets_last_resort(c->b2b->targets, &s->route.hops[i], &w))
+		if (s->route.hops[i].target->registered || !targets_last_resort(c->b2b->targets, &s->route.hops[i], &w))
 			continue;
 		s->resorted = true;
 		(void)walk_hop(c, i, &w, m);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -280,6 +281,30 @@ static bool read_input(const char *path, struct text *ret)
 	return !ret->failed;
 }
 
+/* One line; on a terminal it is asked for and not echoed. */
+static bool read_secret(const char *path, struct text *ret)
+{
+	struct termios was, quiet;
+	char line[512];
+	bool ok;
+
+	if ((path && strcmp(path, "-") != 0) || !isatty(STDIN_FILENO))
+		return read_input(path ? path : "-", ret);
+	if (tcgetattr(STDIN_FILENO, &was) < 0)
+		return false;
+	quiet = was;
+	quiet.c_lflag &= (tcflag_t)~ECHO;
+	fprintf(stderr, "password (not echoed): ");
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	ok = fgets(line, sizeof(line), stdin) != NULL;
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
+	fprintf(stderr, "\n");
+	if (ok)
+		text_put(ret, line, strlen(line));
+	explicit_bzero(line, sizeof(line));
+	return ok;
+}
+
 static unsigned terminal_columns(void)
 {
 	const char *env = getenv("COLUMNS");
@@ -311,6 +336,11 @@ static int run_daemon(struct client *c, const struct ctl_args *a, const struct c
 			   : false;
 	if (a->cmd->id == CTL_CMD_number_import) {
 		if (!read_input(ctl_value(a, "FILE"), &input))
+			return 2;
+		in = text_get(&input);
+	}
+	if (a->cmd->id == CTL_CMD_trunk_password && !ctl_value(a, "--generate")) {
+		if (!read_secret(ctl_value(a, "FILE"), &input))
 			return 2;
 		in = text_get(&input);
 	}
@@ -439,8 +469,8 @@ static int run_complete(struct client *c, int argc, char *const *argv)
 		struct str last = str_z(argv[argc - 1]), rest, line, head = STR_NONE;
 		ptrdiff_t eq = str_chr(last, '=');
 
-		/* behind "realm=", "tls-cert=" */
-		if (eq >= 0 && (!strcmp(kind, "realm") || !strcmp(kind, "cert"))) {
+		/* behind "realm=" */
+		if (eq >= 0 && !strcmp(kind, "realm")) {
 			head = str_head(last, (size_t)eq + 1);
 			last = str_from(last, (size_t)eq + 1);
 		}

@@ -24,6 +24,8 @@ struct dns;
 struct guard;
 struct locator;
 struct netio;
+struct reg;
+struct reg_history;
 struct tap;
 struct tls_store;
 
@@ -61,6 +63,8 @@ struct ctl_backend {
 	void *ctx;
 	const struct env *env;
 	struct loop *loop;
+	struct reg *reg;       /* NULL in simulations */
+	struct reg_history *reg_history;
 	struct b2b *b2b;       /* also the running policy: b2b_policy() */
 	struct media *media;
 	struct db *db;

@@ -26,6 +26,7 @@ struct target_way {
 	uint32_t try_ms;      /* give up on silence after that (0: the transaction's own timers): short where the
 	                         family of a UDP server is not known to work (HE-03) */
 	struct str server;    /* name behind it; borrow: until the next turn */
+	struct str uri, route; /* a registration: the request URI it wants, and its Path; empty: not one */
 };
 #define TARGET_WAYS_MAX 16
 

@@ -69,7 +69,7 @@ static bool is_local(void *ctx, unsigned realm, const struct addr *a)
 	return addr_eq_ip(a, &locals[realm].bound);
 }
 
-static const struct b2b_user user = {on_record, NULL, is_local, NULL};
+static const struct b2b_user user = {.on_record = on_record, .on_answered = NULL, .is_local = is_local, .on_wire = NULL};
 
 static void addr_of(const char *text, struct addr *ret)
 {

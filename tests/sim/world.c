@@ -411,7 +411,7 @@ static bool is_local(void *ctx, unsigned realm, const struct addr *a)
 	return realm < 2 && addr_eq_ip(a, &w->local[realm].bound);
 }
 
-static const struct b2b_user box_user = {on_record, on_answered, is_local, NULL};
+static const struct b2b_user box_user = {.on_record = on_record, .on_answered = on_answered, .is_local = is_local, .on_wire = NULL};
 
 void sim_set(struct sim_rows *r, unsigned trunk, const char *key, const char *value)
 {

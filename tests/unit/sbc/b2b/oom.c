@@ -140,7 +140,7 @@ static void each_allocation_of_a_new_policy(void **state)
 static void each_allocation_of_the_root(void **state)
 {
 	struct rig *r = rig_new();
-	static const struct b2b_user nobody = {rig_on_record, rig_on_answered, rig_is_local, NULL};
+	static const struct b2b_user nobody = {.on_record = rig_on_record, .on_answered = rig_on_answered, .is_local = rig_is_local, .on_wire = NULL};
 	struct b2b *b = NULL;
 
 	(void)state;

@@ -230,7 +230,7 @@ static bool rig_is_local(void *ctx, unsigned realm, const struct addr *a)
 	       (addr_port(a) == 0 || addr_port(a) == 5060);
 }
 
-static const struct b2b_user rig_user = {rig_on_record, rig_on_answered, rig_is_local, NULL};
+static const struct b2b_user rig_user = {.on_record = rig_on_record, .on_answered = rig_on_answered, .is_local = rig_is_local, .on_wire = NULL};
 
 /* a setting of trunk i as the CLI would store it; before rig_start() or followed by rig_compile() */
 __attribute__((unused)) static void rig_set(struct rig *r, int trunk, const char *key, const char *value)

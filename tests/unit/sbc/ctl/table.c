@@ -279,7 +279,7 @@ static void completion(void **state)
 	complete_is("trunk d", "disable\ndrain\ndel\n", "");
 	complete_is("trunk show ", "", "trunk");
 	complete_is("trunk show ac", "", "trunk");
-	complete_is("trunk set acme max-c", "max-calls=\nmax-cps=\n", "");
+	complete_is("trunk set acme max-c", "max-calls=\nmax-cps=\nmax-contacts=\n", "");
 	complete_is("trunk set acme max-calls=30 redirect=", "redirect=follow\nredirect=relay\n", "");
 	complete_is("trunk add x realm=", "", "realm");
 	complete_is("trunk unset acme udp", "udp-only\n", "");
@@ -291,13 +291,6 @@ static void completion(void **state)
 	complete_is("help help trunk ren", "rename\n", "");
 	complete_is("guard allow ", "", "ban");
 	complete_is("call pcap ", "", "call");
-	complete_is("flow close ", "", "flow");
-	complete_is("tls show ", "", "cert");
-	complete_is("tls probe x:5061 --cert ", "", "cert");
-	complete_is("tls probe x:5061 --realm ", "", "realm");
-	complete_is("trunk test ", "", "trunk");
-	complete_is("trunk add x tls-cert=", "", "cert");
-	complete_is("dns pl", "plan\n", "");
 	complete_is("nothing like this ", "", "");
 	assert_true(ctl_put_completion(&t, S("bash")));
 	assert_non_null(strstr(text_z(&t), "complete -F _postern postern"));

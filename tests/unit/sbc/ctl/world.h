@@ -251,7 +251,7 @@ static inline struct ctl_backend w_backend(struct world *w)
 static inline struct world *w_new(void)
 {
 	static const struct net_ops net_ops = {.send = w_send, .local = w_local, .close = w_close};
-	static const struct b2b_user user = {w_record, w_answered, w_is_local, w_wire};
+	static const struct b2b_user user = {.on_record = w_record, .on_answered = w_answered, .is_local = w_is_local, .on_wire = w_wire};
 	static const char text[] =
 	    "box \"edge1\" { }\n"
 	    "realm \"lan\" { listen = { \"udp 127.0.0.1:25060\" } media = { \"127.0.0.1 26000-26099\" } }\n"
