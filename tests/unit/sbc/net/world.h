@@ -218,7 +218,7 @@ static void w_closed(void *arg)
 	*(bool *)arg = true;
 }
 
-static void w_fini(struct world *w)
+static inline void w_fini(struct world *w)
 {
 	if (w->io) {
 		netio_free(w->io, w_closed, &w->closed);
