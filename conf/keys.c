@@ -74,7 +74,7 @@ static const struct conf_key keys[] = {
 	    "any, none does.",
 	    "{ /etc/ssl/certs/ca-certificates.crt }"},
 	{"tls", "crl", CONF_T_PATHS, "", 0, 0, NULL, true,
-	    "PEM files of revocation lists; with any, each certificate of a chain needs its issuer's list.",
+	    "PEM files of revocation lists. An issuer that none of them speaks for is not checked.",
 	    "{ /etc/postern/tls/revoked.pem }"},
 	{"tls", "ocsp-stapling", CONF_T_ENUM, "no", 0, 0, "no yes", true,
 	    "Ask servers for a stapled OCSP answer, and turn away those it says are revoked.", "yes"},

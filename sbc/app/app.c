@@ -397,8 +397,6 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	rc = open_db(a);
 	if (rc)
 		return rc;
-	if (app_make_realms(a->conf, &a->realms) < 0)
-		return say(REASON_NO_MEMORY, "no memory for realms");
 	rc = open_media(a);
 	if (rc)
 		return rc;
@@ -412,6 +410,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	rc = open_tls(a);
 	if (rc)
 		return rc;
+	if (app_make_realms(a->conf, app_tls_store(a), &a->realms) < 0)
+		return say(REASON_NO_MEMORY, "no memory for realms");
 	rc = open_net(a);
 	if (rc)
 		return rc;

@@ -28,6 +28,8 @@ struct app_name {
 	struct app *app;
 	struct str host;       /* own */
 	struct resolve_name *watch;
+	struct addr *addrs;    /* own; as last told */
+	unsigned n_addrs;
 	bool wanted;
 };
 
@@ -56,7 +58,8 @@ struct app {
 	struct b2b *b2b;
 	struct ctl_server *ctl;
 	struct timer stop_timer;
-	struct timer names_timer;  /* collects resolver news before a compile */
+	struct timer names_timer;  /* collects news of the DNS; else waits for the end of the first grace */
+	bool names_news;
 	uv_signal_t sig[3];
 	bool stopping;
 	int64_t stop_until_us;     /* calls that wait for their BYE's answer are cut then */
@@ -80,7 +83,8 @@ void app_stop(struct app *a);
 enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text);
 void app_policy_changed(void *ctx, ctl_done_fn *done, void *arg);
 void app_reload(void *ctx, ctl_done_fn *done, void *arg);
-MUST_USE int app_make_realms(const struct conf *c, struct pol_realm **ret);
+/* tls may be NULL: what its certificates name is copied. c must outlive the realms; to be given back with free(). */
+MUST_USE int app_make_realms(const struct conf *c, const struct tls_store *tls, struct pol_realm **ret);
 void app_names_free(struct app *a);
 /* Fills cfg with the listeners of c; an advertised host is malloc'ed: app_net_cfg_fini(). A TLS listener that says no
  * host of its own is called what its certificate says first (RFC 5923 9.3, so that a peer finds the name it checks). */

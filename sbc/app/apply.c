@@ -1,53 +1,164 @@
 /* apply.c - from configuration and rows to the running snapshot.
  *
- * Three things make a new snapshot: a change in the database (rows are loaded by the store thread), news of the
- * resolver, and a reload of the configuration file. All end in app_apply_rows(): compile off to the side, swap one
- * pointer, say what it touched. Any error leaves what runs as it is.
+ * Three things make a new snapshot: a change in the database (rows are loaded by the store thread), a reload of the
+ * configuration file, and news of the DNS. The first two end in app_apply_rows(): compile off to the side, swap one
+ * pointer, say what it touched; any error leaves what runs as it is. News of the DNS changes only the set of sources:
+ * names_changed(). Addresses that left their name stay for the grace of their trunks.
  */
 #include "sbc/app/app.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-int app_make_realms(const struct conf *c, struct pol_realm **ret)
+/* The certificate of that name. */
+static bool find_cert(const struct tls_store *tls, struct str name, struct tls_cert_view *ret)
 {
-	struct pol_realm *r = calloc(c->n_realms, sizeof(*r));
+	for (unsigned i = 0; tls && name.n && i < tls_store_cert_count(tls); i++) {
+		tls_store_cert(tls, i, ret);
+		if (str_eq(ret->name, name))
+			return true;
+	}
+	return false;
+}
 
+/* Hosts of a realm: domains of the file, what its TLS listeners call themselves, what their certificate names. list
+ * NULL: only counts; what has no longer life is copied to text. */
+static void put_domains(const struct conf_realm *in, const struct tls_store *tls, struct str *list, size_t *n, char *text,
+    size_t *bytes)
+{
+	struct tls_cert_view cert;
+
+	for (unsigned k = 0; k < in->n_domains; k++, ++*n)
+		if (list)
+			list[*n] = in->domains[k];
+	for (unsigned k = 0; k < in->n_listen; k++) {
+		if (!in->listen[k].host.n)
+			continue;
+		if (list)
+			list[*n] = in->listen[k].host;
+		++*n;
+	}
+	if (!find_cert(tls, in->cert, &cert))
+		return;
+	for (unsigned k = 0; k < cert.n_domains; k++, ++*n) {
+		if (list) {
+			memcpy(text + *bytes, cert.domains[k].p, cert.domains[k].n);
+			list[*n] = str_n(text + *bytes, cert.domains[k].n);
+		}
+		*bytes += cert.domains[k].n;
+	}
+}
+
+int app_make_realms(const struct conf *c, const struct tls_store *tls, struct pol_realm **ret)
+{
+	size_t n = 0, bytes = 0;
+	struct pol_realm *r;
+	struct str *list;
+	char *text;
+
+	for (unsigned i = 0; i < c->n_realms; i++)
+		put_domains(&c->realms[i], tls, NULL, &n, NULL, &bytes);
+	r = calloc(1, c->n_realms * sizeof(*r) + n * sizeof(*list) + bytes);
 	if (!r)
 		return -ENOMEM;
-	for (unsigned i = 0; i < c->n_realms; i++)
+	list = (struct str *)(void *)(r + c->n_realms);
+	text = (char *)(list + n);
+	n = bytes = 0;
+	for (unsigned i = 0; i < c->n_realms; i++) {
+		size_t first = n;
+
+		put_domains(&c->realms[i], tls, list, &n, text, &bytes);
 		r[i] = (struct pol_realm){.name = c->realms[i].name,
 		    .strangers = (enum pol_stranger)c->realms[i].strangers,
 		    .not_public = c->realms[i].public_ == CONF_PUBLIC_NO,
-		    .domains = c->realms[i].domains,
-		    .n_domains = c->realms[i].n_domains};
+		    .domains = list + first,
+		    .n_domains = (unsigned)(n - first)};
+	}
 	*ret = r;
 	return 0;
 }
 
 /* ------------------------------------------------------------------ names */
 
+static void names_changed(struct app *a);
+
+/* Either there is news, or the first address that left its name has had its grace. */
 static void on_names_timer(struct timer *t)
 {
 	struct app *a = container_of(t, struct app, names_timer);
-	char text[1024];
-	struct buf b;
 
-	buf_init(&b, text, sizeof(text));
-	(void)app_apply_rows(a, NULL, &b);
+	a->names_news = false;
+	names_changed(a);
+}
+
+static void arm_names_timer(struct app *a)
+{
+	int64_t next_us = policy_addresses_next_us(b2b_policy(a->b2b)), now_us = a->loop.clock.mono_us;
+
+	if (a->names_news)
+		return;
+	timer_stop(&a->loop.timers, &a->names_timer);
+	if (next_us != INT64_MAX)
+		timer_start_ms(&a->loop.timers, &a->names_timer, next_us > now_us ? (next_us - now_us) / 1000 + 1 : 0,
+		    on_names_timer);
+}
+
+static bool in_set(const struct addr *set, unsigned n, const struct addr *a)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (addr_eq_ip(&set[i], a))
+			return true;
+	return false;
+}
+
+/* " +192.0.2.1" for each of a that is not in b */
+static void put_new(struct buf *w, char sign, const struct addr *a, unsigned n_a, const struct addr *b, unsigned n_b)
+{
+	for (unsigned i = 0; i < n_a; i++) {
+		if (in_set(b, n_b, &a[i]))
+			continue;
+		buf_fmt(w, "%s%c", w->n ? "," : "", sign);
+		addr_put_ip(w, &a[i]);
+	}
+}
+
+/* Says what changed, and keeps the set for the next time. */
+static void note_addresses(struct app_name *name, const struct addr *addrs, unsigned n)
+{
+	struct addr *copy = malloc((n ? n : 1) * sizeof(*copy));
+	char text[1024];
+	struct log_quote q;
+	struct buf w;
+
+	buf_init(&w, text, sizeof(text));
+	put_new(&w, '+', addrs, n, name->addrs, name->n_addrs);
+	put_new(&w, '-', name->addrs, name->n_addrs, addrs, n);
+	if (w.n || !n)
+		log_info(&name->app->log, "name_resolved", "name=%s addresses=%u changes=%.*s%s", log_quoted(&q, name->host), n,
+	    STR(buf_text(&w)), buf_err(&w) ? "..." : "");
+	if (!copy)
+		return; /* the next line says more than it should */
+	if (n)
+		memcpy(copy, addrs, n * sizeof(*copy));
+	free(name->addrs);
+	name->addrs = copy;
+	name->n_addrs = n;
 }
 
 static void on_resolved(void *ctx, struct resolve_name *n)
 {
 	struct app_name *name = ctx;
-	struct log_quote q;
+	struct app *a = name->app;
 	unsigned count;
+	const struct addr *addrs = resolve_addrs(n, &count);
 
-	resolve_addrs(n, &count);
-	log_info(&name->app->log, "name_resolved", "name=%s addresses=%u", log_quoted(&q, name->host), count);
-	/* several names change at once when the servers come back: one compile for all */
-	if (!timer_running(&name->app->names_timer))
-		timer_start_ms(&name->app->loop.timers, &name->app->names_timer, 20, on_names_timer);
+	note_addresses(name, addrs, count);
+	/* several names change at once when the servers come back: one snapshot for all */
+	if (!a->names_news) {
+		a->names_news = true;
+		timer_stop(&a->loop.timers, &a->names_timer);
+		timer_start_ms(&a->loop.timers, &a->names_timer, 20, on_names_timer);
+	}
 }
 
 static void name_free(struct app_name *n)
@@ -55,6 +166,7 @@ static void name_free(struct app_name *n)
 	resolve_unwatch(n->watch);
 	list_del(&n->node);
 	free((char *)n->host.p);
+	free(n->addrs);
 	free(n);
 }
 
@@ -117,31 +229,49 @@ void app_names_free(struct app *a)
 
 /* ------------------------------------------------------------------ compile and swap */
 
-#define NAMES_MAX 1024
-
+/* What is known of all names. */
 struct resolved_set {
-	struct policy_resolved names[NAMES_MAX];
-	struct policy_address addrs[NAMES_MAX * 4];
-	unsigned n_names, n_addrs;
+	struct policy_resolved *names; /* own */
+	struct policy_address *addrs;  /* own */
+	unsigned n_names;
 };
 
-static void collect(const struct app *a, struct resolved_set *s)
+static void resolved_set_fini(struct resolved_set *s)
 {
-	list_each(l, &((struct app *)a)->names) {
+	free(s->names);
+	free(s->addrs);
+}
+
+static int collect(struct app *a, struct resolved_set *ret)
+{
+	struct resolved_set s = {.n_names = 0};
+	size_t n_addrs = 0, n_names = 0;
+	struct policy_address *out;
+
+	list_each(l, &a->names) {
+		unsigned count;
+
+		resolve_addrs(container_of(l, struct app_name, node)->watch, &count);
+		n_addrs += count;
+		n_names++;
+	}
+	s.names = calloc(n_names + 1, sizeof(*s.names));
+	s.addrs = out = calloc(n_addrs + 1, sizeof(*s.addrs));
+	if (!s.names || !s.addrs) {
+		resolved_set_fini(&s);
+		return -ENOMEM;
+	}
+	list_each(l, &a->names) {
 		const struct app_name *n = container_of(l, struct app_name, node);
 		unsigned count;
 		const struct addr *addrs = resolve_addrs(n->watch, &count);
-		struct policy_resolved *r;
 
-		if (count == 0 || s->n_names == NAMES_MAX || s->n_addrs + count > ARRAY_LEN(s->addrs))
-			continue;
-		r = &s->names[s->n_names++];
-		r->name = n->host;
-		r->addrs = &s->addrs[s->n_addrs];
-		r->n_addrs = count;
+		s.names[s.n_names++] = (struct policy_resolved){.name = n->host, .addrs = out, .n_addrs = count};
 		for (unsigned i = 0; i < count; i++)
-			s->addrs[s->n_addrs++] = (struct policy_address){.addr = addrs[i]};
+			*out++ = (struct policy_address){.addr = addrs[i]};
 	}
+	*ret = s;
+	return 0;
 }
 
 struct diff_count {
@@ -179,11 +309,57 @@ static void follow_legacy(struct app *a, const struct policy *p)
 	}
 }
 
+static void log_changed(void *ctx, enum policy_change what, const struct pol_trunk *t)
+{
+	struct app *a = ctx;
+
+	if (what == POLICY_CHANGED)
+		log_info(&a->log, "trunk_addresses", "trunk=%.*s", STR(t->name));
+}
+
+static bool target_is_name(const struct app *a)
+{
+	for (unsigned i = 0; i < a->rows->n_trunks; i++)
+		for (unsigned k = 0; k < a->rows->trunks[i].n_targets; k++) {
+			struct addr ip;
+
+			if (addr_parse_ip(a->rows->trunks[i].targets[k].host, 0, &ip) < 0)
+				return true;
+		}
+	return false;
+}
+
+/* Other addresses behind the names: the running snapshot with another set of sources. */
+static void names_changed(struct app *a)
+{
+	struct policy *now = b2b_policy(a->b2b), *p;
+	struct resolved_set set = {.names = NULL};
+	char text[1024];
+	struct buf b;
+
+	/* while the snapshot has addresses of targets, those change with a compile */
+	if (target_is_name(a)) {
+		buf_init(&b, text, sizeof(text));
+		(void)app_apply_rows(a, NULL, &b);
+		return;
+	}
+	p = collect(a, &set) < 0 ? NULL : policy_with_addresses(now, set.names, set.n_names, a->loop.clock.mono_us);
+	if (p) {
+		policy_diff(now, p, log_changed, a);
+		b2b_set_policy(a->b2b, p);
+		policy_unref(p);
+		arm_names_timer(a);
+	} else {
+		log_error(&a->log, "addresses_not_changed", "%s", "why=\"out of memory\"");
+	}
+	resolved_set_fini(&set);
+}
+
 enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text)
 {
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
 	struct str *certs = calloc(a->conf->n_certs + 1, sizeof(*certs));
-	struct resolved_set *set = calloc(1, sizeof(*set));
+	struct resolved_set set = {.names = NULL};
 	struct db_rows *use = rows ? rows : a->rows;
 	struct policy *p;
 	struct policy_input in;
@@ -191,21 +367,25 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	enum reason why = REASON_NONE;
 	int e;
 
-	if (!errs || !set || !use || !certs) {
+	if (!errs || !use || !certs) {
 		why = REASON_NO_MEMORY;
 		goto out;
 	}
 	for (unsigned i = 0; i < a->conf->n_certs; i++)
 		certs[i] = a->conf->certs[i].name;
 	watch_names(a, use);
-	collect(a, set);
+	if (collect(a, &set) < 0) {
+		why = REASON_NO_MEMORY;
+		goto out;
+	}
 	in = (struct policy_input){.realms = a->realms,
 	    .n_realms = a->conf->n_realms,
 	    .rows = use,
-	    .resolved = set->names,
-	    .n_resolved = set->n_names,
+	    .resolved = set.names,
+	    .n_resolved = set.n_names,
 	    .certs = certs,
 	    .n_certs = a->conf->n_certs,
+	    .now_us = a->loop.clock.mono_us,
 	    .hash_key = a->env.hash_key};
 	e = policy_compile(&in, &p, errs);
 	if (e < 0) {
@@ -223,6 +403,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	b2b_set_policy(a->b2b, p);
 	follow_legacy(a, p);
 	policy_unref(p);
+	arm_names_timer(a);
 	log_info(&a->log, "policy_swapped", "revision=%llu trunks=%u calls_untouched=%u",
 	    (unsigned long long)use->revision, policy_trunk_count(b2b_policy(a->b2b)), b2b_call_count(a->b2b));
 	if (rows) {
@@ -232,7 +413,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	}
 out:
 	db_rows_free(rows);
-	free(set);
+	resolved_set_fini(&set);
 	free(certs);
 	free(errs);
 	return why;
@@ -301,12 +482,7 @@ static struct str cert_domain(struct tls_store *tls, struct str cert)
 {
 	struct tls_cert_view v;
 
-	for (unsigned i = 0; tls && i < tls_store_cert_count(tls); i++) {
-		tls_store_cert(tls, i, &v);
-		if (str_eq(v.name, cert) && v.n_domains)
-			return v.domains[0];
-	}
-	return STR_NONE;
+	return find_cert(tls, cert, &v) && v.n_domains ? v.domains[0] : STR_NONE;
 }
 
 static void put_host(struct net_listener_cfg *o, struct str host, uint16_t port)
@@ -464,7 +640,7 @@ static void reload_loaded(struct app *a, struct conf *c, struct tls_store *store
 		why = terr->reason;
 	} else if (!same_realms(a->conf, c, &b)) {
 		why = REASON_CONFIG_INVALID;
-	} else if (app_make_realms(c, &realms) < 0) {
+	} else if (app_make_realms(c, store, &realms) < 0) {
 		why = REASON_NO_MEMORY;
 	} else if (app_net_take(a, c, store, &nerr) < 0) {
 		buf_fmt(&b, "%s\n", nerr.text);
