@@ -110,8 +110,9 @@ static const struct conf_key keys[] = {
 	    "How long a port rests before another call gets it, so that late packets of the old call find nobody.",
 	    "5s"},
 
-	{"dns", "servers", CONF_T_ADDRS, "", 0, 0, NULL, false,
-	    "Name servers, asked in this order. Empty: those of /etc/resolv.conf.", "{ \"192.0.2.53\" }"},
+	{"dns", "servers", CONF_T_ADDRS, "", 0, 0, NULL, true,
+	    "Name servers, asked in this order; the next one when one fails or is silent. Empty: those of "
+	    "/etc/resolv.conf.", "{ \"192.0.2.53\" }"},
 };
 
 const struct conf_section *conf_sections(unsigned *ret_n)

@@ -403,15 +403,15 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	guard_cfg_defaults(&gcfg);
 	if (guard_new(&a->env, &gcfg, app_on_ban, a, &a->guard) < 0 || tap_new(0, 0, &a->tap) < 0)
 		return say(REASON_NO_MEMORY, "no memory for guard and message ring");
-	if (resolver_new(&a->loop, &a->env,
-	        &(struct resolver_cfg){.servers = a->conf->dns.servers, .n_servers = a->conf->dns.n_servers},
-	        &a->resolver) < 0)
-		return say(REASON_INTERNAL, "the resolver could not start");
 	rc = open_tls(a);
 	if (rc)
 		return rc;
 	if (app_make_realms(a->conf, app_tls_store(a), &a->realms) < 0)
 		return say(REASON_NO_MEMORY, "no memory for realms");
+	if (dns_new(&a->loop, &a->env,
+	        &(struct dns_cfg){.servers = a->conf->dns.servers, .n_servers = a->conf->dns.n_servers}, &a->dns) < 0 ||
+	    locator_dns_new(&a->loop, &a->env, a->dns, &a->locator) < 0)
+		return say(REASON_INTERNAL, "server location could not start");
 	rc = open_net(a);
 	if (rc)
 		return rc;
@@ -420,7 +420,10 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	if (!a->reg || !a->reg_history)
 		return say(REASON_NO_MEMORY, "no memory for the registrar");
 	a->b2b = b2b_new(&a->env, netio_net(a->net), a->media,
-	    &(struct b2b_cfg){.reg = a->reg, .max_calls = a->conf->limits.max_calls, .user_agent = S("Postern/" POSTERN_VERSION)},
+	    &(struct b2b_cfg){.reg = a->reg,
+	        .max_calls = a->conf->limits.max_calls,
+	        .user_agent = S("Postern/" POSTERN_VERSION),
+	        .locator = a->locator},
 	    &b2b_user, a);
 	if (!a->b2b)
 		return say(REASON_NO_MEMORY, "no memory for the B2BUA");
@@ -442,6 +445,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	                       .guard = a->guard,
 	                       .net = a->net,
 	                       .tap = a->tap,
+	                       .dns = a->dns,
+	                       .locator = a->locator,
 	                       .conf_file = a->conf_file,
 	                       .start_us = a->loop.clock.mono_us,
 	                       .start_wall_us = a->loop.clock.wall_us},
@@ -496,9 +501,10 @@ void app_stop(struct app *a)
 		a->closing++;
 		app_tls_free(a->tls, one_closed, a);
 	}
-	if (a->resolver) {
+	locator_dns_free(a->locator);
+	if (a->dns) {
 		a->closing++;
-		resolver_free(a->resolver, one_closed, a);
+		dns_free(a->dns, one_closed, a);
 	}
 	for (int i = 0; i < 3; i++)
 		if (a->sig[i].data)

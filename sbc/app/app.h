@@ -16,6 +16,7 @@
 #include "sbc/ctl/ctl.h"
 #include "sbc/loop/loop.h"
 #include "sbc/net/guard.h"
+#include "sbc/net/locate_dns.h"
 #include "sbc/net/netio.h"
 #include "sbc/net/resolve.h"
 #include "sbc/net/tap.h"
@@ -48,7 +49,8 @@ struct app {
 	struct netio *net;
 	struct guard *guard;
 	struct tap *tap;
-	struct resolver *resolver;
+	struct dns *dns;
+	struct locator *locator;   /* of net/locate_dns.h */
 	struct list names;         /* struct app_name: names in the rows that are watched */
 	struct media *media;
 	struct db *db;

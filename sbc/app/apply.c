@@ -195,7 +195,7 @@ static void want_name(void *ctx, struct str host, bool source)
 	n->app = a;
 	n->wanted = true;
 	n->host = str_n(copy, host.n);
-	if (resolve_watch(a->resolver, n->host, RESOLVE_V4 | RESOLVE_V6, on_resolved, n, &n->watch) < 0) {
+	if (resolve_watch(a->locator, &a->loop.clock, n->host, RESOLVE_V4 | RESOLVE_V6 | RESOLVE_OWN, on_resolved, n, &n->watch) < 0) {
 		log_warn(&a->log, "name_bad", "name=%s", log_quoted(&q, host));
 		free(copy);
 		free(n);
@@ -647,6 +647,8 @@ static void reload_loaded(struct app *a, struct conf *c, struct tls_store *store
 		why = nerr.reason;
 	}
 	if (why == REASON_NONE) {
+		if (dns_set_servers(a->dns, c->dns.servers, c->dns.n_servers) < 0)
+			buf_lit(&b, "dns.servers: not changed, no memory\n");
 		conf_diff(a->conf, c, say_setting, &b);
 		for (int i = 0; i < LOG_AREAS; i++)
 			a->logger.level[i] = c->log.level[i];

@@ -46,7 +46,7 @@ enum dns_state {
 	DNS_PENDING, /* never answered yet, question under way */
 	DNS_GOOD,    /* records within their TTL */
 	DNS_STALE,   /* records past their TTL, servers fail */
-	DNS_EMPTY,   /* no such name or no such record */
+	DNS_EMPTY,   /* no such name or no such record (kept like records while the servers fail) */
 	DNS_FAILED,  /* servers fail and nothing is known */
 };
 extern const char *const dns_state_names[];
@@ -69,12 +69,12 @@ struct dns_answer {
 /* State or records changed, or they were confirmed (then the revision is the same). May unwatch anything. */
 typedef void dns_fn(void *ctx, struct dns_watch *w);
 
-/* 0, -ENOMEM, -EINVAL (no server given and none in resolv.conf), -EIO. */
+/* 0, -ENOMEM, -EIO. */
 MUST_USE int dns_new(struct loop *loop, const struct env *env, const struct dns_cfg *cfg, struct dns **ret);
 /* Forgets all; closed(arg) (may be NULL) on a later turn, when it has been freed. No watch may be used after this. */
 void dns_free(struct dns *d, loop_fn *closed, void *arg);
 /* Other servers from now on; none: those of resolv.conf. Questions under way go on with the new ones, and what failed
- * is asked again. 0, -ENOMEM, -EINVAL; on failure the old ones stay. Not from inside a dns_fn. */
+ * is asked again. 0, -ENOMEM, -EIO; on failure the old ones stay. Not from inside a dns_fn. */
 MUST_USE int dns_set_servers(struct dns *d, const struct addr *servers, unsigned n);
 
 /* fn is never called from inside: look at the answer after this. Watchers of the same name and type share a set.

@@ -1,496 +1,265 @@
-/* resolve.c - watched names on c-ares.
+/* resolve.c - see resolve.h
  *
- * Each name asks for A and AAAA (as wanted), keeps for each family the last answer and how the last question ended,
- * and asks again when the shorter of the two lifetimes is over. The questions go out raw, because a negative answer
- * is to live as long as its SOA says (RFC 2308 5) and c-ares's own address calls hide that.
- *
- * Going wrong: no server answers, or they answer SERVFAIL. The family keeps its addresses while they are younger
- * than stale_s beyond their TTL; "no such name" is an answer and empties it.
- *
- * c-ares owns its sockets and tells which to watch; it closes them right after saying so, so the watcher is closed
- * inside that call and freed when libuv lets go. A question cannot be taken back: a name that is unwatched while it
- * is asked lives on, dead, until the answer comes.
+ * One destination of the locator for each place: the host with a port (its own A and AAAA), without one (NAPTR, SRV,
+ * and what stands behind them), or with a transport. Their addresses together, without ports and twins, are the set.
+ * It is made anew whenever one of the plans changed. Addresses leave it only when every place has answered.
  */
 #include "sbc/net/resolve.h"
 
-#include <ares.h>
-#include <arpa/nameser.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define FAMILY_MAX (RESOLVE_ADDRS_MAX / 2)
-#define ANSWER_MAX 64
-#define NEGATIVE_MAX_S 3600 /* RFC 2308 5: one to three hours work well */
+const char *const resolve_state_names[] = {"pending", "good", "stale", "empty", "failed"};
 
-enum outcome { OUT_NONE, OUT_GOOD, OUT_EMPTY, OUT_FAILED };
+#define PLACES 5
 
-struct family {
-	struct resolve_name *name;
-	bool v6;
-	bool wanted;
-	enum outcome out;     /* of the last question */
-	uint32_t life_s;      /* until the next question */
-	int64_t good_until_us; /* when the addresses' TTL ends */
-	unsigned n;
-	struct addr addr[FAMILY_MAX];
+/* By bit of what, from RESOLVE_OWN on. */
+static const struct {
+	uint16_t port;
+	uint8_t proto;
+} places[PLACES] = {{5060, LOCATE_ANY}, {0, LOCATE_ANY}, {0, NET_UDP}, {0, NET_TCP}, {0, NET_TLS}};
+
+struct former {
+	struct addr addr;
+	int64_t left_us;
 };
 
 struct resolve_name {
-	struct resolver *r;
-	struct list node;
-	char *host; /* own */
-	struct family fam[2];
-	unsigned asking; /* questions under way */
-	bool dead;       /* unwatched */
+	struct locator *lr;
+	const struct clock *clock;
+	unsigned what;
+	struct location *at[PLACES]; /* own; NULL: not wanted */
+	char *host;                  /* own */
 	enum resolve_state state;
+	struct addr *addr;              /* own: n of them */
 	unsigned n;
-	struct addr addr[RESOLVE_ADDRS_MAX];
-	struct timer again;
-	struct loop_hook tell;
+	struct former former[RESOLVE_FORMER_MAX]; /* the last that left first */
+	unsigned n_former;
 	resolve_fn *fn;
 	void *ctx;
 };
 
-struct sock {
-	struct resolver *r;
-	struct list node;
-	uv_poll_t poll;
-	ares_socket_t fd;
-	bool closed;
-};
-
-struct resolver {
-	struct loop *loop;
-	const struct env *env;
-	struct resolver_cfg cfg;
-	struct log log;
-	ares_channel channel;
-	struct list names, socks;
-	struct timer timeout;
-	unsigned open_handles;
-	bool closing;
-	loop_fn *closed;
-	void *closed_arg;
-	struct loop_hook done;
-};
-
-static const char *const state_names[] = {"pending", "good", "stale", "empty", "failed"};
-
-/* ---- reading an answer ---- */
-
-/* Past one name of the message; -1: the message ends first. */
-static int skip_name(const uint8_t *p, int len, int at)
-{
-	while (at < len) {
-		uint8_t c = p[at];
-
-		if (c == 0)
-			return at + 1;
-		if ((c & 0xc0) == 0xc0)
-			return at + 2 <= len ? at + 2 : -1;
-		at += 1 + c;
-	}
-	return -1;
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static unsigned be16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-/* How long this negative answer may be kept: the lesser of the SOA's TTL and its minimum. False: it does not say. */
-static bool negative_ttl(const uint8_t *p, int len, uint32_t *ret_s)
-{
-	unsigned questions, answers, authority;
-	int at = NS_HFIXEDSZ;
-
-	if (len < NS_HFIXEDSZ)
-		return false;
-	questions = be16(p + 4);
-	answers = be16(p + 6);
-	authority = be16(p + 8);
-	for (; questions; questions--) {
-		at = skip_name(p, len, at);
-		if (at < 0 || at + NS_QFIXEDSZ > len)
-			return false;
-		at += NS_QFIXEDSZ;
-	}
-	for (unsigned i = 0; i < answers + authority; i++) {
-		unsigned type, size;
-		uint32_t ttl, minimum;
-
-		at = skip_name(p, len, at);
-		if (at < 0 || at + NS_RRFIXEDSZ > len)
-			return false;
-		type = be16(p + at);
-		ttl = be32(p + at + 4);
-		size = be16(p + at + 8);
-		at += NS_RRFIXEDSZ;
-		if (at + (int)size > len)
-			return false;
-		if (type == ns_t_soa && size >= 22) {
-			minimum = be32(p + at + (int)size - 4);
-			*ret_s = ttl < minimum ? ttl : minimum;
-			return true;
-		}
-		at += (int)size;
-	}
-	return false;
-}
-
-static int by_bytes(const void *a, const void *b)
+static int by_address(const void *a, const void *b)
 {
 	const struct addr *x = a, *y = b;
 
-	if (addr_is6(x))
-		return memcmp(&x->in6.sin6_addr, &y->in6.sin6_addr, 16);
-	return memcmp(&x->in4.sin_addr, &y->in4.sin_addr, 4);
+	if (x->sa.sa_family != y->sa.sa_family)
+		return x->sa.sa_family == AF_INET ? -1 : 1;
+	return addr_is6(x) ? memcmp(&x->in6.sin6_addr, &y->in6.sin6_addr, 16)
+	                   : memcmp(&x->in4.sin_addr, &y->in4.sin_addr, 4);
 }
 
-/* The addresses of an answer into f, sorted, each once. False: there are none, or the answer cannot be read
- * (*ret_bad). */
-static bool read_addrs(struct family *f, const unsigned char *p, int len, uint32_t *ret_ttl, bool *ret_bad)
+static bool has(const struct addr *all, unsigned n, const struct addr *a)
 {
-	struct addr all[ANSWER_MAX];
-	uint32_t ttl = UINT32_MAX;
-	int n = ANSWER_MAX, e;
+	return n && bsearch(a, all, n, sizeof(*all), by_address);
+}
 
-	memset(all, 0, sizeof(all));
-	if (f->v6) {
-		struct ares_addr6ttl got[ANSWER_MAX];
+static unsigned add_plan(const struct locate_plan *p, struct addr *all, unsigned n)
+{
+	for (unsigned i = 0; i < p->n_addrs && n < RESOLVE_ADDRS_MAX; i++) {
+		struct addr a = p->addrs[i];
 
-		e = ares_parse_aaaa_reply(p, len, NULL, got, &n);
-		for (int i = 0; e == ARES_SUCCESS && i < n; i++) {
-			all[i].sa.sa_family = AF_INET6;
-			memcpy(&all[i].in6.sin6_addr, &got[i].ip6addr, 16);
-			if (got[i].ttl >= 0 && (uint32_t)got[i].ttl < ttl)
-				ttl = (uint32_t)got[i].ttl;
-		}
-	} else {
-		struct ares_addrttl got[ANSWER_MAX];
-
-		e = ares_parse_a_reply(p, len, NULL, got, &n);
-		for (int i = 0; e == ARES_SUCCESS && i < n; i++) {
-			all[i].sa.sa_family = AF_INET;
-			all[i].in4.sin_addr = got[i].ipaddr;
-			if (got[i].ttl >= 0 && (uint32_t)got[i].ttl < ttl)
-				ttl = (uint32_t)got[i].ttl;
-		}
+		addr_set_port(&a, 0);
+		all[n++] = a;
 	}
-	*ret_bad = e != ARES_SUCCESS && e != ARES_ENODATA;
-	if (e != ARES_SUCCESS || n <= 0)
-		return false;
-	qsort(all, (size_t)n, sizeof(all[0]), by_bytes);
-	f->n = 0;
-	for (int i = 0; i < n && f->n < FAMILY_MAX; i++)
-		if (i == 0 || by_bytes(&all[i - 1], &all[i]) != 0)
-			f->addr[f->n++] = all[i];
-	*ret_ttl = ttl;
-	return true;
+	return n;
 }
 
-/* ---- a name ---- */
-
-static void name_free(struct resolve_name *n)
+static unsigned sort(struct addr *all, unsigned n)
 {
-	free(n->host);
-	free(n);
+	unsigned k = 0;
+
+	qsort(all, n, sizeof(*all), by_address);
+	for (unsigned i = 0; i < n; i++)
+		if (k == 0 || by_address(&all[k - 1], &all[i]) != 0)
+			all[k++] = all[i];
+	return k;
 }
 
-static void on_tell(struct loop_hook *h)
+/* states: bits of those the plans have; n: addresses */
+static enum resolve_state state_of(unsigned states, unsigned n)
 {
-	struct resolve_name *n = container_of(h, struct resolve_name, tell);
-
-	n->fn(n->ctx, n); /* n may be gone */
+	if (n)
+		return states & 1u << LOCATE_STALE ? RESOLVE_STALE : RESOLVE_GOOD;
+	if (states & 1u << LOCATE_PENDING)
+		return RESOLVE_PENDING;
+	return states & 1u << LOCATE_FAILED ? RESOLVE_FAILED : RESOLVE_EMPTY;
 }
 
-static uint32_t clamp(uint32_t v, uint32_t min, uint32_t max)
+static void former_add(struct resolve_name *n, const struct addr *a)
 {
-	return v < min ? min : v > max ? max : v;
+	unsigned keep = n->n_former < RESOLVE_FORMER_MAX ? n->n_former : RESOLVE_FORMER_MAX - 1;
+
+	memmove(n->former + 1, n->former, keep * sizeof(n->former[0]));
+	n->former[0] = (struct former){*a, n->clock->mono_us};
+	n->n_former = keep + 1;
 }
 
-static enum resolve_state state_of(const struct resolve_name *n)
+static void former_clean(struct resolve_name *n)
 {
-	bool good = false, failed = false;
+	unsigned k = 0;
 
-	for (int i = 0; i < 2; i++) {
-		good |= n->fam[i].wanted && n->fam[i].out == OUT_GOOD;
-		failed |= n->fam[i].wanted && n->fam[i].out == OUT_FAILED;
-	}
-	if (good)
-		return RESOLVE_GOOD;
-	if (failed)
-		return n->n ? RESOLVE_STALE : RESOLVE_FAILED;
-	return RESOLVE_EMPTY;
+	for (unsigned i = 0; i < n->n_former; i++)
+		if (!has(n->addr, n->n, &n->former[i].addr) &&
+		    n->clock->mono_us - n->former[i].left_us < RESOLVE_FORMER_S * (int64_t)1000000)
+			n->former[k++] = n->former[i];
+	n->n_former = k;
 }
 
-static void on_again(struct timer *t);
-
-/* All questions have ended: what is known now, and is it news? */
-static void settle(struct resolve_name *n)
+/* True: state or addresses changed. */
+static bool update(struct resolve_name *n)
 {
-	struct resolver *r = n->r;
-	int64_t now = r->env->clock->mono_us;
-	struct addr before[RESOLVE_ADDRS_MAX];
-	unsigned n_before = n->n;
-	enum resolve_state state_before = n->state;
-	uint32_t life_s = UINT32_MAX;
+	struct addr all[RESOLVE_ADDRS_MAX], *copy = NULL;
+	enum resolve_state state;
+	unsigned k = 0, states = 0;
+	bool news;
 
-	memcpy(before, n->addr, sizeof(before));
-	n->n = 0;
-	for (int i = 0; i < 2; i++) {
-		struct family *f = &n->fam[i];
+	for (unsigned i = 0; i < PLACES; i++) {
+		const struct locate_plan *p = n->at[i] ? locate_plan(n->lr, n->at[i]) : NULL;
 
-		if (!f->wanted)
+		if (!p)
 			continue;
-		if (f->out == OUT_FAILED && f->n && now - f->good_until_us > (int64_t)r->cfg.stale_s * 1000000)
-			f->n = 0;
-		memcpy(&n->addr[n->n], f->addr, f->n * sizeof(f->addr[0]));
-		n->n += f->n;
-		if (f->life_s < life_s)
-			life_s = f->life_s;
+		states |= 1u << p->state;
+		k = add_plan(p, all, k);
 	}
-	n->state = state_of(n);
-	timer_start_us(r->env->timers, &n->again, (int64_t)life_s * 1000000, on_again);
-	if (n->state == state_before && n->n == n_before && memcmp(before, n->addr, n->n * sizeof(before[0])) == 0)
-		return;
-	log_info(&r->log, "resolved", "name=%s state=%s addresses=%u next_s=%u", n->host, state_names[n->state], n->n,
-	    life_s);
-	loop_at_turn_end(r->loop, &n->tell);
-}
-
-static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int len)
-{
-	struct family *f = arg;
-	struct resolve_name *n = f->name;
-	const struct resolver_cfg *cfg = &n->r->cfg;
-	bool bad = false;
-	uint32_t ttl = 0;
-
-	(void)timeouts;
-	if (n->dead) {
-		if (--n->asking == 0)
-			name_free(n);
-		return;
+	for (unsigned i = 0; (states & 1u << LOCATE_PENDING) && i < n->n && k < RESOLVE_ADDRS_MAX; i++)
+		all[k++] = n->addr[i]; /* may be among what is still to come */
+	k = sort(all, k);
+	state = state_of(states, k);
+	news = k != n->n;
+	for (unsigned i = 0; !news && i < k; i++)
+		news = by_address(&all[i], &n->addr[i]) != 0;
+	if (news && k) {
+		copy = malloc(k * sizeof(*copy));
+		if (!copy)
+			return false; /* the old ones stay until there is news again */
+		memcpy(copy, all, k * sizeof(*copy));
 	}
-	if (status == ARES_SUCCESS && read_addrs(f, p, len, &ttl, &bad)) {
-		f->out = OUT_GOOD;
-		f->life_s = clamp(ttl, cfg->min_ttl_s, cfg->max_ttl_s);
-		f->good_until_us = n->r->env->clock->mono_us + (int64_t)f->life_s * 1000000;
-	} else if ((status == ARES_SUCCESS && !bad) || status == ARES_ENODATA || status == ARES_ENOTFOUND) {
-		f->out = OUT_EMPTY;
-		f->n = 0;
-		if (!p || !negative_ttl(p, len, &ttl))
-			ttl = cfg->retry_s; /* RFC 2308 5: not to be kept */
-		f->life_s = clamp(ttl, cfg->min_ttl_s, NEGATIVE_MAX_S);
-	} else {
-		f->out = OUT_FAILED;
-		f->life_s = cfg->retry_s;
-		log_warn(&n->r->log, "resolve_failed", "name=%s type=%s because=\"%s\"", n->host, f->v6 ? "AAAA" : "A",
-		    ares_strerror(status));
+	if (news) {
+		for (unsigned i = 0; i < n->n; i++)
+			if (!has(copy, k, &n->addr[i]))
+				former_add(n, &n->addr[i]);
+		free(n->addr);
+		n->addr = copy;
+		n->n = k;
 	}
-	if (--n->asking == 0)
-		settle(n);
+	former_clean(n);
+	news |= state != n->state;
+	n->state = state;
+	return news;
 }
 
-/* ---- c-ares on the loop ---- */
-
-static void on_timeout(struct timer *t);
-
-static void arm(struct resolver *r)
+static void on_plan(void *ctx, struct location *l)
 {
-	struct timeval tv;
+	struct resolve_name *n = ctx;
 
-	if (ares_timeout(r->channel, NULL, &tv))
-		timer_start_us(r->env->timers, &r->timeout, (int64_t)tv.tv_sec * 1000000 + tv.tv_usec, on_timeout);
-	else
-		timer_stop(r->env->timers, &r->timeout);
+	(void)l;
+	if (update(n))
+		n->fn(n->ctx, n); /* n may be gone */
 }
 
-static void on_timeout(struct timer *t)
+/* Begins and ends the places that what asks for; all or none. */
+static int follow(struct resolve_name *n, unsigned what)
 {
-	struct resolver *r = container_of(t, struct resolver, timeout);
+	struct location *fresh[PLACES] = {NULL};
+	struct locate_dest d = {.host = str_z(n->host), .families = what & (RESOLVE_V4 | RESOLVE_V6)};
+	int e = 0;
 
-	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm(r);
-}
-
-static void finish(struct resolver *r)
-{
-	loop_fn *closed = r->closed;
-	void *arg = r->closed_arg;
-
-	free(r);
-	ares_library_cleanup();
-	if (closed)
-		closed(arg);
-}
-
-static void on_done(struct loop_hook *h)
-{
-	finish(container_of(h, struct resolver, done));
-}
-
-static void on_sock_closed(uv_handle_t *h)
-{
-	struct sock *s = container_of(h, struct sock, poll);
-	struct resolver *r = s->r;
-
-	free(s);
-	if (--r->open_handles == 0 && r->closing)
-		finish(r);
-}
-
-static void sock_close(struct sock *s)
-{
-	if (s->closed)
-		return;
-	s->closed = true;
-	list_del(&s->node);
-	uv_close((uv_handle_t *)&s->poll, on_sock_closed);
-}
-
-static void on_sock_ready(uv_poll_t *h, int status, int events)
-{
-	struct sock *s = container_of(h, struct sock, poll);
-	struct resolver *r = s->r;
-	ares_socket_t fd = s->fd;
-	bool read = status < 0 || (events & UV_READABLE), write = status < 0 || (events & UV_WRITABLE);
-
-	loop_enter(r->loop, "dns");
-	ares_process_fd(r->channel, read ? fd : ARES_SOCKET_BAD, write ? fd : ARES_SOCKET_BAD); /* s may be gone */
-	arm(r);
-	loop_leave(r->loop);
-}
-
-static void on_sock_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	struct resolver *r = arg;
-	struct sock *s = NULL;
-
-	list_each(l, &r->socks)
-		if (container_of(l, struct sock, node)->fd == fd)
-			s = container_of(l, struct sock, node);
-	if (!readable && !writable) {
-		if (s)
-			sock_close(s);
-		return;
-	}
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (!s || uv_poll_init_socket(&r->loop->uv, &s->poll, fd) < 0) {
-			free(s);
-			return; /* the question runs into its timeout */
-		}
-		s->r = r;
-		s->fd = fd;
-		r->open_handles++;
-		list_push(&r->socks, &s->node);
-	}
-	uv_poll_start(&s->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_sock_ready);
-}
-
-static void ask(struct resolve_name *n)
-{
-	struct resolver *r = n->r;
-
-	n->asking = (unsigned)n->fam[0].wanted + n->fam[1].wanted;
-	n->asking++; /* an answer may come from inside: not to settle before both are asked */
-	for (int i = 0; i < 2; i++)
-		if (n->fam[i].wanted)
-			ares_query(r->channel, n->host, ns_c_in, n->fam[i].v6 ? ns_t_aaaa : ns_t_a, on_answer,
-			    &n->fam[i]);
-	if (--n->asking == 0)
-		settle(n);
-	arm(r);
-}
-
-static void on_again(struct timer *t)
-{
-	ask(container_of(t, struct resolve_name, again));
-}
-
-/* ---- interface ---- */
-
-/* Letters, digits, hyphens, underscores in labels of 1 to 63; the last one not a number (that is an address). */
-static bool is_host_name(struct str s)
-{
-	size_t label = 0;
-	bool number = true;
-
-	if (s.n == 0 || s.n > 253)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '.') {
-			if (label == 0)
-				return false;
-			label = 0;
-			number = true;
+	for (unsigned i = 0; i < PLACES && e == 0; i++) {
+		if (n->at[i] || !(what & (unsigned)RESOLVE_OWN << i))
 			continue;
-		}
-		if (!chr_digit(c) && !(chr_lower(c) >= 'a' && chr_lower(c) <= 'z') && c != '-' && c != '_')
-			return false;
-		number &= chr_digit(c);
-		if (++label > 63)
-			return false;
+		d.port = places[i].port;
+		d.proto = places[i].proto;
+		e = locate_watch(n->lr, &d, on_plan, n, &fresh[i]);
 	}
-	return label > 0 && !number;
+	for (unsigned i = 0; i < PLACES; i++) {
+		if (e < 0) {
+			locate_unwatch(n->lr, fresh[i]);
+		} else if (!(what & (unsigned)RESOLVE_OWN << i)) {
+			locate_unwatch(n->lr, n->at[i]);
+			n->at[i] = NULL;
+		} else if (fresh[i]) {
+			n->at[i] = fresh[i];
+		}
+	}
+	if (e == 0)
+		n->what = what;
+	return e;
 }
 
-int resolve_watch(struct resolver *r, struct str host, unsigned families, resolve_fn *fn, void *ctx,
-    struct resolve_name **ret)
+#define PLACE_BITS (RESOLVE_OWN | RESOLVE_ANY | RESOLVE_UDP | RESOLVE_TCP | RESOLVE_TLS)
+
+int resolve_watch(struct locator *lr, const struct clock *clock, struct str host, unsigned what, resolve_fn *fn,
+    void *ctx, struct resolve_name **ret)
 {
 	struct resolve_name *n;
+	struct addr numeric;
+	int e;
 
-	if (host.n && host.p[host.n - 1] == '.')
-		host.n--;
-	if (!is_host_name(host) || !(families & (RESOLVE_V4 | RESOLVE_V6)))
+	if (!(what & (RESOLVE_V4 | RESOLVE_V6)) || !(what & PLACE_BITS) || addr_parse_ip(host, 0, &numeric) == 0)
 		return -EINVAL;
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
-	n->host = str_strdup(host);
-	if (!n->host) {
-		free(n);
-		return -ENOMEM;
-	}
-	n->r = r;
+	n->lr = lr;
+	n->clock = clock;
 	n->fn = fn;
 	n->ctx = ctx;
-	n->tell.fn = on_tell;
-	for (int i = 0; i < 2; i++)
-		n->fam[i] = (struct family){
-		    .name = n, .v6 = i == 1, .wanted = families & (i == 1 ? RESOLVE_V6 : RESOLVE_V4)};
-	list_push(&r->names, &n->node);
-	ask(n);
+	if (host.n && host.p[host.n - 1] == '.')
+		host.n--;
+	n->host = str_strdup(host);
+	e = n->host ? follow(n, what) : -ENOMEM;
+	if (e < 0) {
+		resolve_unwatch(n);
+		return e;
+	}
+	(void)update(n);
 	*ret = n;
 	return 0;
+}
+
+int resolve_change(struct resolve_name *n, unsigned what)
+{
+	int e;
+
+	what = (what & PLACE_BITS) | (n->what & (RESOLVE_V4 | RESOLVE_V6));
+	if (!(what & PLACE_BITS))
+		return -EINVAL;
+	e = follow(n, what);
+	if (e == 0)
+		(void)update(n);
+	return e;
+}
+
+unsigned resolve_what(const struct resolve_name *n)
+{
+	return n->what;
 }
 
 void resolve_unwatch(struct resolve_name *n)
 {
 	if (!n)
 		return;
-	list_del(&n->node);
-	loop_hook_cancel(&n->tell);
-	timer_stop(n->r->env->timers, &n->again);
-	n->dead = true;
-	if (n->asking == 0)
-		name_free(n);
+	for (unsigned i = 0; i < PLACES; i++)
+		locate_unwatch(n->lr, n->at[i]);
+	free(n->addr);
+	free(n->host);
+	free(n);
 }
 
 const struct addr *resolve_addrs(const struct resolve_name *n, unsigned *ret_count)
 {
 	*ret_count = n->n;
 	return n->addr;
+}
+
+bool resolve_former(const struct resolve_name *n, unsigned i, struct addr *ret, int64_t *ret_left_us)
+{
+	if (i >= n->n_former || n->clock->mono_us - n->former[i].left_us >= RESOLVE_FORMER_S * (int64_t)1000000)
+		return false;
+	*ret = n->former[i].addr;
+	*ret_left_us = n->former[i].left_us;
+	return true;
 }
 
 enum resolve_state resolve_state(const struct resolve_name *n)
@@ -505,98 +274,13 @@ struct str resolve_host(const struct resolve_name *n)
 
 int64_t resolve_next_us(const struct resolve_name *n)
 {
-	return timer_running(&n->again) ? n->again.due_us : n->r->env->clock->mono_us;
-}
+	int64_t next = INT64_MAX;
 
-static int set_servers(struct resolver *r, const struct resolver_cfg *cfg)
-{
-	struct ares_addr_port_node *all;
-	int e;
+	for (unsigned i = 0; i < PLACES; i++) {
+		const struct locate_plan *p = n->at[i] ? locate_plan(n->lr, n->at[i]) : NULL;
 
-	if (cfg->n_servers == 0)
-		return 0;
-	all = calloc(cfg->n_servers, sizeof(*all));
-	if (!all)
-		return -ENOMEM;
-	for (unsigned i = 0; i < cfg->n_servers; i++) {
-		const struct addr *a = &cfg->servers[i];
-
-		all[i].next = i + 1 < cfg->n_servers ? &all[i + 1] : NULL;
-		all[i].family = a->sa.sa_family;
-		all[i].udp_port = all[i].tcp_port = addr_port(a) ? addr_port(a) : 53;
-		if (addr_is6(a))
-			memcpy(&all[i].addr.addr6, &a->in6.sin6_addr, 16);
-		else
-			all[i].addr.addr4 = a->in4.sin_addr;
+		if (p && p->fresh_until_us < next)
+			next = p->fresh_until_us;
 	}
-	e = ares_set_servers_ports(r->channel, all);
-	free(all);
-	return e == ARES_SUCCESS ? 0 : e == ARES_ENOMEM ? -ENOMEM : -EINVAL;
-}
-
-int resolver_new(struct loop *loop, const struct env *env, const struct resolver_cfg *cfg, struct resolver **ret)
-{
-	char lookups[] = "b"; /* DNS only: no file is read while we run */
-	struct ares_options opt = {0};
-	struct resolver *r;
-	int e;
-
-	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
-		return -ENOMEM;
-	r = calloc(1, sizeof(*r));
-	if (!r) {
-		ares_library_cleanup();
-		return -ENOMEM;
-	}
-	r->loop = loop;
-	r->env = env;
-	r->cfg = *cfg;
-	r->cfg.servers = NULL;
-	r->cfg.min_ttl_s = cfg->min_ttl_s ? cfg->min_ttl_s : 1;
-	r->cfg.max_ttl_s = cfg->max_ttl_s ? cfg->max_ttl_s : 86400;
-	r->cfg.retry_s = cfg->retry_s ? cfg->retry_s : 10;
-	r->cfg.stale_s = cfg->stale_s ? cfg->stale_s : 86400;
-	r->log = (struct log){.to = env->logger, .area = LOG_NET};
-	r->done.fn = on_done;
-	list_init(&r->names);
-	list_init(&r->socks);
-	opt.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS;
-	opt.ednspsz = 1232; /* fits any path unfragmented; longer answers come by TCP */
-	opt.timeout = cfg->timeout_ms ? cfg->timeout_ms : 2000;
-	opt.tries = cfg->tries ? cfg->tries : 2;
-	opt.lookups = lookups;
-	opt.sock_state_cb = on_sock_state;
-	opt.sock_state_cb_data = r;
-	e = ares_init_options(&r->channel, &opt,
-	    ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_EDNSPSZ |
-	        ARES_OPT_SOCK_STATE_CB);
-	if (e != ARES_SUCCESS) {
-		free(r);
-		ares_library_cleanup();
-		return e == ARES_ENOMEM ? -ENOMEM : -EIO;
-	}
-	e = set_servers(r, cfg);
-	if (e) {
-		ares_destroy(r->channel);
-		free(r);
-		ares_library_cleanup();
-		return e;
-	}
-	*ret = r;
-	return 0;
-}
-
-void resolver_free(struct resolver *r, loop_fn *closed, void *arg)
-{
-	if (!r)
-		return;
-	r->closed = closed;
-	r->closed_arg = arg;
-	timer_stop(r->env->timers, &r->timeout);
-	while (!list_empty(&r->names))
-		resolve_unwatch(container_of(r->names.next, struct resolve_name, node));
-	ares_destroy(r->channel); /* questions under way end in on_answer(), sockets in on_sock_state() */
-	r->closing = true;
-	if (r->open_handles == 0)
-		loop_at_turn_end(r->loop, &r->done);
+	return next;
 }
