@@ -1,6 +1,6 @@
 /* cmd_dns.c - names: what a destination leads to right now.
  *
- * `dns plan` watches what was typed for as long as the question takes, through the same locator
+ * `dns show` walks what is watched for the trunks. `dns plan` watches what was typed for as long as the question takes, through the same locator
  * that calls use, and shows what it would give a call: that is how an administrator tries a name
  * before he puts it into a trunk.
  */
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "sbc/ctl/view.h"
-#include "sbc/net/locate.h"
+#include "sbc/net/locate_dns.h"
 #include "sbc/net/netio.h"
 #include "sbc/net/resolve.h"
 #include "sbc/sip/uri.h"
@@ -287,4 +287,260 @@ void cmd_dns_plan(struct ctl_req *r)
 		plan_show(r);
 	else
 		ctl_wait(r, PLAN_MS, plan_late, plan_stop);
+}
+
+/* -------------------------------------------------------------------- dns show */
+
+#define LINES 200
+
+static int plan_level(const struct locate_plan *p)
+{
+	return p->state == LOCATE_GOOD ? 0 : p->state == LOCATE_EMPTY || p->state == LOCATE_FAILED ? 2 : 1;
+}
+
+static json_t *place_json(const struct ctl_req *r, const struct location_view *v)
+{
+	int64_t now = r->be->env->clock->mono_us;
+	json_t *j = json_object();
+	struct text t = {0};
+
+	text_fmt(&t, "%s%.*s", v->dest.sips ? "sips:" : "", STR(v->dest.host));
+	if (v->dest.port)
+		text_fmt(&t, ":%u", v->dest.port);
+	if (v->dest.proto != LOCATE_ANY) {
+		struct str name = net_proto_name((enum net_proto)v->dest.proto);
+
+		text_lit(&t, "/");
+		for (size_t i = 0; i < name.n; i++)
+			text_fmt(&t, "%c", chr_lower(name.p[i]));
+	}
+	json_object_set_new(j, "name", print_json(text_get(&t)));
+	json_object_set_new(j, "state", json_string(locate_state_names[v->plan->state]));
+	json_object_set_new(j, "how", print_jsonz(v->plan->how ? v->plan->how : ""));
+	json_object_set_new(j, "servers", json_integer(v->plan->n_servers));
+	json_object_set_new(j, "addresses", json_integer(v->plan->n_addrs));
+	if (v->plan->fresh_until_us != INT64_MAX)
+		json_object_set_new(j, "again_ms",
+		    json_integer(v->plan->fresh_until_us > now ? (v->plan->fresh_until_us - now) / 1000 : 0));
+	t.n = 0;
+	if (v->plan->state == LOCATE_STALE) {
+		text_lit(&t, "servers fail, kept for ");
+		print_ago(&t, v->plan->stale_until_us > now ? v->plan->stale_until_us - now : 0);
+	} else if (v->plan->reason != REASON_NONE) {
+		text_fmt(&t, "%s", reason_info(v->plan->reason)->text);
+		json_object_set_new(j, "reason", view_code(v->plan->reason));
+	}
+	json_object_set_new(j, "note", print_json(text_get(&t)));
+	json_object_set_new(j, "level", json_integer(plan_level(v->plan)));
+	text_fini(&t);
+	return j;
+}
+
+static void put_resolvers(struct ctl_req *r)
+{
+	static const struct print_col cols[] = {
+	    {"server", "DNS SERVER", PK_TEXT, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"rtt_us", "RTT", PK_US, 1},
+	    {"asked", "ASKED", PK_NUM, 0},
+	    {"answered", "ANSWERED", PK_NUM, 0},
+	    {"silent", "SILENT", PK_NUM, 0},
+	    {"refused", "REFUSED", PK_NUM, 2},
+	    {"failed", "FAILED", PK_NUM, 0},
+	    {"lied", "LIED", PK_NUM, 3},
+	};
+	struct dns_server_view v;
+	json_t *rows = json_array();
+	unsigned n = 0, down = 0;
+	char text[ADDR_TEXT_MAX];
+
+	for (; dns_server_view(r->be->dns, n, &v); n++) {
+		json_t *j = json_object();
+
+		down += v.down;
+		json_object_set_new(j, "server", json_string(addr_text(&v.addr, text)));
+		json_object_set_new(j, "state", json_string(v.down ? "SET ASIDE" : v.answered ? "UP" : "UNKNOWN"));
+		if (v.rtt_us)
+			json_object_set_new(j, "rtt_us", json_integer(v.rtt_us));
+		json_object_set_new(j, "asked", json_integer((json_int_t)v.asked));
+		json_object_set_new(j, "answered", json_integer((json_int_t)v.answered));
+		json_object_set_new(j, "silent", json_integer((json_int_t)v.silent));
+		json_object_set_new(j, "refused", json_integer((json_int_t)v.refused));
+		json_object_set_new(j, "failed", json_integer((json_int_t)v.failed));
+		json_object_set_new(j, "lied", json_integer((json_int_t)v.lied));
+		json_object_set_new(j, "level", json_integer(v.down));
+		json_array_append_new(rows, j);
+	}
+	ctl_table(r, "resolvers", rows, cols, ARRAY_LEN(cols), "no DNS server");
+	if (n && down == n)
+		ctl_finding(r, 2, "dns", "look at dns.servers in postern.conf and at the network between",
+		    "no DNS server answers: what is known is kept as long as it may be");
+}
+
+/* Is that the destination of one of the trunk's targets? */
+static bool is_of(const struct pol_trunk *t, const struct locate_dest *d)
+{
+	for (unsigned i = 0; i < t->n_targets; i++)
+		if (str_ieq(t->targets[i].host, d->host) && t->targets[i].port == d->port)
+			return true;
+	return false;
+}
+
+static json_t *set_json(const struct ctl_req *r, const struct dns_set_view *v)
+{
+	int64_t now = r->be->env->clock->mono_us;
+	json_t *j = json_object(), *values = json_array();
+	char text[600];
+	struct buf b;
+
+	json_object_set_new(j, "name", print_json(v->name));
+	json_object_set_new(j, "type", json_string(dns_type_name(v->type)));
+	json_object_set_new(j, "state", json_string(dns_state_names[v->answer.state]));
+	if (v->answer.good_until_us)
+		json_object_set_new(j, "ttl_ms",
+		    json_integer(v->answer.good_until_us > now ? (v->answer.good_until_us - now) / 1000 : 0));
+	if (!addr_none(&v->answer.server))
+		json_object_set_new(j, "server", json_string(addr_text(&v->answer.server, text)));
+	for (unsigned i = 0; i < v->answer.n; i++) {
+		buf_init(&b, text, sizeof(text));
+		dns_put_record(&b, v->type, &v->answer.records[i]);
+		json_array_append_new(values, print_json(buf_text(&b)));
+	}
+	json_object_set_new(j, "values", values);
+	if (v->answer.failure)
+		json_object_set_new(j, "failure", print_jsonz(v->answer.failure));
+	json_object_set_new(j, "level", json_integer(v->answer.state == DNS_STALE	   ? 1
+						      : v->answer.state == DNS_FAILED ? 2
+										      : 0));
+	return j;
+}
+
+static void put_sets(struct ctl_req *r, const struct pol_trunk *t)
+{
+	static const struct print_col cols[] = {
+	    {"name", "NAME", PK_TEXT, 0},
+	    {"type", "TYPE", PK_TEXT, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"ttl_ms", "TTL LEFT", PK_MS, 1},
+	    {"server", "SAID BY", PK_TEXT, 3},
+	    {"failure", "FAILURE", PK_TEXT, 2},
+	    {"values", "RECORDS", PK_TEXT, 0},
+	};
+	const struct location *l = NULL;
+	struct location_view v;
+	struct dns_set_view set;
+	json_t *rows = json_array();
+
+	while ((l = locator_dns_walk(r->be->locator, l))) {
+		location_view(l, &v);
+		if (!is_of(t, &v.dest))
+			continue;
+		for (unsigned i = 0; location_set(l, i, &set) && json_array_size(rows) < LINES; i++)
+			json_array_append_new(rows, set_json(r, &set));
+	}
+	ctl_table(r, "records", rows, cols, ARRAY_LEN(cols), NULL);
+}
+
+void view_dns_findings(struct ctl_req *r)
+{
+	unsigned n = 0, down = 0, stale = 0, failed = 0;
+	const struct location *l = NULL;
+	struct dns_server_view v;
+	char text[ADDR_TEXT_MAX];
+
+	if (!r->be->dns)
+		return;
+	while ((l = locator_dns_walk(r->be->locator, l))) {
+		struct location_view lv;
+
+		location_view(l, &lv);
+		stale += lv.plan->state == LOCATE_STALE;
+		failed += lv.plan->state == LOCATE_FAILED;
+	}
+	/* names that do not exist are the trunk's trouble, not the DNS's */
+	for (; dns_server_view(r->be->dns, n, &v); n++)
+		if (v.down && down++ < 4)
+			ctl_finding(r, 1, "dns", "postern dns show", "DNS server %s is set aside: it does not answer as it should",
+			    addr_text(&v.addr, text));
+	if (stale)
+		ctl_finding(r, 1, "dns", "postern dns show", "%u name%s by old answers: the servers of the DNS fail", stale,
+		    stale == 1 ? " is located" : "s are located");
+	if (failed)
+		ctl_finding(r, 2, "dns", "postern dns show", "%u name%s not be located: the servers of the DNS fail", failed,
+		    failed == 1 ? " can" : "s can");
+}
+
+void cmd_dns_show(struct ctl_req *r)
+{
+	static const struct print_col cols[] = {
+	    {"name", "NAME", PK_TEXT, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"how", "BY", PK_TEXT, 1},
+	    {"servers", "SERVERS", PK_NUM, 2},
+	    {"addresses", "ADDRESSES", PK_NUM, 0},
+	    {"again_ms", "AGAIN IN", PK_MS, 3},
+	    {"note", "NOTE", PK_TEXT, 0},
+	};
+	const char *name = ctl_arg(r, "TRUNK");
+	const struct pol_trunk *t = name ? ctl_trunk(r, name) : NULL;
+	const struct location *l = NULL;
+	json_t *rows;
+	unsigned n = 0, bad = 0;
+
+	if (name && !t)
+		return;
+	if (!r->be->dns) {
+		ctl_refuse(r, REASON_DNS_FAILED, "", "this daemon runs without DNS");
+		return;
+	}
+	put_resolvers(r);
+	ctl_say(r, "\n");
+	rows = json_array();
+	/* what is in trouble is among the lines that are shown, however many names there are */
+	for (int pass = 2; pass >= 0; pass--) {
+		while ((l = locator_dns_walk(r->be->locator, l))) {
+			struct location_view v;
+
+			location_view(l, &v);
+			if ((t && !is_of(t, &v.dest)) || plan_level(v.plan) != pass)
+				continue;
+			n++;
+			bad += pass > 0;
+			if (r->code < pass)
+				r->code = pass;
+			if (json_array_size(rows) < LINES)
+				json_array_append_new(rows, place_json(r, &v));
+		}
+	}
+	ctl_set(r, "total", json_integer(n));
+	ctl_set(r, "in_trouble", json_integer(bad));
+	ctl_table(r, "names", rows, cols, ARRAY_LEN(cols),
+	    t ? "its targets are addresses: no name is asked for" : "no trunk has a name as target");
+	if (n > LINES)
+		ctl_say(r, "%d of %u are shown: postern dns show TRUNK\n", LINES, n);
+	if (t) {
+		ctl_say(r, "\n");
+		put_sets(r, t);
+	}
+	ctl_end(r);
+}
+
+void cmd_dns_flush(struct ctl_req *r)
+{
+	const char *name = ctl_arg(r, "NAME");
+	unsigned n;
+
+	if (!r->be->dns) {
+		ctl_refuse(r, REASON_DNS_FAILED, "", "this daemon runs without DNS");
+		return;
+	}
+	n = dns_flush(r->be->dns, str_z(name));
+	ctl_set(r, "asked", json_integer(n));
+	if (name && n == 0) {
+		ctl_refuse(r, REASON_NO_SUCH, "postern dns show lists the names that are watched", "no record of '%s' is kept",
+		    name);
+		return;
+	}
+	ctl_say(r, "%u record set%s asked for again; what is known stays until the answers come\n", n, n == 1 ? " is" : "s are");
+	ctl_end(r);
 }

@@ -4,6 +4,7 @@
 
 #include "sbc/ctl/req.h"
 #include "sbc/ctl/view.h"
+#include "sbc/net/dns.h"
 #include "sbc/net/guard.h"
 #include "sbc/net/netio.h"
 #include "sbc/net/tls.h"
@@ -228,6 +229,7 @@ void cmd_status(struct ctl_req *r)
 	find_trunks(r, json_object_get(r->data, "trunks"));
 	find_realms(r, c);
 	view_tls_findings(r);
+	view_dns_findings(r);
 	find_db(r);
 	ctl_end(r);
 }
@@ -543,6 +545,14 @@ void cmd_list_live(struct ctl_req *r)
 				break;
 			call_id_text(e->id, id);
 			ctl_say(r, "%s\n", id);
+		}
+	} else if (!strcmp(kind, "name")) {
+		const struct dns_set *set = NULL;
+		struct dns_set_view v;
+
+		for (int n = 0; n < 1000 && r->be->dns && (set = dns_walk(r->be->dns, set)); n++) {
+			dns_set_view(set, &v);
+			ctl_say(r, "%.*s\n", STR(v.name));
 		}
 	} else if (!strcmp(kind, "cert")) {
 		const struct ctl_tls *tls = view_tls(r->be);
