@@ -372,7 +372,6 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 		(void)setrlimit(RLIMIT_NOFILE, &rl);
 	}
 	a->conf_file = cfg->conf_file;
-	list_init(&a->names);
 	rc = load_conf(a);
 	if (rc)
 		return rc;
@@ -394,6 +393,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	    .logger = &a->logger,
 	    .metrics = &a->metrics};
 	rng_bytes(&a->rng, &a->env.hash_key, sizeof(a->env.hash_key));
+	if (htab_init(&a->names, 64) < 0)
+		return say(REASON_NO_MEMORY, "no memory for names");
 	rc = open_db(a);
 	if (rc)
 		return rc;

@@ -25,13 +25,13 @@
 #include "sbc/reg/reg.h"
 
 struct app_name {
-	struct list node;      /* app->names */
+	struct hnode node;     /* app->names */
 	struct app *app;
 	struct str host;       /* own */
 	struct resolve_name *watch;
 	struct addr *addrs;    /* own; as last told */
 	unsigned n_addrs;
-	bool wanted;
+	unsigned wanted;       /* places of resolve.h, while the snapshot is followed */
 };
 
 struct app {
@@ -51,7 +51,7 @@ struct app {
 	struct tap *tap;
 	struct dns *dns;
 	struct locator *locator;   /* of net/locate_dns.h */
-	struct list names;         /* struct app_name: names in the rows that are watched */
+	struct htab names;         /* struct app_name: names in the rows that are watched */
 	struct media *media;
 	struct db *db;
 	struct db_rows *rows;      /* own: what the running policy was compiled from */

@@ -145,6 +145,16 @@ static void note_addresses(struct app_name *name, const struct addr *addrs, unsi
 	name->n_addrs = n;
 }
 
+/* Several names change at once when the servers come back: one snapshot for all. */
+static void names_news(struct app *a)
+{
+	if (a->names_news)
+		return;
+	a->names_news = true;
+	timer_stop(&a->loop.timers, &a->names_timer);
+	timer_start_ms(&a->loop.timers, &a->names_timer, 20, on_names_timer);
+}
+
 static void on_resolved(void *ctx, struct resolve_name *n)
 {
 	struct app_name *name = ctx;
@@ -153,35 +163,36 @@ static void on_resolved(void *ctx, struct resolve_name *n)
 	const struct addr *addrs = resolve_addrs(n, &count);
 
 	note_addresses(name, addrs, count);
-	/* several names change at once when the servers come back: one snapshot for all */
-	if (!a->names_news) {
-		a->names_news = true;
-		timer_stop(&a->loop.timers, &a->names_timer);
-		timer_start_ms(&a->loop.timers, &a->names_timer, 20, on_names_timer);
-	}
+	names_news(a);
 }
 
 static void name_free(struct app_name *n)
 {
 	resolve_unwatch(n->watch);
-	list_del(&n->node);
+	htab_del(&n->app->names, &n->node);
 	free((char *)n->host.p);
 	free(n->addrs);
 	free(n);
 }
 
-static void want_name(void *ctx, struct str host, bool source)
+/* The name is wanted with the addresses of these places (bits of resolve.h). */
+static void want_name(struct app *a, struct str host, unsigned what)
 {
-	struct app *a = ctx;
+	char lower[DNS_NAME_MAX + 1];
 	struct app_name *n;
 	struct log_quote q;
+	uint64_t hash;
 	char *copy;
 
-	(void)source;
-	list_each(l, &a->names) {
-		n = container_of(l, struct app_name, node);
+	if (host.n > sizeof(lower))
+		return;
+	for (size_t i = 0; i < host.n; i++)
+		lower[i] = chr_lower(host.p[i]);
+	hash = hash_bytes(&a->env.hash_key, lower, host.n);
+	for (struct hnode *h = htab_first(&a->names, hash); h; h = htab_next(h)) {
+		n = container_of(h, struct app_name, node);
 		if (str_ieq(n->host, host)) {
-			n->wanted = true;
+			n->wanted |= what;
 			return;
 		}
 	}
@@ -190,41 +201,91 @@ static void want_name(void *ctx, struct str host, bool source)
 	if (!n || !copy) {
 		free(n);
 		free(copy);
+		log_error(&a->log, "name_lost", "name=%s why=\"out of memory\"", log_quoted(&q, host));
 		return;
 	}
 	n->app = a;
-	n->wanted = true;
+	n->wanted = what;
 	n->host = str_n(copy, host.n);
-	if (resolve_watch(a->locator, &a->loop.clock, n->host, RESOLVE_V4 | RESOLVE_V6 | RESOLVE_OWN, on_resolved, n, &n->watch) < 0) {
+	if (resolve_watch(
+	        a->locator, &a->loop.clock, n->host, RESOLVE_V4 | RESOLVE_V6 | what, on_resolved, n, &n->watch) < 0) {
 		log_warn(&a->log, "name_bad", "name=%s", log_quoted(&q, host));
 		free(copy);
 		free(n);
 		return;
 	}
-	list_push(&a->names, &n->node);
+	htab_add(&a->names, &n->node, hash);
 }
 
-static void watch_names(struct app *a, const struct db_rows *rows)
+/* A source may be a host or a domain: both its own addresses and its servers are meant. */
+static void want_source(void *ctx, struct str host, bool source)
 {
-	list_each(l, &a->names)
-	{
-		container_of(l, struct app_name, node)->wanted = false;
-	}
-	policy_names(rows, want_name, a);
-	list_each(m, &a->names) {
-		struct app_name *n = container_of(m, struct app_name, node);
+	if (source)
+		want_name(ctx, host, RESOLVE_OWN | RESOLVE_ANY);
+}
 
-		if (!n->wanted)
+/* Who is called there may call from there: the places a target leads to, and no others. */
+static unsigned places_of(const struct pol_target *t)
+{
+	if (t->port)
+		return RESOLVE_OWN;
+	return t->proto == NET_UDP   ? RESOLVE_UDP
+	       : t->proto == NET_TCP ? RESOLVE_TCP
+	       : t->proto == NET_TLS ? RESOLVE_TLS
+	                             : RESOLVE_ANY;
+}
+
+static struct app_name *name_walk(struct app *a, struct app_name *after)
+{
+	struct hnode *h = htab_walk(&a->names, after ? &after->node : NULL);
+
+	return h ? container_of(h, struct app_name, node) : NULL;
+}
+
+/* Watches the names the rows and the snapshot compiled from them hold, and no others. */
+static void watch_names(struct app *a, const struct db_rows *rows, const struct policy *p)
+{
+	struct app_name *n, *next;
+
+	for (n = name_walk(a, NULL); n; n = name_walk(a, n))
+		n->wanted = 0;
+	policy_names(rows, want_source, a);
+	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
+		const struct pol_trunk *t = policy_trunk_at(p, i);
+
+		for (unsigned k = 0; k < t->n_targets; k++)
+			if (addr_none(&t->targets[k].addr))
+				want_name(a, t->targets[k].host, places_of(&t->targets[k]));
+	}
+	for (n = name_walk(a, NULL); n; n = next) {
+		struct log_quote q;
+
+		next = name_walk(a, n);
+		if (n->wanted == 0)
 			name_free(n);
+		else if (n->wanted != (resolve_what(n->watch) & ~(unsigned)(RESOLVE_V4 | RESOLVE_V6)) &&
+		         resolve_change(n->watch, n->wanted) < 0)
+			log_error(&a->log, "name_not_changed", "name=%s why=\"out of memory\"", log_quoted(&q, n->host));
+	}
+	for (n = name_walk(a, NULL); n; n = name_walk(a, n)) {
+		unsigned count;
+		const struct addr *addrs = resolve_addrs(n->watch, &count);
+
+		if (count != n->n_addrs) /* known at once: somebody else watches it, or did a moment ago */
+			note_addresses(n, addrs, count);
+		else
+			continue;
+		names_news(a);
 	}
 }
 
 void app_names_free(struct app *a)
 {
-	list_each(l, &a->names)
-	{
-		name_free(container_of(l, struct app_name, node));
-	}
+	struct app_name *n;
+
+	while (a->names.bucket && (n = name_walk(a, NULL)))
+		name_free(n);
+	htab_fini(&a->names);
 }
 
 /* ------------------------------------------------------------------ compile and swap */
@@ -248,11 +309,11 @@ static int collect(struct app *a, struct resolved_set *ret)
 	size_t n_addrs = 0, n_names = 0;
 	struct policy_address *out;
 
-	list_each(l, &a->names) {
+	for (struct app_name *n = name_walk(a, NULL); n; n = name_walk(a, n)) {
 		unsigned count;
 
-		resolve_addrs(container_of(l, struct app_name, node)->watch, &count);
-		n_addrs += count;
+		resolve_addrs(n->watch, &count);
+		n_addrs += count + RESOLVE_FORMER_MAX;
 		n_names++;
 	}
 	s.names = calloc(n_names + 1, sizeof(*s.names));
@@ -261,14 +322,18 @@ static int collect(struct app *a, struct resolved_set *ret)
 		resolved_set_fini(&s);
 		return -ENOMEM;
 	}
-	list_each(l, &a->names) {
-		const struct app_name *n = container_of(l, struct app_name, node);
+	for (struct app_name *n = name_walk(a, NULL); n; n = name_walk(a, n)) {
+		struct policy_resolved *r = &s.names[s.n_names++];
 		unsigned count;
 		const struct addr *addrs = resolve_addrs(n->watch, &count);
+		struct policy_address former = {.left_us = 0};
 
-		s.names[s.n_names++] = (struct policy_resolved){.name = n->host, .addrs = out, .n_addrs = count};
+		*r = (struct policy_resolved){.name = n->host, .addrs = out};
 		for (unsigned i = 0; i < count; i++)
 			*out++ = (struct policy_address){.addr = addrs[i]};
+		for (unsigned i = 0; resolve_former(n->watch, i, &former.addr, &former.left_us); i++)
+			*out++ = former;
+		r->n_addrs = (unsigned)(out - r->addrs);
 	}
 	*ret = s;
 	return 0;
@@ -317,32 +382,12 @@ static void log_changed(void *ctx, enum policy_change what, const struct pol_tru
 		log_info(&a->log, "trunk_addresses", "trunk=%.*s", STR(t->name));
 }
 
-static bool target_is_name(const struct app *a)
-{
-	for (unsigned i = 0; i < a->rows->n_trunks; i++)
-		for (unsigned k = 0; k < a->rows->trunks[i].n_targets; k++) {
-			struct addr ip;
-
-			if (addr_parse_ip(a->rows->trunks[i].targets[k].host, 0, &ip) < 0)
-				return true;
-		}
-	return false;
-}
-
 /* Other addresses behind the names: the running snapshot with another set of sources. */
 static void names_changed(struct app *a)
 {
 	struct policy *now = b2b_policy(a->b2b), *p;
 	struct resolved_set set = {.names = NULL};
-	char text[1024];
-	struct buf b;
 
-	/* while the snapshot has addresses of targets, those change with a compile */
-	if (target_is_name(a)) {
-		buf_init(&b, text, sizeof(text));
-		(void)app_apply_rows(a, NULL, &b);
-		return;
-	}
 	p = collect(a, &set) < 0 ? NULL : policy_with_addresses(now, set.names, set.n_names, a->loop.clock.mono_us);
 	if (p) {
 		policy_diff(now, p, log_changed, a);
@@ -373,7 +418,6 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	}
 	for (unsigned i = 0; i < a->conf->n_certs; i++)
 		certs[i] = a->conf->certs[i].name;
-	watch_names(a, use);
 	if (collect(a, &set) < 0) {
 		why = REASON_NO_MEMORY;
 		goto out;
@@ -402,6 +446,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	reg_set_policy(a->reg, p);
 	b2b_set_policy(a->b2b, p);
 	follow_legacy(a, p);
+	watch_names(a, use, p);
 	policy_unref(p);
 	arm_names_timer(a);
 	log_info(&a->log, "policy_swapped", "revision=%llu trunks=%u calls_untouched=%u",
