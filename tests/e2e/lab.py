@@ -105,6 +105,12 @@ def build():
     """Makes the network. Called once per process, inside enter()."""
     os.makedirs('/run/netns', exist_ok=True)
     subprocess.run(['mount', '-t', 'tmpfs', '--make-private', 'postern-e2e', '/run/netns'], check=True)
+    # Who looks up the name of this machine is told at once that there is no such thing: the name server of the
+    # outside cannot be reached, and Kamailio would wait for it at its start when /etc/hosts does not help.
+    if os.path.exists('/etc/resolv.conf'):
+        with open('/run/netns/resolv.conf', 'w') as f:
+            f.write('nameserver 127.0.0.1\n')
+        subprocess.run(['mount', '--bind', '/run/netns/resolv.conf', '/etc/resolv.conf'], check=True)
     lines = ['link set lo up']
     for bridge in ('lan', 'wan'):
         lines += ['link add %s type bridge forward_delay 0 mcast_snooping 0' % bridge,
