@@ -26,7 +26,7 @@ static bool on_admit(void *ctx, const struct net_path *from)
 	const struct policy *p = b2b_policy(a->b2b);
 	const struct net_identity *who = from->conn ? net_identity(netio_net(a->net), from) : NULL;
 	bool known = p && (policy_address_known(p, from) || (who && policy_identify(p, from, who)) ||
-	                      bindings_trunk_at(reg_bindings(a->reg), from)),
+	                      bindings_trunk_at(reg_bindings(a->reg), from) || b2b_awaits(a->b2b, from)),
 	     heard;
 	const struct pol_realm *realm;
 

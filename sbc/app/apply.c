@@ -341,7 +341,7 @@ static int collect(struct app *a, struct resolved_set *ret)
 
 struct diff_count {
 	struct buf *text;
-	unsigned n;
+	unsigned n, removed;
 };
 
 static void say_diff(void *ctx, enum policy_change what, const struct pol_trunk *t)
@@ -349,6 +349,7 @@ static void say_diff(void *ctx, enum policy_change what, const struct pol_trunk 
 	static const char *const word[] = {"added", "removed", "changed"};
 	struct diff_count *d = ctx;
 
+	d->removed += what == POLICY_REMOVED;
 	if (d->n++ < 20)
 		buf_fmt(d->text, "trunk %.*s %s\n", STR(t->name), word[what]);
 }
@@ -408,8 +409,9 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	struct db_rows *use = rows ? rows : a->rows;
 	struct policy *p;
 	struct policy_input in;
-	struct diff_count d = {text, 0};
+	struct diff_count d = {.text = text};
 	enum reason why = REASON_NONE;
+	unsigned ended;
 	int e;
 
 	if (!errs || !use || !certs) {
@@ -449,8 +451,10 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	watch_names(a, use, p);
 	policy_unref(p);
 	arm_names_timer(a);
-	log_info(&a->log, "policy_swapped", "revision=%llu trunks=%u calls_untouched=%u",
-	    (unsigned long long)use->revision, policy_trunk_count(b2b_policy(a->b2b)), b2b_call_count(a->b2b));
+	ended = d.removed ? b2b_end_trunkless(a->b2b) : 0;
+	log_info(&a->log, "policy_swapped", "revision=%llu trunks=%u calls_ended=%u calls_untouched=%u",
+	    (unsigned long long)use->revision, policy_trunk_count(b2b_policy(a->b2b)), ended,
+	    b2b_call_count(a->b2b) - ended);
 	if (rows) {
 		db_rows_free(a->rows);
 		a->rows = rows;

@@ -101,6 +101,10 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 void b2b_free(struct b2b *b);
 /* Takes a reference on p; calls in progress keep theirs. */
 void b2b_set_policy(struct b2b *b, struct policy *p);
+/* Is there the far end of a call in progress, or of one that just ended, whom the policy does not know any more? */
+bool b2b_awaits(const struct b2b *b, const struct net_path *from);
+/* Ends every call between trunks of which one is gone from the policy, with TRUNK_DELETED; how many (FOV-05). */
+unsigned b2b_end_trunkless(struct b2b *b);
 struct policy *b2b_policy(const struct b2b *b); /* borrow */
 /* Where the trunks' calls can go (target.h); lives as long as the b2b. */
 struct targets *b2b_targets(const struct b2b *b);

@@ -53,7 +53,7 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	b->next_id = ((uint64_t)(env->clock->wall_us / 1000000) << 24) + 1;
 	b->ended = calloc(ENDED_KEPT, sizeof(*b->ended));
 	if (!b->ended || htab_init(&b->ids, 1024) < 0 || htab_init(&b->dialogs, 2048) < 0 ||
-	    htab_init(&b->trunks, 64) < 0)
+	    htab_init(&b->trunks, 64) < 0 || htab_init(&b->strays, 16) < 0)
 		goto fail;
 	b->txn = txn_new(env, net, &user, b);
 	if (!b->txn)
@@ -69,6 +69,8 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 fail:
 	if (b->txn)
 		txn_free(b->txn);
+	if (b->strays.bucket)
+		htab_fini(&b->strays);
 	if (b->trunks.bucket)
 		htab_fini(&b->trunks);
 	if (b->dialogs.bucket)
@@ -98,6 +100,7 @@ void b2b_free(struct b2b *b)
 	targets_free(b->targets); /* its probes are transactions */
 	txn_free(b->txn);
 	metrics_del(&b->metric_set);
+	strays_free(b);
 	trunks_free(b);
 	htab_fini(&b->dialogs);
 	htab_fini(&b->ids);
@@ -114,6 +117,23 @@ void b2b_set_policy(struct b2b *b, struct policy *p)
 	b->policy = policy_ref(p);
 	targets_set_policy(b->targets, p);
 	policy_unref(old);
+	strays_find(b);
+}
+
+unsigned b2b_end_trunkless(struct b2b *b)
+{
+	struct call *c = b2b_call_next(b, NULL), *next;
+	unsigned n = 0;
+
+	for (; c; c = next) {
+		next = b2b_call_next(b, c);
+		if (c->released || (policy_trunk(b->policy, c->trunk_a->id) &&
+		                       (!c->trunk_b || policy_trunk(b->policy, c->trunk_b->id))))
+			continue;
+		call_clear(c, REASON_TRUNK_DELETED, false);
+		n++;
+	}
+	return n;
 }
 
 struct policy *b2b_policy(const struct b2b *b)

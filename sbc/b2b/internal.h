@@ -12,6 +12,7 @@
  *   rewrite.c what an outgoing INVITE says
  *   large.c   requests too big for a datagram
  *   trunks.c  run-time state of trunks: counts, rates
+ *   strays.c  far ends of running calls that the policy no longer knows
  *   view.c    snapshots, explain
  */
 #ifndef SBC_B2B_INTERNAL_H
@@ -30,6 +31,7 @@
 #define CARRIED_MAX 16 /* requests of one call on their way to the other side */
 
 struct leg;
+struct stray;
 
 enum leg_state {
 	LEG_INVITED,    /* A: INVITE came, no final answer yet        */
@@ -76,6 +78,7 @@ struct leg {
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
 	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
 	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
+	struct stray *stray;    /* borrow: strays.c */
 	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
 	enum reason end_reason;
 };
@@ -206,7 +209,7 @@ struct b2b {
 	struct arena_pool pool;
 	struct list calls, dead;
 	unsigned n_calls, n_legs;
-	struct htab ids, dialogs, trunks;
+	struct htab ids, dialogs, trunks, strays;
 	uint64_t next_id;
 	struct timer reaper;
 	struct call_record *ended; /* own; ring of ENDED_KEPT */
@@ -267,6 +270,11 @@ bool walk_can_go_on(const struct call *c); /* to another target */
  * true when it is the best so far. */
 bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown);
 void walk_forget_ways(struct setup *s);
+
+/* strays.c */
+void strays_find(struct b2b *b); /* after each swap of the policy */
+void stray_leg_gone(struct leg *l);
+void strays_free(struct b2b *b);
 
 /* change.c */
 /* d: the dialog of l it came in, which may be another early one than l->dlg */

@@ -55,6 +55,7 @@ void leg_gone(struct leg *l)
 	timer_stop(b->env->timers, &l->timer);
 	dlg_2xx_stop(&l->twoxx);
 	b2b_leg_unindex(l);
+	stray_leg_gone(l);
 	if (l->srv)
 		txn_srv_detach(l->srv);
 	if (l->cli && l->cli != l->inv_cli)

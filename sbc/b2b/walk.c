@@ -391,6 +391,8 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 	enum reason why = REASON_NONE;
 	unsigned n;
 
+	if (!policy_trunk(b->policy, hop->trunk->id))
+		return REASON_TRUNK_DELETED; /* since the call began */
 	if (hop->trunk->admin == POL_DISABLED)
 		return REASON_TRUNK_DISABLED;
 	if (hop->trunk->admin == POL_DRAINING)

@@ -544,9 +544,41 @@ static enum reason trunk_remove(struct db_handle *h, struct ctl_req *r, struct d
 	return why;
 }
 
+/* The swap of the policy has ended its calls (b2b_end_trunkless()): those it had when the command came. */
+static void removed(struct ctl_req *r)
+{
+	unsigned calls = *(unsigned *)r->work;
+
+	ctl_set(r, "calls_ended", json_integer(calls));
+	if (calls)
+		text_fmt(&r->note, "its %u call%s ended\n", calls, calls == 1 ? " was" : "s were");
+	ctl_said(r);
+}
+
 void cmd_trunk_del(struct ctl_req *r)
 {
-	ctl_change(r, false, trunk_remove, ctl_said);
+	const struct pol_trunk *t = policy_trunk_named(b2b_policy(r->be->b2b), ctl_arg_str(r, "TRUNK"));
+	struct b2b_trunk_info info = {0};
+	unsigned *calls = malloc(sizeof(*calls));
+	char todo[200];
+	struct buf b;
+
+	r->work = calls;
+	if (!calls) {
+		ctl_refuse(r, REASON_NO_MEMORY, NULL, "out of memory");
+		return;
+	}
+	if (t)
+		b2b_trunk_info(r->be->b2b, t->id, &info);
+	if (info.calls && !ctl_flag(r, "--force")) {
+		buf_init(&b, todo, sizeof(todo));
+		buf_fmt(&b, "postern trunk drain %.*s and wait, or delete it with --force", STR(t->name));
+		ctl_refuse(r, REASON_IN_USE, buf_z(&b), "trunk '%.*s' has %u call%s, which would end", STR(t->name),
+		    info.calls, info.calls == 1 ? "" : "s");
+		return;
+	}
+	*calls = info.calls;
+	ctl_change(r, false, trunk_remove, removed);
 }
 
 /* -------------------------------------------------------------------- why */

@@ -11,7 +11,7 @@ HOME = {'pbx': ('pbx0', 'lan', PBX_PORT, 'udp', 4), 'pbxt': ('pbx1', 'lan', PBX_
 
 def party(box, trunk, **k):
     host, realm, port, proto, family = HOME[trunk]
-    u = Ua(box.lab, host, k.get('port', port), proto, family)
+    u = Ua(box.lab, k.get('host', host), k.get('port', port), proto, family)
     u.realm, u.family, u.trunk = realm, family, trunk
     u.hop = hop(realm, family)
     return u

@@ -157,7 +157,52 @@ static void cleared_says_so_on_both_legs(void **state)
 	rig_end(r);
 }
 
-/* a trunk is deleted: its calls are found by the record's id and cleared with that reason (FOV-05) */
+/* A far end whose address is nobody's any more is let in while its call runs, and for its last answers. */
+static void far_ends_that_nobody_knows(void **state)
+{
+	struct rig *r = rig_new();
+	struct up u = rig_call_up(r, "stray"), u2;
+	struct net_path pbx = {.realm = 0, .remote = rig_addr("198.51.100.10:5060")},
+	                itsp = {.realm = 1, .remote = rig_addr("203.0.113.20:5060")}, other = itsp;
+
+	(void)state;
+	u2 = rig_call_up(r, "stray2");
+	other.realm = 0;
+	assert_false(b2b_awaits(r->b2b, &itsp));
+	/* the ITSP moves: both targets are others */
+	r->targets[1][0].host = S("203.0.113.30");
+	r->targets[1][1].host = S("203.0.113.31");
+	rig_compile(r);
+	assert_true(b2b_awaits(r->b2b, &itsp));
+	assert_false(b2b_awaits(r->b2b, &pbx));
+	assert_false(b2b_awaits(r->b2b, &other)); /* not in the other realm */
+	itsp.remote = rig_addr("203.0.113.20:9999"); /* a restarted peer sends from another port */
+	assert_true(b2b_awaits(r->b2b, &itsp));
+	rig_compile(r); /* and again: nothing twice */
+	rig_hang_up(r, &u, "stray", 2);
+	rig_pass(r, 40000);
+	assert_true(b2b_awaits(r->b2b, &itsp)); /* for the other call */
+	rig_hang_up(r, &u2, "stray2", 2);
+	rig_pass(r, 31000);
+	assert_true(b2b_awaits(r->b2b, &itsp));
+	rig_pass(r, 1100);
+	assert_false(b2b_awaits(r->b2b, &itsp));
+	rig_end(r);
+
+	/* the B2BUA ends while there is one */
+	r = rig_new();
+	u = rig_call_up(r, "stray3");
+	r->targets[1][0].host = S("203.0.113.30");
+	rig_compile(r);
+	rig_hang_up(r, &u, "stray3", 2);
+	b2b_free(r->b2b);
+	assert_int_equal(r->timers.n, 0);
+	r->b2b = b2b_new(&r->env, &r->net, r->media, &(struct b2b_cfg){.user_agent = S("Postern/test")}, &rig_user, r);
+	rig_compile(r);
+	rig_end(r);
+}
+
+/* a trunk is deleted: its calls end with that reason, and no others (FOV-05) */
 static void trunk_deleted_during_a_call(void **state)
 {
 	struct rig *r = rig_new();
@@ -183,7 +228,8 @@ static void trunk_deleted_during_a_call(void **state)
 	rig_tx(r, "SIP/2.0 200");
 	call_snapshot(b2b_call_next(r->b2b, NULL), &rec);
 	assert_int_equal(rec.trunk_b_id, 2);
-	call_clear(b2b_call_next(r->b2b, NULL), REASON_TRUNK_DELETED, false);
+	assert_int_equal(b2b_end_trunkless(r->b2b), 1);
+	assert_int_equal(b2b_end_trunkless(r->b2b), 0);
 	for (int i = 0; i < 2; i++) {
 		s = rig_tx(r, "BYE ");
 		assert_non_null(strstr(rig_hdr(r, s, "Reason"), "PSN-E2126"));
@@ -192,6 +238,47 @@ static void trunk_deleted_during_a_call(void **state)
 	assert_int_equal(r->rec[0].reason, REASON_TRUNK_DELETED);
 	b2b_trunk_info(r->b2b, 2, &info);
 	assert_int_equal(info.calls, 0);
+	rig_end(r);
+
+	/* while it rings: a final answer and CANCEL */
+	r = rig_new();
+	rig_invite(r, "del1", "", sdp_a);
+	s = rig_tx(r, "INVITE ");
+	rig_answer(r, s, "180 Ringing", "b", PLAY_CONTACT_B, NULL);
+	rig_tx(r, "SIP/2.0 180");
+	r->rows.n_trunks = 1;
+	r->rows.n_routes = 0;
+	rig_compile(r);
+	assert_int_equal(b2b_end_trunkless(r->b2b), 1);
+	rig_tx(r, "SIP/2.0 500");
+	rig_tx(r, "CANCEL ");
+	assert_int_equal(r->rec[0].reason, REASON_TRUNK_DELETED);
+	rig_end(r);
+
+	/* its targets are not tried any more */
+	r = rig_new();
+	rig_invite(r, "del2", "", sdp_a);
+	s = rig_tx(r, "INVITE ");
+	rig_answer(r, s, "180 Ringing", "b", PLAY_CONTACT_B, NULL);
+	rig_tx(r, "SIP/2.0 180");
+	r->rows.n_trunks = 1;
+	r->rows.n_routes = 0;
+	rig_compile(r);
+	rig_answer(r, s, "503 Service Unavailable", "b", "", NULL);
+	rig_tx(r, "ACK ");
+	rig_find(r, "SIP/2.0 5");
+	rig_quiet(r);
+	assert_int_equal(r->rec[0].n_tries, 2);
+	assert_int_equal(r->rec[0].tries[1].reason, REASON_TRUNK_DELETED);
+	rig_end(r);
+
+	/* calls whose trunks are all there stay */
+	r = rig_new();
+	u = rig_call_up(r, "del3");
+	rig_compile(r);
+	assert_int_equal(b2b_end_trunkless(r->b2b), 0);
+	rig_quiet(r);
+	rig_hang_up(r, &u, "del3", 2);
 	rig_end(r);
 }
 
@@ -328,6 +415,7 @@ int main(void)
 	    cmocka_unit_test(cleared_anywhere),
 	    cmocka_unit_test(clear_needs_no_answer),
 	    cmocka_unit_test(cleared_says_so_on_both_legs),
+	    cmocka_unit_test(far_ends_that_nobody_knows),
 	    cmocka_unit_test(trunk_deleted_during_a_call),
 	    cmocka_unit_test(shutdown_takes_no_new_call),
 	    cmocka_unit_test(after_a_restart_481),

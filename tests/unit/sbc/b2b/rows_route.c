@@ -549,7 +549,8 @@ static void failover_after_a_policy_change(void **state)
 	(void)state;
 	rig_invite(r, "swapfo", "", sdp_a);
 	s = rig_tx(r, "INVITE ");
-	r->rows.n_trunks = 1;
+	r->targets[1][0].host = S("203.0.113.30"); /* moved, and no route leads there */
+	r->targets[1][1].host = S("203.0.113.31");
 	r->rows.n_routes = 0;
 	rig_compile(r);
 	rig_answer(r, s, "503 Off", "x", "", NULL);
