@@ -198,8 +198,9 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	l->ctx = ctx;
 	l->log = (struct log){.to = env->logger, .area = LOG_SIP};
 	list_init(&l->all);
-	arena_pool_init(&l->srv_pool, 752, 8192);
-	arena_pool_init(&l->cli_pool, 560, 8192);
+	/* a transaction with its key and branch; a long Call-ID or a CANCEL's headers take a little more */
+	arena_pool_init_more(&l->srv_pool, 688, 176, 8192);
+	arena_pool_init_more(&l->cli_pool, 496, 176, 8192);
 	block_pool_init(&l->kept, KEPT_FREE_MAX);
 	arena_pool_init(&l->msg_pool, 16384, 4);
 	l->msg = arena_new(&l->msg_pool);
