@@ -3,7 +3,7 @@
  * (11 messages parsed or written), media anchored but silent, against a network that only counts.
  *
  *     bench_b2b [calls]                           ns per call
- *     bench_b2b 5000 idle                         bytes of memory per call that is up and older than its transactions
+ *     bench_b2b 30000 idle                        bytes of memory per call that is up and older than its transactions
  *     valgrind --tool=callgrind bench_b2b 2000    instructions: repeatable, whatever else the machine does
  */
 #include <malloc.h>
