@@ -69,8 +69,9 @@ struct leg {
 	struct txn_cli *old_cli; /* borrow: the INVITE before inv_cli, whose 2xx may come again when its ACK was lost */
 	struct txn_cli *bye;    /* borrow */
 	struct dlg_2xx twoxx;
-	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx */
-	uint32_t ack_cseq;
+	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx of inv_cli */
+	struct txn_ack *old_ack; /* own: the one before, of old_cli */
+	uint32_t ack_cseq, old_ack_cseq;
 	struct timer timer;     /* B: no answer at all (failover before timer B); INVITE's Expires is call->expires */
 	struct try *try;        /* B: its line in the record */
 	struct str called;      /* B: what this leg dials; in the arena */

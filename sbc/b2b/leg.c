@@ -262,7 +262,13 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	if (n && way_in_use(ways, n, &r.path) == n)
 		r.path = l->dlg.path = ways[0].path;
 	b2b_put_agent(l->call->b2b, l->trunk, true, &h);
-	txn_ack_free(l->ack);
+	if (l->ack && l->ack_cseq != cseq) { /* it may have been lost, and be asked for after the next INVITE left */
+		txn_ack_free(l->old_ack);
+		l->old_ack = l->ack;
+		l->old_ack_cseq = l->ack_cseq;
+	} else {
+		txn_ack_free(l->ack);
+	}
 	l->ack = NULL;
 	l->ack_cseq = cseq;
 	if (buf_err(&h))
@@ -322,6 +328,11 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 			leg_ack(l, m->cseq, STR_NONE);
 		return;
 	}
+	if (t->method == SIP_INVITE && m->status >= 200 && m->status < 300 && l->old_ack &&
+	    l->old_ack_cseq == m->cseq && str_eq(m->to.tag, l->dlg.remote_tag)) {
+		txn_ack_resend(l->old_ack);
+		return;
+	}
 	if (l->call->change.kind == CHANGE_SETUP && l->call->change.to == l)
 		setup_response(l, t, m);
 	else if (t == l->cli)
@@ -357,7 +368,8 @@ static void on_gone(void *owner, struct txn_cli *t)
 		l->inv_cli = NULL;
 	if (!l->inv_cli && !l->old_cli) {
 		txn_ack_free(l->ack); /* no copy of the 2xx comes any more */
-		l->ack = NULL;
+		txn_ack_free(l->old_ack);
+		l->ack = l->old_ack = NULL;
 	}
 }
 

@@ -71,7 +71,8 @@ void leg_gone(struct leg *l)
 	l->srv = NULL;
 	l->cli = l->inv_cli = l->old_cli = l->bye = NULL;
 	txn_ack_free(l->ack);
-	l->ack = NULL;
+	txn_ack_free(l->old_ack);
+	l->ack = l->old_ack = NULL;
 	list_del(&l->node);
 	b->n_legs--;
 	if (c->a == l)

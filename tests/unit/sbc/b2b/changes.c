@@ -49,6 +49,47 @@ static void hold_and_resume(void **state)
 	rig_end(r);
 }
 
+/* RFC 3261 13.2.2.4: the ACK of a 2xx goes out for each copy of it, also when the next INVITE has left meanwhile */
+static void lost_ack_while_the_next_change_runs(void **state)
+{
+	struct rig *r = rig_new();
+	struct up u = rig_call_up(r, "two-acks");
+	struct sent *two, *three, *s;
+
+	(void)state;
+	rig_a_request(r, &u, "two-acks", "INVITE", 2, CONTACT_A, hold_a);
+	two = rig_tx(r, "INVITE ");
+	rig_answer(r, two, "200 OK", "", CONTACT_B, held_b);
+	rig_tx(r, "ACK "); /* lost */
+	rig_tx(r, "SIP/2.0 200");
+	a_ack(r, &u, "two-acks", 2);
+	rig_a_request(r, &u, "two-acks", "INVITE", 3, CONTACT_A, sdp_a);
+	three = rig_tx(r, "INVITE ");
+	/* before the answer to the third, and after it */
+	for (int i = 0; i < 2; i++) {
+		rig_answer(r, two, "200 OK", "", CONTACT_B, held_b);
+		s = rig_tx(r, "ACK ");
+		assert_string_equal(rig_hdr(r, s, "CSeq"), "2 ACK");
+		rig_quiet(r);
+		if (i == 0) {
+			rig_answer(r, three, "200 OK", "", CONTACT_B, sdp_b);
+			s = rig_tx(r, "ACK ");
+			assert_string_equal(rig_hdr(r, s, "CSeq"), "3 ACK");
+			rig_tx(r, "SIP/2.0 200");
+			a_ack(r, &u, "two-acks", 3);
+		}
+	}
+	rig_answer(r, three, "200 OK", "", CONTACT_B, sdp_b);
+	s = rig_tx(r, "ACK ");
+	assert_string_equal(rig_hdr(r, s, "CSeq"), "3 ACK");
+	rig_pass(r, 32100); /* 64*T1: nothing is kept, nothing is sent */
+	rig_answer(r, two, "200 OK", "", CONTACT_B, held_b);
+	rig_answer(r, three, "200 OK", "", CONTACT_B, sdp_b);
+	rig_quiet(r);
+	rig_hang_up(r, &u, "two-acks", 4);
+	rig_end(r);
+}
+
 static void hold_from_the_callee(void **state)
 {
 	struct rig *r = rig_new();
@@ -404,6 +445,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(hold_and_resume),
+	    cmocka_unit_test(lost_ack_while_the_next_change_runs),
 	    cmocka_unit_test(hold_from_the_callee),
 	    cmocka_unit_test(refused_change_leaves_the_session),
 	    cmocka_unit_test(target_moves_with_a_2xx),
