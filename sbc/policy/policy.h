@@ -120,6 +120,7 @@ struct pol_trunk {
 		bool replace;        /* the oldest makes room; else 403 */
 		bool gin_strict;     /* bnc needs Require: gin (421) */
 		bool no_qop;         /* digest of RFC 2069 is taken */
+		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */
 	} reg;
 };
 

@@ -115,6 +115,8 @@ const struct trunk_key trunk_keys[] = {
     {"contacts-full", TKEY_BOOL, AT(reg.replace), "refuse", 0, 0, NULL, "refuse|replace",
 	"one more than max-contacts: 403, or the oldest makes room", "replace"},
     {"gin-strict", TKEY_BOOL, AT(reg.gin_strict), "no", 0, 0, NULL, NULL, "a bulk contact needs Require: gin, else 421", "yes"},
+    {"digest", TKEY_ENUM, AT(reg.digest), "sha-512-256", 0, 0, NULL, "md5|sha-256|sha-512-256",
+	"strongest algorithm it is asked for, the weaker ones follow; some devices give up at a name they do not know", "md5"},
     {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
     {"header.pass", TKEY_HEADERS_PASS, 0, "", 0, 0, NULL, NULL,
 	"header fields taken from and passed to it as if it were trusted", "X-Account,Diversion"},

@@ -272,7 +272,7 @@ static void challenge(struct reg *r, struct txn_srv *t, const struct pol_trunk *
 	struct buf h;
 
 	for (unsigned i = 0; i < DIGEST_ALGS; i++)
-		if (!trunk || trunk->reg.ha1[i].n)
+		if (!trunk || (trunk->reg.ha1[i].n && i <= trunk->reg.digest))
 			ask.algs |= AUTH_ALG(i);
 	r->metrics[REG_CHALLENGED]++;
 	buf_init(&h, text, sizeof(text));

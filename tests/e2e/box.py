@@ -104,7 +104,7 @@ class Box:
     def cli(self, *args, ok=0, stdin=None, seconds=20):
         """(exit code, output); Failed when the code is not ok (None: any)."""
         r = subprocess.run([os.path.join(self.lab.bindir, 'postern'), '--socket', self.ctl] + [str(a) for a in args],
-                           stdin=subprocess.PIPE if stdin else subprocess.DEVNULL, input=stdin, stdout=subprocess.PIPE,
+                           input=stdin or '', stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, text=True, timeout=seconds, errors='replace')
         if ok is not None and r.returncode != ok:
             raise Failed('postern %s: exit %d: %s' % (' '.join(map(str, args)), r.returncode, r.stdout.strip()))

@@ -102,7 +102,8 @@ def messages(text):
 class Baresip:
     """A headless baresip on a host, driven by its control port; records what it hears."""
 
-    def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None):
+    def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None,
+                 account=None):
         self.lab, self.host = lab, host
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
@@ -120,7 +121,7 @@ class Baresip:
                 'module_tmp account.so', 'module_app ctrl_tcp.so', 'module_app menu.so',
                 'ctrl_tcp_listen 127.0.0.1:4444', 'snd_path %s' % self.dir, 'ringback_disabled yes']) + '\n')
         with open(os.path.join(self.dir, 'accounts'), 'w') as f:
-            f.write('<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s\n'
+            f.write(account + '\n' if account else '<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s\n'
                     % (number or (CALLING if host[0] == 'p' else CALLED), hp(a, port), transport, codecs,
                        ';answermode=auto' if answer else ''))
         open(os.path.join(self.dir, 'contacts'), 'w').close()
