@@ -174,6 +174,68 @@ def trunk_moved(box):
     d.bye()
 
 
+def bans(box):
+    return {b['address']: b for b in box.json('guard', 'list')['bans']}
+
+
+@case
+def guard_ban(box):
+    """a stranger who goes on is banned by the guard: listed, stored, there after kill -9, and over when its time is"""
+    x = Ua(box.lab, 'alien', 5060)
+    text = x.request('OPTIONS', 'sip:x@203.0.113.1', '100', 'x')
+
+    def knock():
+        for _ in range(60):
+            x.raw(text, ('203.0.113.1', LISTEN))
+        return bans(box).get(x.addr)
+    b = wait('the ban', knock, 20)
+    check(b['by'] == 'guard' and 3000000 < b['left_ms'] <= 3600000, str(b))
+    db = os.path.join(box.state, 'postern.db')
+
+    def stored():
+        c = sqlite3.connect('file:%s?mode=ro' % db, uri=True)
+        try:
+            return c.execute('SELECT until_us, why FROM ban WHERE address = ?', (x.addr,)).fetchone()
+        finally:
+            c.close()
+    row = wait('the ban in the database', stored)
+    check(row[1] == 'guard', str(row))
+    box.restart(signal.SIGKILL)
+    after = bans(box).get(x.addr)
+    check(after and after['left_ms'] <= b['left_ms'], 'after kill -9: %s' % after)
+    # it works: asked in a realm that refuses strangers by name, it hears nothing
+    box.write(strangers='refuse')
+    box.cli('reload')
+    try:
+        x.raw(text, ('203.0.113.1', LISTEN))
+        x.nothing(0.5)
+        check(bans(box)[x.addr]['hits'] > 0, 'nothing was counted')
+        # nearly over: it ends by itself, here and in the database
+        box.proc.stop(seconds=15)
+        c = sqlite3.connect(db, isolation_level=None)
+        c.execute('UPDATE ban SET until_us = ? WHERE address = ?', (int((time.time() + 4) * 1e6), x.addr))
+        c.close()
+        box.start()
+        check(x.addr in bans(box), 'the ban is gone before its time')
+
+        def heard():
+            x.raw(x.request('OPTIONS', 'sip:x@203.0.113.1', '100', 'x'), ('203.0.113.1', LISTEN))
+            try:
+                return x.expect(lambda m: m.status >= 200, 0.3)
+            except Failed:
+                return None
+        m = wait('the ban to end', heard, 15)
+        check(m.status == 403, m.start)
+        check(x.addr not in bans(box), 'still listed')
+        wait('the ban to leave the database', lambda: stored() is None)
+    finally:
+        box.write()
+        if not box.alive():
+            box.start()
+        box.cli('reload')
+        box.cli('guard', 'allow', x.addr, ok=None)
+
+
 @case
 def locked(box):
     """another program holds the database: a change is refused by name, calls go on, records come later"""
