@@ -47,7 +47,7 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	list_init(&b->calls);
 	list_init(&b->dead);
 	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
-	arena_pool_init_more(&b->pool, 1392, 304, 8192);
+	arena_pool_init_more(&b->pool, 1424, 304, 8192);
 	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
 	/* ids go on where an earlier run cannot have been: seconds since 1970, then a count */
 	b->next_id = ((uint64_t)(env->clock->wall_us / 1000000) << 24) + 1;
