@@ -136,48 +136,11 @@ def trunk_gone(box):
     d.bye()
 
 
-@case
-def trunk_deleted(box):
-    """a trunk with a call is deleted: refused by name; with --force both sides get BYE with the reason, and the record says so"""
-    box.cli('trunk', 'add', 'short', 'role=itsp', 'realm=wan', 'target=203.0.113.66:5070', 'trusted=yes')
-    box.cli('route', 'add', 'short', '--to', '+41*', '--via', 'short')
-    box.set('pbx', 'trusted=yes', 'trusted=no')
-    other = Call(box).up()
-    c = Call(box, ua=other.a, ub=party(box, 'itsp', host='alien', port=5070))
-    c.called = '+41445550001'
-    c.up()
-    rc, out = box.cli('trunk', 'del', 'short', '--with-numbers', ok=None)
-    check(rc == 2 and 'E5013' in out and '1 call' in out and '--force' in out, 'exit %d: %s' % (rc, out))
-    check(box.calls() == 2, 'a refused change ended a call')
-    out = box.cli('trunk', 'del', 'short', '--with-numbers', '--force')[1]
-    check('1 call was ended' in out, out)
-    for me in (c.a, c.b):
-        m = me.expect('BYE')
-        check('PSN-E2126' in m.get('reason') and 'cause=41' in m.get('reason'), 'Reason: %s' % m.get('reason'))
-        me.reply(m, 200, 'OK')
-    r = box.cdrs(1, reason='PSN-E2126')[0]
-    check(r['to_trunk'] == 'short', str(r))
-    wait('the other call alone', lambda: box.calls() == 1)
-    other.bye()
-
-
-@case
-def trunk_moved(box):
-    """a trunk moves to another address in a call: the old address can still end its call, and nothing else"""
-    c = Call(box).up()
-    box.cli('trunk', 'set', 'itsp', 'target=203.0.113.66:5064')
-    box.undoing.append(('trunk', 'set', 'itsp', 'target=203.0.113.20:5064'))
-    c.b.raw(c.b.request('OPTIONS', 'sip:x@203.0.113.1', '100', 'x'), c.b.hop)
-    c.b.nothing(0.4)
-    c.bye(from_a=False)
-    d = Call(box, ua=c.a, ub=party(box, 'itsp', host='alien')).up()
-    d.bye()
-
-
 def bans(box):
     return {b['address']: b for b in box.json('guard', 'list')['bans']}
 
 
+# (before the cases in which the stranger's host is a trunk's for a while)
 @case
 def guard_ban(box):
     """a stranger who goes on is banned by the guard: listed, stored, there after kill -9, and over when its time is"""
@@ -234,6 +197,44 @@ def guard_ban(box):
             box.start()
         box.cli('reload')
         box.cli('guard', 'allow', x.addr, ok=None)
+
+
+@case
+def trunk_deleted(box):
+    """a trunk with a call is deleted: refused by name; with --force both sides get BYE with the reason, and the record says so"""
+    box.cli('trunk', 'add', 'short', 'role=itsp', 'realm=wan', 'target=203.0.113.66:5070', 'trusted=yes')
+    box.cli('route', 'add', 'short', '--to', '+41*', '--via', 'short')
+    box.set('pbx', 'trusted=yes', 'trusted=no')
+    other = Call(box).up()
+    c = Call(box, ua=other.a, ub=party(box, 'itsp', host='alien', port=5070))
+    c.called = '+41445550001'
+    c.up()
+    rc, out = box.cli('trunk', 'del', 'short', '--with-numbers', ok=None)
+    check(rc == 2 and 'E5013' in out and '1 call' in out and '--force' in out, 'exit %d: %s' % (rc, out))
+    check(box.calls() == 2, 'a refused change ended a call')
+    out = box.cli('trunk', 'del', 'short', '--with-numbers', '--force')[1]
+    check('1 call was ended' in out, out)
+    for me in (c.a, c.b):
+        m = me.expect('BYE')
+        check('PSN-E2126' in m.get('reason') and 'cause=41' in m.get('reason'), 'Reason: %s' % m.get('reason'))
+        me.reply(m, 200, 'OK')
+    r = box.cdrs(1, reason='PSN-E2126')[0]
+    check(r['to_trunk'] == 'short', str(r))
+    wait('the other call alone', lambda: box.calls() == 1)
+    other.bye()
+
+
+@case
+def trunk_moved(box):
+    """a trunk moves to another address in a call: the old address can still end its call, and nothing else"""
+    c = Call(box).up()
+    box.cli('trunk', 'set', 'itsp', 'target=203.0.113.66:5064')
+    box.undoing.append(('trunk', 'set', 'itsp', 'target=203.0.113.20:5064'))
+    c.b.raw(c.b.request('OPTIONS', 'sip:x@203.0.113.1', '100', 'x'), c.b.hop)
+    c.b.nothing(0.4)
+    c.bye(from_a=False)
+    d = Call(box, ua=c.a, ub=party(box, 'itsp', host='alien')).up()
+    d.bye()
 
 
 @case
