@@ -8,6 +8,7 @@
  *   peer.c    whom connections are for
  *   race.c    two attempts to connect, one connection
  *   ping.c    pings of ours on connections
+ *   alias.c   accepted connections that may be used for requests of ours
  *   keep.c    STUN on UDP sockets: answers, and pings of ours
  *
  * A connection's bytes pass its link (struct link): "plain" is the socket itself, the one of tls_link.c encrypts.
@@ -121,6 +122,7 @@ struct netio {
 	uint32_t free_peer; /* index + 1 */
 	struct htab sources;
 	struct htab keeps; /* keep.c: UDP flows we ping */
+	struct htab aliases;
 	int spare_fd; /* kept to accept and close when there are no descriptors */
 	char *stream_buf; /* own: where connections without an unfinished message read to */
 
@@ -141,7 +143,7 @@ struct netio {
 /* ---- netio.c ---- */
 
 /* Which listener of path's realm, protocol and family; NULL: none. */
-struct listener *netio_listener(struct netio *io, const struct net_path *path);
+struct listener *netio_listener(const struct netio *io, const struct net_path *path);
 /* on_failure() at the end of this turn. */
 void netio_fail_later(
     struct netio *io, const struct net_path *path, uint64_t owner, int err, const void *sent, size_t n);
@@ -213,6 +215,7 @@ struct conn {
 	struct race *race;   /* own, NULL: never had two addresses */
 	struct conn *rival;  /* borrow: the other attempt while both run */
 	bool follower;       /* the attempt that owns neither queue nor handle */
+	struct alias *aliases; /* own: alias.c */
 	struct source *source; /* borrow: io->sources; inbound only */
 	struct timer timer;
 	struct loop_hook flush;
@@ -325,6 +328,15 @@ void ping_due(struct conn *c);
 void ping_heard(struct conn *c);
 /* 80..100 % of ms, in microseconds */
 int64_t ping_draw_us(const struct netio *io, uint32_t ms);
+
+/* ---- alias.c ---- */
+
+/* 0, -EPERM (no certificate), -ENOBUFS, -ENOMEM */
+int alias_add(struct netio *io, const struct net_path *path, uint16_t sent_by_port);
+/* all of c */
+void alias_end(struct conn *c);
+/* A connection accepted from path's peer that may take what is meant for it; NULL: none. */
+struct conn *alias_find(const struct netio *io, const struct net_path *path);
 
 /* ---- keep.c ---- */
 

@@ -54,6 +54,9 @@ static const char *const count_names[NET_COUNTS] = {
     [NET_TCP_RACED] = "tcp_raced",
     [NET_TCP_RACE_SECOND] = "tcp_race_second",
     [NET_TCP_PINGED] = "tcp_pinged",
+    [NET_ALIASES] = "aliases",
+    [NET_ALIAS_REFUSED] = "alias_refused",
+    [NET_ALIAS_USED] = "alias_used",
     [NET_TCP_NO_PONG] = "tcp_no_pong",
     [NET_TCP_PING_LOST] = "tcp_ping_lost",
     [NET_UDP_STUN] = "udp_stun",
@@ -145,6 +148,7 @@ static void finish_free(struct netio *io)
 	htab_fini(&io->by_remote);
 	htab_fini(&io->by_peer);
 	htab_fini(&io->keeps);
+	htab_fini(&io->aliases);
 	htab_fini(&io->sources);
 	tls_store_unref(io->tls);
 	udp_rx_free(io->rx);
@@ -245,7 +249,7 @@ static void unchain(struct listener *l)
 		*p = l->next;
 }
 
-struct listener *netio_listener(struct netio *io, const struct net_path *path)
+struct listener *netio_listener(const struct netio *io, const struct net_path *path)
 {
 	struct listener *first, *l;
 
@@ -711,6 +715,11 @@ static int op_prepare(struct net *n, struct net_path *path, const struct addr *a
 	return path->proto == NET_UDP ? 0 : tcp_prepare(container_of(n, struct netio, net), path, alt);
 }
 
+static int op_alias(struct net *n, const struct net_path *path, uint16_t sent_by_port)
+{
+	return alias_add(container_of(n, struct netio, net), path, sent_by_port);
+}
+
 static int op_keep(struct net *n, const struct net_path *path, uint32_t interval_ms)
 {
 	struct netio *io = container_of(n, struct netio, net);
@@ -736,6 +745,7 @@ static const struct net_ops ops = {
     .prepare = op_prepare,
     .identity = op_identity,
     .keep = op_keep,
+    .alias = op_alias,
 };
 
 /* ---- life ---- */
@@ -774,7 +784,7 @@ int netio_new(struct loop *loop, const struct env *env, const struct netio_cfg *
 		metrics_add(env->metrics, &io->metrics);
 	e = io->spare_fd < 0 ? -errno : 0;
 	if (!e && (!io->stream_buf || htab_init(&io->by_remote, 64) < 0 || htab_init(&io->by_peer, 64) < 0 ||
-	              htab_init(&io->keeps, 16) < 0 || htab_init(&io->sources, 64) < 0))
+	              htab_init(&io->keeps, 16) < 0 || htab_init(&io->aliases, 16) < 0 || htab_init(&io->sources, 64) < 0))
 		e = -ENOMEM;
 	if (!e)
 		e = udp_rx_new(&io->rx);

@@ -125,6 +125,8 @@ enum net_count {
 	NET_TCP_OPEN, /* gauge; TLS too, as all above */
 	NET_TCP_RACED, NET_TCP_RACE_SECOND,
 	NET_TCP_PINGED, NET_TCP_NO_PONG, NET_TCP_PING_LOST,
+	NET_ALIASES, /* gauge: rows of the alias table */
+	NET_ALIAS_REFUSED, NET_ALIAS_USED,
 	NET_UDP_STUN, NET_UDP_STUN_BAD, NET_UDP_STUN_STRAY, NET_UDP_KEEP_SENT, NET_UDP_KEEP_LOST,
 	NET_NO_DESCRIPTORS,
 	NET_TLS_ACCEPTED, NET_TLS_CONNECTED, NET_TLS_RESUMED, NET_TLS_FAILED, NET_TLS_SLOW, NET_TLS_REFUSED,
@@ -157,6 +159,15 @@ struct netio_conn_info {
 };
 /* Walks the open connections: start with *at = 0; false at the end. */
 bool netio_conn_next(const struct netio *io, uint32_t *at, struct netio_conn_info *ret);
+/* A row of the alias table (RFC 5923 5): requests to at, for a peer of these names, may take conn. */
+struct netio_alias_info {
+	struct addr at; /* as received, with the port of sent-by */
+	uint8_t proto, realm;
+	const struct net_identity *who; /* names proved; local: our domain on it. Until the loop goes on */
+	uint32_t conn;
+};
+/* Start with *at = 0; false at the end. */
+bool netio_alias_next(const struct netio *io, uint32_t *at, struct netio_alias_info *ret);
 /* Walks the listeners (index in *at): start with 0; false at the end. */
 bool netio_listener_next(const struct netio *io, unsigned *at, struct net_listener_cfg *ret);
 /* Why TLS last failed with a connection made for this peer: "certificate of 192.0.2.7:5061 names sbc7.pop.example,

@@ -204,7 +204,9 @@ static struct conn *find_remote(const struct netio *io, const struct net_path *p
 	if (path->peer) {
 		c = find_made_for(io, path, path->peer);
 		/* what an accepted TLS connection proved is for its alias to say */
-		return c || path->proto == NET_TLS ? c : find_made_for(io, path, 0);
+		if (!c)
+			c = path->proto == NET_TLS ? alias_find(io, path) : find_made_for(io, path, 0);
+		return c;
 	}
 	for (struct hnode *n = htab_first(&io->by_remote, remote_hash(io, path, 0)); n; n = htab_next(n)) {
 		c = container_of(n, struct conn, by_remote);
@@ -388,8 +390,10 @@ static void conn_step(struct conn *c, enum conn_state to)
 	    addr_text(&c->path.remote, at), names[c->state], names[to]);
 	c->state = to;
 	c->state_us = c->io->env->clock->mono_us;
-	if (to >= CONN_FINISHING)
+	if (to >= CONN_FINISHING) {
 		table_del(c);
+		alias_end(c);
+	}
 	if (to == CONN_UP) {
 		race_won(c);
 		ping_set(c);
@@ -776,8 +780,11 @@ int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len,
 	int e;
 
 	/* a finishing connection takes the last answer, but only of who holds its handle */
-	if (!c || c->state > CONN_FINISHING)
+	if (!c || c->state > CONN_FINISHING) {
 		c = addr_none(&path->remote) ? NULL : find_remote(io, path);
+		if (c && c->inbound && c->tls && path->peer)
+			io->counts[NET_ALIAS_USED]++;
+	}
 	if (!c) {
 		if (len > io->cfg.conn_queue_bytes)
 			return -ENOBUFS;
@@ -1209,6 +1216,7 @@ void tcp_move_realm(struct netio *io, uint16_t listener, uint8_t realm)
 
 		if (!c || c->path.listener != listener || c->path.realm == realm)
 			continue;
+		alias_end(c); /* the peer says it again with its next request */
 		if (c->in_table) {
 			table_del(c);
 			c->path.realm = realm;
