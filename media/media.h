@@ -63,7 +63,8 @@ struct media_side_cfg {
 	enum media_latch latch;
 	struct addr signalling;  /* far end's signalling address: only source a latch may take */
 	struct str codecs;       /* "PCMA PCMU telephone-event": order of offers to it and allow-list for formats of
-	                          * any RTP stream; fax (udptl) is not touched; empty: all pass as offered */
+	                          * any RTP stream; fax (udptl) is not touched; empty: all pass as offered.
+	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
 };
 

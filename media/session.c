@@ -30,7 +30,7 @@
 #include "media/codec.h"
 
 #define EXCHANGE_CHUNK 4096
-#define VIEW_CHUNK 1024
+#define VIEW_CHUNK 48 /* the arena itself: what a view holds is one piece of its own size */
 
 /* --- the room --- */
 
@@ -237,7 +237,7 @@ static enum reason usable(const struct media_call *mc, enum media_side side, con
 	for (unsigned i = 0; i < m->n_formats; i++) {
 		const struct sdp_format *f = &m->formats[i];
 
-		if (f->name.n && !codec_is_aux(f) && codec_rank(str_z(sd->codecs), f) >= 0)
+		if (f->name.n && !codec_is_aux(f) && codec_rank(sd->codecs, f) >= 0)
 			return REASON_NONE;
 	}
 	return REASON_NO_COMMON_CODEC;
@@ -341,19 +341,13 @@ void media_call_free(struct media_call *mc)
 	pairs_drop(&mc->base, &(struct view){0});
 	exchange_free(mc);
 	arena_free(mc->arena);
-	free(mc->side[0].codecs);
-	free(mc->side[1].codecs);
 	mc->m->n_calls--;
 	free(mc);
 }
 
 size_t media_call_bytes(const struct media_call *mc)
 {
-	size_t n = sizeof(*mc);
-
-	for (unsigned s = 0; s < 2; s++)
-		n += mc->side[s].codecs ? strlen(mc->side[s].codecs) + 1 : 0;
-	return n + (mc->arena ? arena_bytes(mc->arena) : 0);
+	return sizeof(*mc) + (mc->arena ? arena_bytes(mc->arena) : 0);
 }
 
 /* what a view knew of a side */
@@ -411,20 +405,15 @@ static uint64_t new_session(const struct media *m)
 enum reason media_side_open(struct media_call *mc, enum media_side side, const struct media_side_cfg *cfg)
 {
 	struct side *sd = &mc->side[side];
-	char *codecs;
 
 	if (addr_none(realm_addr(mc->m, cfg->realm, cfg->family)))
 		return REASON_MEDIA_UNREACHABLE;
-	codecs = str_strdup(cfg->codecs);
-	if (!codecs)
-		return REASON_NO_MEMORY;
 	if (mc->x && mc->offerer == side)
 		media_rollback(mc);
 	side_forget(mc, side);
-	free(sd->codecs);
 	*sd = (struct side){
 		.signalling = cfg->signalling,
-		.codecs = codecs,
+		.codecs = cfg->codecs,
 		.timeout_s = cfg->timeout_s,
 		.realm = cfg->realm,
 		.family = (uint8_t)cfg->family,
@@ -600,8 +589,8 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 		slot = free_slot(mc, v, to, offer, sv->n_slots);
 	if (slot >= mc->m->max_streams)
 		return REASON_TOO_MANY_STREAMS;
-	r = neg_offer(x->a, offer, media_at(offer, st->slot[from]), str_z(mc->side[from].codecs),
-	    str_z(mc->side[to].codecs), &sv->hist, slot, &m);
+	r = neg_offer(x->a, offer, media_at(offer, st->slot[from]), mc->side[from].codecs,
+	    mc->side[to].codecs, &sv->hist, slot, &m);
 	if (!r)
 		r = pair_need(mc, st, to, 0);
 	if (r)
@@ -1015,7 +1004,7 @@ static enum reason answer_stream(struct answer *an, struct stream *st, enum reas
 	if (!why && ans->conn == SDP_CONN_IP && ans->rtp.sa.sa_family != pair_family(st->pair[an->y]))
 		why = REASON_MEDIA_ADDRESS;
 	if (!why)
-		why = neg_answer(an->a, off, our, an->rem_y, ans, str_z(mc->side[an->x].codecs), &m);
+		why = neg_answer(an->a, off, our, an->rem_y, ans, mc->side[an->x].codecs, &m);
 	if (why == REASON_NO_MEMORY)
 		*r = why;
 	if (why)
@@ -1088,36 +1077,70 @@ static bool side_differs(const struct sdp *told, const struct sdp *want, const s
 	return false;
 }
 
-/* copies a view with all it points to, as memos, into a. false: no memory */
+/* Writes the memo of a description to b; *ret lies there. */
+static void put_memo(struct buf *b, const struct desc *d, struct str *ret)
+{
+	size_t at = b->n;
+
+	*ret = STR_NONE;
+	if (desc_none(d))
+		return;
+	if (d->memo.p)
+		buf_str(b, d->memo);
+	else
+		sdp_memo(b, d->sdp);
+	*ret = str_n(b->p + at, b->n - at);
+}
+
+/* copies a view with all it points to, as memos, into a, in one piece of just that size. false: no memory */
 static bool view_compact(struct media *m, struct arena *a, const struct view *v, struct view *ret)
 {
-	unsigned n = 0;
+	size_t streams = v->n_streams * sizeof(*v->streams), n = streams;
+	struct buf b;
+	char *at;
 
 	*ret = *v;
-	ret->streams = streams_copy(a, &(struct view){0}, v->n_streams);
-	if (!ret->streams)
-		return false;
-	for (unsigned i = 0; i < v->n_streams; i++)
-		ret->streams[n++] = v->streams[i];
+	buf_init(&b, m->text, MEDIA_TEXT);
 	for (unsigned s = 0; s < 2; s++) {
 		const struct side_view *from = &v->side[s];
 		struct side_view *to = &ret->side[s];
 
 		to->remote = to->local = to->told = (struct desc){0};
-		if (!desc_memo(m, a, &from->remote, &to->remote.memo) ||
-		    !desc_memo(m, a, &from->local, &to->local.memo))
-			return false;
-		if (desc_same(&from->local, &from->told))
+		put_memo(&b, &from->remote, &to->remote.memo);
+		put_memo(&b, &from->local, &to->local.memo);
+		if (!desc_same(&from->local, &from->told))
+			put_memo(&b, &from->told, &to->told.memo);
+		n += from->hist.n * sizeof(*from->hist.v);
+	}
+	if (buf_err(&b))
+		return false;
+	at = arena_alloc(a, n + b.n);
+	if (!at)
+		return false;
+	/* objects first, they are aligned; then the text */
+	ret->streams = (struct stream *)(void *)at;
+	if (streams)
+		memcpy(at, v->streams, streams);
+	at += streams;
+	for (unsigned s = 0; s < 2; s++) {
+		struct neg_hist *h = &ret->side[s].hist;
+		size_t size = h->n * sizeof(*h->v);
+
+		if (size)
+			memcpy(at, h->v, size);
+		h->v = size ? (struct neg_seen *)(void *)at : NULL;
+		at += size;
+	}
+	memcpy(at, b.p, b.n);
+	for (unsigned s = 0; s < 2; s++) {
+		struct side_view *to = &ret->side[s];
+		struct str *memo[] = {&to->remote.memo, &to->local.memo, &to->told.memo};
+
+		for (unsigned i = 0; i < ARRAY_LEN(memo); i++)
+			if (memo[i]->p)
+				memo[i]->p = at + (memo[i]->p - b.p);
+		if (desc_same(&v->side[s].local, &v->side[s].told))
 			to->told = to->local;
-		else if (!desc_memo(m, a, &from->told, &to->told.memo))
-			return false;
-		to->hist.v = NULL;
-		if (from->hist.n) {
-			to->hist.v = arena_alloc(a, from->hist.n * sizeof(*to->hist.v));
-			if (!to->hist.v)
-				return false;
-			memcpy(to->hist.v, from->hist.v, from->hist.n * sizeof(*to->hist.v));
-		}
 	}
 	return true;
 }

@@ -62,7 +62,7 @@ struct exchange {
 
 struct side {
 	struct addr signalling;
-	char *codecs;        /* own */
+	struct str codecs;   /* borrow: see struct media_side_cfg */
 	uint64_t session;    /* of o= */
 	uint32_t version;    /* highest o= version ever used */
 	uint32_t timeout_s;
@@ -97,7 +97,7 @@ struct media {
 	struct arena_pool exchanges, views;
 	char *text; /* own: where memos are written, MEDIA_TEXT bytes */
 };
-#define MEDIA_TEXT (2 * SDP_TEXT_MAX)
+#define MEDIA_TEXT (8 * SDP_TEXT_MAX) /* the six memos of a view, and room to spare; touched only as far as used */
 
 /* The view that packets follow now. */
 const struct view *media_view(const struct media_call *mc);

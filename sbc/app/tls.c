@@ -6,7 +6,7 @@
  *
  * Files are watched by their directories (a renewal replaces the file or the link, so the file itself would be the
  * wrong thing to watch) and looked at every POLL_MS, for file systems that tell nothing. Changes are collected for
- * SETTLE_MS, since a pair is written one file after the other; files that are the same as at the last load, good or
+ * SETTLE_MS of rest, since a pair is written one file after the other; files that are the same as at the last load, good or
  * bad, are not loaded again. What is refused is logged once with its reason and stays in `status`.
  */
 #include "sbc/app/tls.h"
@@ -19,6 +19,7 @@
 
 #define POLL_MS   (5 * 60 * 1000)
 #define SETTLE_MS 700
+#define UNREST_MS 5000 /* files that never rest are looked at all the same */
 #define DAY_US    ((int64_t)86400 * 1000000)
 #define DIRS_MAX  32
 #define PEERS_MAX 32 /* named in one go */
@@ -56,6 +57,7 @@ struct app_tls {
 	uint64_t files;              /* of the last load, good or bad */
 	uint64_t loading;            /* of the one that is being taken into force */
 	struct timer settle, poll, warn;
+	int64_t unrest_us;           /* since when settle runs */
 	struct dir *dirs[DIRS_MAX];
 	unsigned n_dirs, open_handles;
 	loop_fn *closed;
@@ -257,12 +259,16 @@ static void on_dir(uv_fs_event_t *h, const char *file, int events, int status)
 {
 	struct dir *d = container_of(h, struct dir, event);
 	struct app_tls *t = d->t;
+	int64_t now;
 
 	(void)file;
 	(void)events;
 	(void)status;
 	loop_enter(&t->app->loop, "tls_dir");
-	if (!t->closing && !timer_running(&t->settle))
+	now = t->app->loop.clock.mono_us;
+	if (!timer_running(&t->settle))
+		t->unrest_us = now;
+	if (!t->closing && now - t->unrest_us < UNREST_MS * 1000)
 		timer_start_ms(&t->app->loop.timers, &t->settle, SETTLE_MS, on_settled);
 	loop_leave(&t->app->loop);
 }

@@ -385,6 +385,7 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 	}
 	if (t->sip.nat)
 		txn_srv_set_symmetric(srv);
+	txn_srv_known(srv, m, from, t->sip.keep && m->method == SIP_INVITE);
 	if (t->admin == POL_DISABLED && m->method != SIP_INVITE) {
 		b2b_refuse(b, srv, t, REASON_TRUNK_DISABLED, STR_NONE);
 		return;
@@ -467,6 +468,7 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 	if (l) {
 		if (l->trunk->sip.nat)
 			txn_srv_set_symmetric(srv);
+		txn_srv_known(srv, m, from, false);
 		indialog_request(l, d, srv, m, from);
 		return;
 	}

@@ -149,7 +149,7 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	b2b_leg_index(c->a);
 	b->next_id++;
 	b->n_calls++;
-	htab_add(&b->ids, &c->by_id, hash_bytes(&b->env->hash_key, &c->id, sizeof(c->id)));
+	htab_add(&b->ids, &c->by_id, c->id);
 	list_push(&b->calls, &c->node);
 	return c;
 fail:

@@ -55,7 +55,7 @@ struct call *b2b_call_next(const struct b2b *b, const struct call *after)
 
 struct call *b2b_call_find(const struct b2b *b, uint64_t id)
 {
-	struct hnode *n = htab_first(&b->ids, hash_bytes(&b->env->hash_key, &id, sizeof(id)));
+	struct hnode *n = htab_first(&b->ids, id); /* counted up by us: no need of a keyed hash */
 
 	for (; n; n = htab_next(n)) {
 		struct call *c = container_of(n, struct call, by_id);

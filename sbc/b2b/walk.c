@@ -215,6 +215,7 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 	r.cseq = l->dlg.local_cseq;
 	r.call_id = l->dlg.call_id;
 	r.timers = &l->timers;
+	r.keep = l->trunk->sip.keep;
 	buf_init(&sm, small, sizeof(small));
 	why = large_fit(l, &r, &sm, &fragmented);
 	if (why != REASON_NONE)

@@ -197,12 +197,19 @@ void addr_put_ip(struct buf *b, const struct addr *a)
 		inet_ntop(AF_INET6, &a->in6.sin6_addr, t, sizeof(t));
 	} else if (!addr_none(a)) {
 		const uint8_t *u = (const uint8_t *)&a->in4.sin_addr;
+		size_t n = 0;
 
 		for (int i = 0; i < 4; i++) {
-			if (i)
-				buf_chr(b, '.');
-			buf_u64(b, u[i]);
+			unsigned v = u[i];
+
+			if (v >= 100)
+				t[n++] = (char)('0' + v / 100);
+			if (v >= 10)
+				t[n++] = (char)('0' + v / 10 % 10);
+			t[n++] = (char)('0' + v % 10);
+			t[n++] = '.';
 		}
+		buf_put(b, t, n - 1);
 		return;
 	}
 	buf_str(b, str_z(t));

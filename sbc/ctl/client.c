@@ -469,8 +469,8 @@ static int run_complete(struct client *c, int argc, char *const *argv)
 		struct str last = str_z(argv[argc - 1]), rest, line, head = STR_NONE;
 		ptrdiff_t eq = str_chr(last, '=');
 
-		/* behind "realm=" */
-		if (eq >= 0 && !strcmp(kind, "realm")) {
+		/* behind "realm=", "tls-cert=" */
+		if (eq >= 0 && (!strcmp(kind, "realm") || !strcmp(kind, "cert"))) {
 			head = str_head(last, (size_t)eq + 1);
 			last = str_from(last, (size_t)eq + 1);
 		}

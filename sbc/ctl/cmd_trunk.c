@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "sbc/ctl/view.h"
+#include "sbc/net/netio.h"
 #include "sbc/policy/trunk_keys.h"
 #include "sbc/target/target.h"
 
@@ -131,6 +132,16 @@ static void put_since(json_t *j, const struct target_addr_view *a, int64_t now_u
 	text_fini(&t);
 }
 
+/* What TLS had against the far end the last time: both names, the issuer, the alert. NULL: nothing, or it is well now. */
+static const char *tls_failure(const struct ctl_backend *be, const struct target_addr_view *a)
+{
+	int64_t when;
+
+	return be->net && a->path.proto == NET_TLS && a->path.peer && a->state != TARGET_UP
+		   ? netio_peer_error(be->net, a->path.peer, &when)
+		   : NULL;
+}
+
 static json_t *way_json(const struct ctl_backend *be, const struct target_view *v, const struct target_addr_view *a)
 {
 	int64_t now = be->env->clock->mono_us;
@@ -158,6 +169,10 @@ static json_t *way_json(const struct ctl_backend *be, const struct target_view *
 			text_lit(&note, ", rests for ");
 			print_ago(&note, a->down_until_us - now);
 		}
+	}
+	if (tls_failure(be, a)) {
+		json_object_set_new(j, "tls_failure", print_jsonz(tls_failure(be, a)));
+		text_fmt(&note, "%s%s", note.n ? ": " : "", tls_failure(be, a));
 	}
 	json_object_set_new(j, "note", print_json(text_get(&note)));
 	json_object_set_new(j, "level", json_integer(a->state == TARGET_DOWN ? 2 : 0));
@@ -635,9 +650,10 @@ static void why_targets(struct ctl_req *r, const struct pol_trunk *t)
 			buf_init(&b, todo, sizeof(todo));
 			buf_fmt(&b, "postern trunk test %.*s", STR(t->name));
 			print_ago(&since, a.since_us ? now - a.since_us : 0);
-			ctl_finding(r, all ? 2 : 1, "target", buf_z(&b), "%s is down for %s: %s %s",
+			ctl_finding(r, all ? 2 : 1, "target", buf_z(&b), "%s is down for %s: %s %s%s%s",
 			    addr_text(&a.path.remote, at), text_z(&since), reason_code(a.reason, code),
-			    reason_info(a.reason)->text);
+			    reason_info(a.reason)->text, tls_failure(r->be, &a) ? ": " : "",
+			    tls_failure(r->be, &a) ? tls_failure(r->be, &a) : "");
 			text_fini(&since);
 		}
 	}

@@ -813,6 +813,8 @@ static void offer_setting(struct text *t, struct str prefix, bool with_equals, c
 			return;
 		if (k->type == TKEY_REALM)
 			*ret_kind = "realm";
+		if (!strcmp(k->name, "tls-cert"))
+			*ret_kind = "cert";
 		rest = str_z(k->type == TKEY_BOOL ? "yes|no" : k->words ? k->words : "");
 		while (!str_empty(rest)) {
 			rest = str_cut(rest, '|', &w);

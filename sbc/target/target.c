@@ -34,14 +34,15 @@ struct target_cfg target_cfg_of(const struct pol_trunk *t)
 	    .learn = t->sip.learn_address};
 }
 
-static uint64_t id_hash(const struct targets *ts, uint32_t id)
+/* Given by us, one after the other. */
+static uint64_t id_hash(uint32_t id)
 {
-	return hash_bytes(&ts->env->hash_key, &id, sizeof(id));
+	return id;
 }
 
 struct trunk_state *trunk_state_of(struct targets *ts, uint32_t id)
 {
-	for (struct hnode *n = htab_first(&ts->trunks, id_hash(ts, id)); n; n = htab_next(n)) {
+	for (struct hnode *n = htab_first(&ts->trunks, id_hash(id)); n; n = htab_next(n)) {
 		struct trunk_state *t = container_of(n, struct trunk_state, by_id);
 
 		if (t->id == id)
@@ -259,7 +260,7 @@ static struct trunk_state *trunk_state_new(struct targets *ts, const struct pol_
 	buf_init(&b, t->log.ctx, sizeof(t->log.ctx) - 1);
 	buf_lit(&b, "trunk=");
 	buf_str(&b, str_head(pol->name, sizeof(t->log.ctx) - 8));
-	htab_add(&ts->trunks, &t->by_id, id_hash(ts, t->id));
+	htab_add(&ts->trunks, &t->by_id, id_hash(t->id));
 	return t;
 }
 

@@ -12,12 +12,21 @@
 
 #include "sbc/txn/impl.h"
 
+#define KEEP_MAX_S 3600
+
 static struct cli *cli_of(struct txn_cli *t)
 {
 	return container_of(t, struct cli, pub);
 }
 
 /* ------------------------------------------------------------------ building */
+
+static const struct str via_keep = {";keep", 5};
+
+static bool asks_keep(struct str via_line)
+{
+	return via_line.n > via_keep.n && str_eq(str_from(via_line, via_line.n - via_keep.n), via_keep);
+}
 
 /* Next line of a head without its CRLF; false at the end and at the empty line. */
 static bool line_next(struct str *rest, struct str *ret_line)
@@ -57,7 +66,10 @@ static uint32_t cseq_of(struct str headers)
 	return 0;
 }
 
-static void put_via(struct buf *b, enum net_proto proto, struct str host, uint16_t port, struct str branch)
+/* Over TLS the peer may use our connection for its own requests (RFC 5923 8.1): we take them there as well as on our
+ * port. keep stands last, so that it can be found (RFC 6223). */
+static void put_via(
+    struct buf *b, enum net_proto proto, struct str host, uint16_t port, struct str branch, bool keep)
 {
 	buf_lit(b, "Via: SIP/2.0/");
 	buf_str(b, net_proto_name(proto));
@@ -69,6 +81,10 @@ static void put_via(struct buf *b, enum net_proto proto, struct str host, uint16
 	buf_str(b, branch);
 	if (proto == NET_UDP)
 		buf_lit(b, ";rport");
+	if (proto == NET_TLS)
+		buf_lit(b, ";alias");
+	if (keep)
+		buf_str(b, via_keep);
 	buf_lit(b, "\r\n");
 }
 
@@ -98,7 +114,7 @@ static void put_request(struct buf *b, const struct txn_req *r, enum net_proto p
 	buf_chr(b, ' ');
 	buf_str(b, r->ruri);
 	buf_lit(b, " SIP/2.0\r\n");
-	put_via(b, proto, host, port, branch);
+	put_via(b, proto, host, port, branch, r->keep);
 	buf_str(b, r->headers);
 	if (r->compact)
 		put_body_compact(b, str_empty(r->content_type) ? S("application/sdp") : r->content_type, r->body);
@@ -118,8 +134,8 @@ void cli_put_derived(const struct cli *t, struct buf *b, enum sip_method method,
 	buf_str(b, sip_method_name(method));
 	buf_str(b, str_from(first, (size_t)str_chr(first, ' ')));
 	buf_lit(b, "\r\n");
-	if (line_next(&rest, &line)) { /* our Via: same branch */
-		buf_str(b, line);
+	if (line_next(&rest, &line)) { /* our Via: same branch; keep is for what begins something (RFC 6223 4.3) */
+		buf_str(b, str_head(line, line.n - (asks_keep(line) ? via_keep.n : 0)));
 		buf_lit(b, "\r\nMax-Forwards: 70\r\n");
 	}
 	while (line_next(&rest, &line)) {
@@ -156,7 +172,7 @@ static int kept_to_udp(struct txn_layer *l, struct kept *k, struct net_path *pat
 	buf_init(&b, l->out, SIP_MSG_MAX);
 	buf_str(&b, first);
 	buf_lit(&b, "\r\n");
-	put_via(&b, NET_UDP, local->host, local->port, branch);
+	put_via(&b, NET_UDP, local->host, local->port, branch, asks_keep(via));
 	buf_str(&b, rest);
 	if (buf_err(&b))
 		return buf_err(&b);
@@ -357,6 +373,7 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 	t->pub.cseq = r->cseq ? r->cseq : cseq_of(r->headers);
 	t->pub.with_body = !str_empty(r->body);
 	t->pub.path = d.path;
+	t->keep = r->keep;
 	t->moved = d.moved;
 	if (d.local) {
 		t->host = str_dup(t->n.a, d.local->host); /* the configuration may go first */
@@ -501,6 +518,19 @@ void txn_ack_back_to_udp(struct txn_ack *k)
 
 /* ------------------------------------------------------------------ what comes back */
 
+/* RFC 6223 4.3: the peer takes pings and says how often; a REGISTER that was answered without that takes it back. */
+static void heard_keep(struct cli *t, const struct sip_msg *m, const struct net_path *from)
+{
+	const struct net_path *flow = net_reliable(from->proto) ? from : &t->pub.path;
+	struct str value;
+	uint32_t s;
+
+	if (sip_param_get(m->via.params, S("keep"), &value) && str_u32(value, UINT32_MAX, &s) == 0 && s)
+		(void)net_keep(t->n.l->net, flow, (s < KEEP_MAX_S ? s : KEEP_MAX_S) * 1000);
+	else if (m->method == SIP_REGISTER && m->status >= 200 && m->status < 300)
+		(void)net_keep(t->n.l->net, flow, 0);
+}
+
 void cli_on_response(struct txn_layer *l, const struct sip_msg *m, const struct net_path *from)
 {
 	uint64_t hash = hash_str(&l->env->hash_key, m->via.branch);
@@ -515,6 +545,8 @@ void cli_on_response(struct txn_layer *l, const struct sip_msg *m, const struct 
 			continue;
 		if (net_reliable((enum net_proto)t->pub.path.proto) && from->conn && from->conn == t->pub.path.conn)
 			t->pub.path.remote = from->remote; /* of two that were raced */
+		if (t->keep)
+			heard_keep(t, m, from);
 		if (m->method == SIP_INVITE)
 			ict_response(t, m);
 		else
@@ -562,7 +594,8 @@ void cli_broken(struct cli *t, int err)
 	/* A standing connection that the peer was just closing took it along: once more on a fresh one (18.4; TCP-03).
 	 * A connect that failed is another matter: nobody is there. The peer may have seen it after all, and knows a copy
 	 * by its branch. */
-	if (net_reliable(t->pub.path.proto) && (err == -ECONNRESET || err == -EPIPE) && !t->reopened &&
+	if (net_reliable(t->pub.path.proto) &&
+	    (err == -ECONNRESET || err == -EPIPE || err == -NET_ERR_KEEPALIVE) && !t->reopened &&
 	    (invite ? ict_waiting(t) : nict_waiting(t))) {
 		t->reopened = true;
 		t->pub.path.conn = 0;

@@ -57,6 +57,7 @@ struct cli {
 	uint32_t interval_ms; /* that led to the resend timer now running */
 	uint8_t state;
 	bool moved;       /* from UDP to TCP for its size, not refused so far (LOOP-09) */
+	bool keep;        /* asks for keepalives in Via */
 	bool reopened;    /* was lost with its connection and went out on a new one */
 	bool cancel_asked;  /* by the user */
 	bool cancel_wanted; /* and waits for a 1xx */
@@ -79,6 +80,7 @@ struct srv {
 	bool reopened;  /* an answer was lost with its connection and went out on a new one */
 	bool cancelled; /* on_cancel was called */
 	bool to_tagged; /* the request's To had a tag */
+	uint8_t keep_s; /* agreed keepalives: written behind keep in the top Via of every answer; 0: none */
 	int64_t since_us;
 	uint16_t source_port;
 	/* in n.a: what copies are known by */

@@ -14,7 +14,12 @@
  */
 #include <errno.h>
 
+#include "sbc/sip/header.h"
 #include "sbc/txn/impl.h"
+
+/* how often peers that ask may ping us (RFC 5626 4.4) */
+#define KEEP_STREAM_S 120
+#define KEEP_UDP_S 30
 
 static struct srv *srv_of(struct txn_srv *t)
 {
@@ -84,6 +89,41 @@ static void put_timestamp(struct buf *b, const struct srv *t)
 	buf_lit(b, "\r\n");
 }
 
+/* Behind "keep" of the top Via, which stands in the first line; where it has no value. 0: it does not stand there. */
+static size_t keep_at(struct str head)
+{
+	struct str value = str_from(head, sizeof("Via: ") - 1), via = value, name, val;
+	struct sip_via v;
+	size_t end = 0;
+
+	/* the first value of the line: commas in quotes do not end it */
+	for (bool quoted = false; end < value.n && value.p[end] != '\r' && (quoted || value.p[end] != ','); end++) {
+		if (quoted && value.p[end] == '\\')
+			end++;
+		else if (value.p[end] == '"')
+			quoted = !quoted;
+	}
+	via = str_trim(str_head(value, end < value.n ? end : value.n));
+	if (sip_via_parse(via, &v) != 0)
+		return 0;
+	while (sip_param_next(&v.params, &name, &val))
+		if (str_ieq(name, S("keep")))
+			return val.p ? 0 : (size_t)(name.p + name.n - head.p);
+	return 0;
+}
+
+static void put_head(struct buf *b, const struct srv *t)
+{
+	size_t at = t->keep_s ? keep_at(t->head) : 0;
+
+	buf_str(b, str_head(t->head, at));
+	if (at) {
+		buf_chr(b, '=');
+		buf_u64(b, t->keep_s);
+	}
+	buf_str(b, str_from(t->head, at));
+}
+
 int srv_answer(struct srv *t, const struct txn_reply *r)
 {
 	struct txn_layer *l = t->n.l;
@@ -97,7 +137,7 @@ int srv_answer(struct srv *t, const struct txn_reply *r)
 	buf_chr(&b, ' ');
 	buf_str(&b, str_empty(r->phrase) ? sip_status_text(r->status) : r->phrase);
 	buf_lit(&b, "\r\n");
-	buf_str(&b, t->head);
+	put_head(&b, t);
 	buf_lit(&b, "To: ");
 	buf_str(&b, t->to);
 	if (!t->to_tagged && r->status > 100) {
@@ -179,6 +219,17 @@ void txn_srv_set_symmetric(struct txn_srv *pub)
 {
 	if (!net_reliable(pub->path.proto))
 		addr_set_port(&pub->path.remote, srv_of(pub)->source_port);
+}
+
+void txn_srv_known(struct txn_srv *pub, const struct sip_msg *m, const struct net_path *from, bool keep)
+{
+	struct srv *t = srv_of(pub);
+
+	/* without a certificate it is as if alias did not stand there (RFC 5923 8.2) */
+	if (from->proto == NET_TLS && sip_param_get(m->via.params, S("alias"), NULL))
+		(void)net_alias(t->n.l->net, from, txn_port(m->via.port, from->proto));
+	if (keep && !pub->status && keep_at(t->head))
+		t->keep_s = net_reliable(from->proto) ? KEEP_STREAM_S : KEEP_UDP_S;
 }
 
 void txn_srv_acked(struct txn_srv *pub)

@@ -73,6 +73,10 @@ void txn_srv_detach(struct txn_srv *t);
 void txn_srv_drop(struct txn_srv *t);
 /* answers go to the source address and port even without rport (LOOP-06, trunk setting nat) */
 void txn_srv_set_symmetric(struct txn_srv *t);
+/* The source of m, which began t, is one of ours: its wishes about the connection are heard. Via;alias lets us use a
+ * TLS connection for requests to its port (RFC 5923 8.2). keep: and Via;keep is answered, with the same value in all
+ * answers of t (RFC 6223 4.4), when none was sent so far. */
+void txn_srv_known(struct txn_srv *t, const struct sip_msg *m, const struct net_path *from, bool keep);
 /* The 2xx was acknowledged: its bytes may go; the machine stays to absorb copies of the INVITE. */
 void txn_srv_acked(struct txn_srv *t);
 /* Short form: answer with the catalogue's status and nothing else. trusted adds "Reason:" and "Warning:" with the
@@ -114,6 +118,7 @@ struct txn_req {
 	struct str content_type; /* empty: application/sdp when there is a body */
 	struct str body;
 	const struct txn_timers *timers; /* NULL: defaults; copied */
+	bool keep;               /* ask for keepalives on the flow (RFC 6223): REGISTER, first INVITE of a dialog */
 	bool udp_only;           /* never move a big request to TCP (LOOP-09) */
 	bool compact;            /* short names in the lines that are written here */
 	uint16_t mtu_limit;      /* bytes over which UDP moves to TCP; 0: 1300 */

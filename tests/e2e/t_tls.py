@@ -239,6 +239,20 @@ def trunk_test_half(box):
 
 
 @case
+def wrong_name_said(box):
+    """a trunk whose far end names another domain: down with a reason that names both, in trunk show and why trunk"""
+    kamailio(box)
+    add_trunk(box, 'kam', 'target=203.0.113.20:%d/tls' % TLS_PORT, 'identify=tls-name', 'tls-names=other.example', 'tls-cert=edge',
+              'probe=10s', 'probe-down=1')
+    wait('a probe to have found out', lambda: 'down' in str(rows_of(box, 'trunk', 'show', 'kam')['targets']), 15, 0.2)
+    for words in (('trunk', 'show', 'kam'), ('why', 'trunk', 'kam')):
+        flat = ' '.join(box.cli(*words, ok=None)[1].split())
+        check('PSN-E1040' in flat and 'itsp.example' in flat and 'other.example' in flat, flat)
+    rc, out = box.cli('status', ok=None)
+    check(rc == 2 and 'kam is DOWN' in out, 'exit %d: %s' % (rc, out))
+
+
+@case
 def trunk_test_left(box):
     """the client leaves in the middle of a trunk test: nothing is left, the controller lives"""
     add_trunk(box, 'void', 'target=203.0.113.99:5061/tls')     # nobody has that address

@@ -353,6 +353,7 @@ static void routes(void **state)
 	    {"route test pbx 17 +49900123", "denies the call", 2},
 	    {"route test pbx 17 +4930", "taken: out", 0},
 	    {"explain out pbx 17 +49900123", "PSN-E4006", 2},
+	    {"explain out pbx 17 +4930", "udp 127.0.0.2:25080 (unknown)", 0},
 	    {"explain out pbx 17 +4930 --message", "INVITE sip:+4930@", 0},
 	    {"explain in pbx 17 +4930", "it is a pbx trunk", 0},
 	    {"explain out 127.0.0.1:25070 17 +4930", "realm lan", 0},

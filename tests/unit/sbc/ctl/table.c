@@ -291,6 +291,13 @@ static void completion(void **state)
 	complete_is("help help trunk ren", "rename\n", "");
 	complete_is("guard allow ", "", "ban");
 	complete_is("call pcap ", "", "call");
+	complete_is("flow close ", "", "flow");
+	complete_is("tls show ", "", "cert");
+	complete_is("tls probe x:5061 --cert ", "", "cert");
+	complete_is("tls probe x:5061 --realm ", "", "realm");
+	complete_is("trunk test ", "", "trunk");
+	complete_is("trunk add x tls-cert=", "", "cert");
+	complete_is("dns pl", "plan\n", "");
 	complete_is("nothing like this ", "", "");
 	assert_true(ctl_put_completion(&t, S("bash")));
 	assert_non_null(strstr(text_z(&t), "complete -F _postern postern"));
