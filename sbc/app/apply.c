@@ -407,7 +407,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	struct str *certs = calloc(a->conf->n_certs + 1, sizeof(*certs));
 	struct resolved_set set = {.names = NULL};
 	struct db_rows *use = rows ? rows : a->rows;
-	struct policy *p;
+	struct policy *p, *named;
 	struct policy_input in;
 	struct diff_count d = {.text = text};
 	enum reason why = REASON_NONE;
@@ -427,8 +427,6 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	in = (struct policy_input){.realms = a->realms,
 	    .n_realms = a->conf->n_realms,
 	    .rows = use,
-	    .resolved = set.names,
-	    .n_resolved = set.n_names,
 	    .certs = certs,
 	    .n_certs = a->conf->n_certs,
 	    .now_us = a->loop.clock.mono_us,
@@ -444,6 +442,14 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 		}
 		goto out;
 	}
+	/* targets that are names stay names (the locator follows them); who may send is what the names lead to */
+	named = policy_with_addresses(p, set.names, set.n_names, a->loop.clock.mono_us);
+	policy_unref(p);
+	if (!named) {
+		why = REASON_NO_MEMORY;
+		goto out;
+	}
+	p = named;
 	policy_diff(b2b_policy(a->b2b), p, say_diff, &d);
 	reg_set_policy(a->reg, p);
 	b2b_set_policy(a->b2b, p);
