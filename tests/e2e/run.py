@@ -69,6 +69,8 @@ def run_suite(name, opt):
             error = traceback.format_exc()
         the_lab.close()
         b.undo()
+        with open(os.path.join(opt.work, name + '.times'), 'a') as f:
+            f.write('%.1f %s: %s\n' % (time.monotonic() - t, name, title(c)))
         if error is None:
             print('ok - %s: %s' % (name, title(c)))
         else:
