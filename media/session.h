@@ -1,4 +1,4 @@
-/* session.h - inside of a media_call, for session.c, verdict.c and their tests. Nobody else includes it.
+/* session.h - inside of a media_call, for session.c, look.c, verdict.c and their tests. Nobody else includes it.
  *
  * The four descriptions. For each side: remote (what the far end said), local (what it should be told now) and told
  * (what it was told last; the same as local nearly always). A view is all six, the streams between them and the numbers
