@@ -197,3 +197,53 @@ void cmd_flow_close(struct ctl_req *r)
 	ctl_say(r, "the next request to that peer opens a new one\n");
 	ctl_end(r);
 }
+
+/* RFC 5923 5: what may be reached over a connection that the other side opened. */
+void cmd_flow_alias(struct ctl_req *r)
+{
+	static const struct print_col cols[] = {
+	    {"address", "ADDRESS", PK_TEXT, 0},
+	    {"port", "PORT", PK_NUM, 0},
+	    {"proto", "PROTO", PK_TEXT, 0},
+	    {"names", "PROVED NAMES", PK_TEXT, 0},
+	    {"our_domain", "OUR DOMAIN", PK_TEXT, 1},
+	    {"realm", "REALM", PK_TEXT, 2},
+	    {"flow", "FLOW", PK_TEXT, 0},
+	};
+	uint32_t max = ctl_uint(r, "--lines", LINES), at = 0;
+	json_t *rows = json_array();
+	struct netio_alias_info a;
+	unsigned n = 0;
+
+	while (r->be->net && netio_alias_next(r->be->net, &at, &a)) {
+		const struct pol_realm *realm = policy_realm(b2b_policy(r->be->b2b), a.realm);
+		json_t *j, *names;
+		char text[ADDR_TEXT_MAX];
+		struct buf b;
+
+		if (n++ >= max)
+			continue;
+		j = json_object();
+		names = json_array();
+		for (unsigned i = 0; a.who && i < a.who->n_names; i++)
+			json_array_append_new(names, print_json(a.who->names[i]));
+		buf_init(&b, text, sizeof(text));
+		addr_put_ip(&b, &a.at);
+		json_object_set_new(j, "address", print_json(buf_text(&b)));
+		json_object_set_new(j, "port", json_integer(addr_port(&a.at)));
+		json_object_set_new(j, "proto", print_json(net_proto_name((enum net_proto)a.proto)));
+		json_object_set_new(j, "names", names);
+		json_object_set_new(j, "our_domain", print_json(a.who ? a.who->local : STR_NONE));
+		json_object_set_new(j, "realm", print_json(realm ? realm->name : STR_NONE));
+		buf_init(&b, text, sizeof(text));
+		buf_fmt(&b, "%08x", a.conn);
+		json_object_set_new(j, "flow", print_json(buf_text(&b)));
+		json_array_append_new(rows, j);
+	}
+	ctl_set(r, "total", json_integer(n));
+	ctl_table(r, "aliases", rows, cols, ARRAY_LEN(cols),
+	    "no connection is reused for the other direction: peers ask for it with ;alias in Via, and prove a name");
+	if (n > max)
+		ctl_say(r, "%u of %u are shown: --lines N\n", max, n);
+	ctl_end(r);
+}

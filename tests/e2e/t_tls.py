@@ -266,6 +266,32 @@ def trunk_test_left(box):
         wait('its connection to be gone', lambda: box.count_fds() <= fds, 5)
 
 
+@case
+def aliases(box):
+    """flow alias: a client that asked for reuse with its certificate is a row of address, port, transport, names, flow"""
+    pem, key = box.peer
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.load_verify_locations(box.ca.cert)
+    ctx.load_cert_chain(pem, key)
+    with inside('itsp0'):
+        s = ctx.wrap_socket(socket.create_connection((BOX[('wan', 4)], TLS_PORT), timeout=10), server_hostname='edge.example')
+    box.lab.sockets.append(s)
+    s.sendall(('OPTIONS sip:edge.example SIP/2.0\r\nVia: SIP/2.0/TLS 203.0.113.20:5071;alias;branch=z9hG4bKalias\r\n'
+               'Max-Forwards: 70\r\nFrom: <sip:a@itsp.example>;tag=1\r\nTo: <sip:edge.example>\r\nCall-ID: alias@t\r\n'
+               'CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n').encode())
+    check(b' 200 ' in s.recv(4096), 'OPTIONS was not answered')
+    rows = rows_of(box, 'flow', 'alias')['aliases']
+    check(len(rows) == 1, str(rows))
+    r = rows[0]
+    check((r['address'], r['port'], r['proto'], r['names'], r['our_domain']) ==
+          ('203.0.113.20', 5071, 'TLS', ['itsp.example'], 'edge.example'), str(r))
+    check(r['flow'] in [f['flow'] for f in rows_of(box, 'flow', 'list')['flows']], 'its flow is not listed')
+    out = box.cli('flow', 'alias')[1]
+    check(re.search(r'203\.0\.113\.20 +5071 +TLS +itsp\.example', out), out)
+    s.close()
+    wait('the row to go with its connection', lambda: not rows_of(box, 'flow', 'alias')['aliases'], 5, 0.1)
+
+
 # ------------------------------------------------------------------------------ replacing
 
 class Clients:

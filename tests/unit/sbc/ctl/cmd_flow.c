@@ -142,6 +142,10 @@ static void lists(void **state)
 	w_run_how(f.w, "flow list -n 2", (struct how){0}, &a);
 	assert_non_null(strstr(text_z(&a.out), "2 of 3 are shown"));
 	answer_fini(&a);
+	w_run_how(f.w, "flow alias", (struct how){0}, &a);
+	assert_int_equal(a.code, 0);
+	assert_non_null(strstr(text_z(&a.out), "no connection is reused"));
+	answer_fini(&a);
 	w_run_how(f.w, "flow list --trunk nobody", (struct how){0}, &a);
 	assert_int_equal(a.code, 2);
 	answer_fini(&a);
