@@ -351,6 +351,65 @@ static void connections_outlive_what_they_carried(void **state)
 	fini(&t);
 }
 
+/* REUSE-08: what is queued goes out, then the alert, then the end */
+static void closing_in_order_says_so(void **state)
+{
+	struct alias_world t;
+	struct tpeer p;
+	struct net_path from, to;
+	char b[16];
+
+	(void)state;
+	init(&t, NET_CERT_REQUIRE);
+	client(&t, &p, &t.itsp, "a.example", &from);
+	assert_int_equal(net_alias(t.w.net, &from, port_of(&t)), 0);
+	to = from;
+	assert_int_equal(net_send(t.w.net, &to, "L0004:last", 10, 3), 0);
+	t.w.net->ops->close(t.w.net, &from, false);
+	/* the row is gone at once: nothing new is begun there */
+	assert_int_equal(netio_count(t.w.io, NET_ALIASES), 0);
+	assert_int_equal(tp_read(&t.w, &p, b, sizeof(b)), 10);
+	assert_memory_equal(b, "L0004:last", 10);
+	assert_int_equal(tp_read(&t.w, &p, b, sizeof(b)), -SSL_ERROR_ZERO_RETURN); /* close_notify */
+	assert_int_equal(SSL_get_shutdown(p.ssl) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+	tp_fini(&p);
+	W_UNTIL(&t.w, netio_count(t.w.io, NET_TCP_OPEN) == 0);
+	assert_int_equal(t.w.n_lost, 0);
+	fini(&t);
+}
+
+/* REUSE-08: after the peer's alert nothing new is sent on it, though its socket is still open */
+static void after_the_peers_alert_a_new_connection_is_taken(void **state)
+{
+	struct alias_world t;
+	struct tpeer p, q;
+	struct net_path to, next;
+	char b[16];
+
+	(void)state;
+	init(&t, NET_CERT_REQUIRE);
+	tp_init(&p, true, &t.itsp);
+	tp_init(&q, true, &t.itsp);
+	to = (struct net_path){.proto = NET_TLS, .remote = t.them, .peer = peer_named(&t, "itsp.example", "a")};
+	assert_int_equal(net_send(t.w.net, &to, "L0003:req", 9, 4), 0);
+	tp_start(&p, peer_accept(&t.w, t.listening));
+	assert_int_equal(tp_handshake(&t.w, &p), 1);
+	assert_int_equal(tp_read(&t.w, &p, b, sizeof(b)), 9);
+	assert_true(SSL_shutdown(p.ssl) >= 0);
+	assert_int_equal(tp_read(&t.w, &p, b, sizeof(b)), -SSL_ERROR_ZERO_RETURN); /* ours answers it */
+	next = (struct net_path){.proto = NET_TLS, .remote = t.them, .peer = to.peer};
+	assert_int_equal(net_send(t.w.net, &next, "L0003:two", 9, 5), 0);
+	assert_int_not_equal(next.conn, to.conn);
+	tp_start(&q, peer_accept(&t.w, t.listening));
+	assert_int_equal(tp_handshake(&t.w, &q), 1);
+	assert_int_equal(tp_read(&t.w, &q, b, sizeof(b)), 9);
+	assert_memory_equal(b, "L0003:two", 9);
+	assert_int_equal(t.w.n_lost, 0);
+	tp_fini(&p);
+	tp_fini(&q);
+	fini(&t);
+}
+
 /* ---- racing and pings, encrypted ---- */
 
 /* HE-03: the address that connects but never shakes hands loses as well; the handshakes are raced */
@@ -471,6 +530,8 @@ int main(void)
 	    cmocka_unit_test(rows_of_a_connection_are_bounded),
 	    cmocka_unit_test(requests_of_the_peer_come_on_our_connection),
 	    cmocka_unit_test(connections_outlive_what_they_carried),
+	    cmocka_unit_test(closing_in_order_says_so),
+	    cmocka_unit_test(after_the_peers_alert_a_new_connection_is_taken),
 	    cmocka_unit_test(a_handshake_that_hangs_loses_the_race),
 	    cmocka_unit_test(of_two_failures_the_telling_one_is_told),
 	    cmocka_unit_test(pings_go_over_tls),
