@@ -496,6 +496,8 @@ static void a_dead_server_is_set_aside(void **state)
 	dnsd_init(&x.s[1], &x.w.loop, z, 12);
 	x.n_s = 2;
 	x.cfg.rest_s = 1;
+	x.cfg.hedge_ms = 400;
+	x.cfg.try_ms = 600;
 	open_dns(&x);
 	x.s[0].rcode = -1;
 	for (unsigned i = 0; i < 3; i++) {
@@ -509,7 +511,7 @@ static void a_dead_server_is_set_aside(void **state)
 		began = x.w.loop.clock.mono_us;
 		w[i] = watch(&x, names[i], DNS_A);
 		W_UNTIL(&x.w, of(w[i]).state == DNS_GOOD);
-		assert_true(x.w.loop.clock.mono_us - began < 50000); /* less than the hedge */
+		assert_true(x.w.loop.clock.mono_us - began < 300000); /* less than the hedge */
 	}
 	assert_int_equal(x.s[0].asked, 3);
 	x.s[0].rcode = 0;
@@ -555,11 +557,13 @@ static void a_silent_server_blocks_nobody(void **state)
 	struct world_dns x;
 
 	(void)state;
-	init_open(&x, z, 1);
+	init(&x, z, 1);
+	x.cfg.try_ms = 400;
+	open_dns(&x);
 	w = watch(&x, "slow.example", DNS_A);
 	W_UNTIL(&x.w, of(w).state == DNS_FAILED);
 	/* no callback of the loop took anything like the server's timeout */
-	assert_true(x.w.loop.counts[LOOP_LONGEST_US] < 50000);
+	assert_true(x.w.loop.counts[LOOP_LONGEST_US] < 100000);
 	fini(&x);
 }
 
@@ -596,7 +600,7 @@ static void failing_names_hold_up_nobody(void **state)
 	began = x.w.loop.clock.mono_us;
 	w = watch(&x, "good.example", DNS_A);
 	W_UNTIL(&x.w, of(w).state == DNS_GOOD);
-	assert_true(x.w.loop.clock.mono_us - began < 100000);
+	assert_true(x.w.loop.clock.mono_us - began < 350000); /* less than the hedge */
 	fini(&x);
 }
 
