@@ -43,6 +43,8 @@ static void put_tries(struct buf *b, const struct call_record *r)
 		buf_str(b, str_z(reason_code(t->reason, code)));
 		buf_lit(b, "\",\"after_ms\":");
 		buf_u64(b, t->after_ms);
+		if (t->fragmented)
+			buf_lit(b, ",\"fragmented\":true");
 		buf_chr(b, '}');
 	}
 	buf_chr(b, ']');

@@ -174,6 +174,8 @@ static json_t *tries_json(const struct call_record *rec)
 		json_object_set_new(j, "reason", view_code(t->reason));
 		json_object_set_new(j, "text", json_string(t->reason == REASON_NONE ? "" : reason_info(t->reason)->text));
 		json_object_set_new(j, "sip_call_id", print_jsonz(t->sip_call_id));
+		if (t->fragmented)
+			json_object_set_new(j, "fragmented", json_true());
 		json_array_append_new(rows, j);
 	}
 	return rows;
@@ -678,6 +680,8 @@ static void why_ended(struct ctl_req *r, const struct call_record *rec, const ch
 			text_lit(&t, "no answer");
 		if (y->reason != REASON_NONE)
 			text_fmt(&t, ", left because %s", reason_info(y->reason)->text);
+		if (y->fragmented)
+			text_lit(&t, "; its INVITE was larger than the trunk's mtu and went out in fragments");
 		ctl_say_wrapped(r, k ? "" : "Proof", text_z(&t));
 		text_fini(&t);
 	}
