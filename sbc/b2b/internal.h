@@ -76,6 +76,7 @@ struct leg {
 	struct try *try;        /* B: its line in the record */
 	struct str called;      /* B: what this leg dials; in the arena */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
+	bool connecting;        /* B: its INVITE waits for the connection to say which family it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
 	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
 	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
@@ -183,6 +184,7 @@ struct setup {
 	/* the target that is being tried */
 	struct target_way *ways; /* own, malloc'ed: its other addresses that were not tried yet; NULL: none */
 	unsigned n_ways, at_way;
+	struct target_way way; /* while leg->connecting */
 	struct addr alt;     /* raced against the one that is being tried, or none */
 	bool heard;          /* it has answered anything */
 	bool resorted;       /* everything was down, and one of them is tried all the same */
@@ -255,6 +257,7 @@ void setup_ring_timer(struct call *c, const struct pol_trunk *t);
 void setup_free(struct call *c);
 void setup_response(struct leg *b, struct txn_cli *t, const struct sip_msg *m);
 void setup_failed(struct leg *b, int err); /* no final came */
+void setup_leave(struct leg *b, enum reason why); /* to the next place, or the end */
 void setup_no_ack(struct dlg_2xx *x); /* for first and later 2xx */
 uint16_t setup_status_towards(uint16_t status); /* what the other leg is told for a final of this one */
 void setup_keep_reason(struct call *c, const struct sip_msg *m); /* their Reason header, for the record */
@@ -338,6 +341,8 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
     struct target_way *ways);
 
 /* rewrite.c */
+/* Call-ID, our tag, From and To of leg B, once; rewrite_invite() does it when nobody did. */
+MUST_USE int rewrite_identity(struct leg *b, const struct sip_msg *m, const struct net_path *path);
 /* Request URI and the header lines (From … Contact) of the INVITE of leg B by that path; fills l->dlg. Once more for
  * another path: the same Call-ID, tag and CSeq, all else forgotten (DNS-05). */
 MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, const struct net_path *path,

@@ -60,6 +60,8 @@ void leg_gone(struct leg *l)
 		txn_srv_detach(l->srv);
 	if (l->cli && l->cli != l->inv_cli)
 		txn_cli_detach(l->cli);
+	if (l->connecting)
+		targets_forget(b->targets, l);
 	if (l->inv_cli) {
 		txn_cli_bind(l->inv_cli, &b2b_orphan_ops, b);
 		txn_cli_cancel(l->inv_cli, STR_NONE); /* a re-INVITE that got a 1xx and no more has no other end */

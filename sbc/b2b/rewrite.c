@@ -95,13 +95,15 @@ static struct str token(struct b2b *b, struct arena *a, size_t n)
 	return buf_text(&t);
 }
 
-/* Call-ID, tag, From and To: made once for a leg. */
-static int make_identity(struct leg *l, const struct sip_msg *m, const struct net_local *us)
+int rewrite_identity(struct leg *l, const struct sip_msg *m, const struct net_path *path)
 {
+	const struct net_local *us = leg_local(l, path);
 	struct call *c = l->call;
 	char from_text[1024], to_text[1024];
 	struct buf from, to;
 
+	if (!us)
+		return -ENETUNREACH;
 	buf_init(&from, from_text, sizeof(from_text));
 	buf_init(&to, to_text, sizeof(to_text));
 	rewrite_from_to(c->b2b, &l->hop, l->sips, us, m ? m->from.display : STR_NONE, c->calling, l->called, &from, &to);
@@ -119,12 +121,11 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 {
 	struct call *c = l->call;
 	struct b2b *b = c->b2b;
-	const struct net_local *us = leg_local(l, path);
 	struct str target = l->dlg.target;
 	uint32_t breadth, mf;
 	int e;
 
-	if (!us)
+	if (!leg_local(l, path))
 		return -ENETUNREACH;
 	if (w->uri.n)
 		buf_str(ruri, w->uri);
@@ -133,7 +134,7 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 	if (buf_err(ruri))
 		return -ENOSPC;
 	if (l->dlg.local.n == 0) {
-		e = make_identity(l, m, us);
+		e = rewrite_identity(l, m, path);
 		if (e < 0)
 			return e;
 	}

@@ -613,6 +613,13 @@ void setup_failed(struct leg *l, int err)
 		if (!addr_none(&alt.remote)) /* the race had no winner */
 			targets_report(c->b2b->targets, l->trunk->id, &alt, TARGET_UNREACHED, why, 0);
 	}
+	setup_leave(l, why);
+}
+
+void setup_leave(struct leg *l, enum reason why)
+{
+	struct call *c = l->call;
+
 	if (walk_next_way(l, why, 0))
 		return;
 	if (may_fail_over(c, l, 0)) {
@@ -818,6 +825,8 @@ static void hear(struct leg *l, const struct txn_cli *t, const struct sip_msg *m
 	large_heard(l, t);
 	targets_learn(b->targets, l->trunk->id, &path, m);
 	if (net_reliable((enum net_proto)path.proto)) { /* of two that were raced, the one that was up first */
+		if (!addr_eq(&path.remote, &t->path.remote)) /* the other was not up in time */
+			targets_report(b->targets, l->trunk->id, &path, TARGET_UNREACHED, REASON_TRANSPORT, 0);
 		path.remote = t->path.remote;
 		if (l->try)
 			l->try->addr = path.remote;

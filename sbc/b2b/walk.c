@@ -154,8 +154,25 @@ static enum reason check_addresses(const struct leg *l, const struct net_path *p
 	return REASON_NONE;
 }
 
-/* The INVITE of leg l by that way. */
-static enum reason send_invite(struct leg *l, const struct target_way *w, const struct sip_msg *m)
+/* What stands in the setup while l's INVITE, or the connection for it, is on its way by w. */
+static void begin_try(struct leg *l, const struct target_way *w)
+{
+	struct call *c = l->call;
+	struct setup *s = c->setup;
+	uint32_t wait_ms = patience_ms(s, l->trunk, w);
+
+	s->alt = w->alt;
+	s->heard = false;
+	c->change.to = l;
+	if (wait_ms)
+		timer_start_ms(c->b2b->env->timers, &l->timer, wait_ms, on_no_response);
+	start_budget(c, l->trunk);
+	setup_ring_timer(c, l->trunk);
+}
+
+/* The INVITE of leg l by that way; path: as it is known now. */
+static enum reason write_invite(
+    struct leg *l, const struct target_way *w, const struct net_path *path, const struct sip_msg *m)
 {
 	struct call *c = l->call;
 	struct b2b *b = c->b2b;
@@ -164,32 +181,25 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 	char headers[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX], ruri[512], sdp[B2B_SDP_MAX], body[B2B_SDP_MAX * 2],
 	    mark[24];
 	struct txn_req r = {.method = SIP_INVITE};
-	struct net_path path = w->path;
 	struct buf h, u, d, o, k, sm;
 	bool fragmented;
 	enum reason why;
-	uint32_t wait_ms;
 	int e;
 
-	if (!addr_none(&w->alt)) {
-		e = net_prepare(b->net, &path, &w->alt);
-		if (e < 0)
-			return e == -EMFILE ? REASON_NO_DESCRIPTORS : net_error_reason(e);
-	}
-	why = check_addresses(l, &path);
+	why = check_addresses(l, path);
 	if (why != REASON_NONE)
 		return why;
 	buf_init(&h, headers, sizeof(headers));
 	buf_init(&u, ruri, sizeof(ruri));
 	buf_init(&d, sdp, sizeof(sdp));
-	e = rewrite_invite(l, m, &path, w, &u, &h);
+	e = rewrite_invite(l, m, path, w, &u, &h);
 	if (e < 0)
 		return e == -ENETUNREACH ? REASON_NO_LISTENER : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
 	why = media_side_open(c->media, MEDIA_B,
 	    &(struct media_side_cfg){.realm = t->realm,
-	        .family = path.remote.sa.sa_family,
+	        .family = path->remote.sa.sa_family,
 	        .latch = t->media.latch,
-	        .signalling = path.remote,
+	        .signalling = path->remote,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s});
 	if (why == REASON_NONE && !c->change.late)
@@ -210,7 +220,7 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 	rewrite_loop_mark(b, c->trunk_a->id, c->calling, c->called, &k);
 	r.branch_tail = buf_text(&k);
 	r.ruri = buf_text(&u);
-	r.path = path;
+	r.path = *path;
 	r.headers = buf_text(&h);
 	r.cseq = l->dlg.local_cseq;
 	r.call_id = l->dlg.call_id;
@@ -225,18 +235,52 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 		return REASON_NO_MEMORY;
 	l->try->sip_call_id = l->dlg.call_id;
 	l->try->fragmented = fragmented;
-	s->alt = w->alt;
-	s->heard = false;
-	s->n_tries++;
-	c->change.to = l;
 	b2b_count(b, B2B_TRIES);
-	wait_ms = patience_ms(s, t, w);
-	if (wait_ms)
-		timer_start_ms(b->env->timers, &l->timer, wait_ms, on_no_response);
-	start_budget(c, t);
-	setup_ring_timer(c, t);
-	log_debug(&c->log, "try", "trunk=%.*s n=%u server=%.*s", STR(t->name), s->n_tries, STR(w->server));
+	begin_try(l, w);
+	log_debug(&c->log, "try", "trunk=%.*s n=%u server=%.*s", STR(t->name), s->n_tries + 1, STR(w->server));
 	return REASON_NONE;
+}
+
+static void on_connected(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us);
+
+/* Nobody knows yet which of two families the connection will have, and the INVITE has to say one (c= of the session,
+ * Contact). OPTIONS goes ahead; its answer decides. */
+static enum reason connect_first(
+    struct leg *l, const struct target_way *w, const struct net_path *path, const struct sip_msg *m)
+{
+	struct setup *s = l->call->setup;
+	enum reason why = check_addresses(l, path);
+	int e;
+
+	if (why != REASON_NONE)
+		return why;
+	if (l->dlg.local.n == 0) {
+		e = rewrite_identity(l, m, path);
+		if (e < 0)
+			return e == -ENETUNREACH ? REASON_NO_LISTENER : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
+	}
+	l->dlg.path = *path;
+	e = targets_connect(l->call->b2b->targets, l->trunk, path, on_connected, l);
+	if (e < 0)
+		return e == -ENOMEM ? REASON_NO_MEMORY : net_error_reason(e);
+	l->connecting = true;
+	s->way = *w;
+	s->way.server = STR_NONE;
+	begin_try(l, w);
+	return REASON_NONE;
+}
+
+static enum reason send_invite(struct leg *l, const struct target_way *w, const struct sip_msg *m)
+{
+	struct net_path path = w->path;
+	int e;
+
+	if (addr_none(&w->alt))
+		return write_invite(l, w, &path, m);
+	e = net_prepare(l->call->b2b->net, &path, &w->alt);
+	if (e < 0)
+		return e == -EMFILE ? REASON_NO_DESCRIPTORS : net_error_reason(e);
+	return e == 0 ? connect_first(l, w, &path, m) : write_invite(l, w, &path, m);
 }
 
 /* ------------------------------------------------------------------ the ways of one target */
@@ -259,8 +303,10 @@ static bool try_ways(struct leg *l, const struct target_way *ways, unsigned n, u
 
 		l->try = try_new(c, &l->hop, w);
 		why = l->try ? send_invite(l, w, m) : REASON_NO_MEMORY;
-		if (why == REASON_NONE)
+		if (why == REASON_NONE) {
+			c->setup->n_tries++;
 			return true;
+		}
 		if (l->try)
 			l->try->reason = why;
 		(void)walk_note_failure(c, why, 0, 0);
@@ -294,6 +340,38 @@ static void again_free(struct again *g)
 	arena_free(g->a);
 }
 
+static void on_connected(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us)
+{
+	struct leg *l = arg;
+	struct call *c = l->call;
+	struct target_way w = c->setup->way;
+	const struct sip_msg *m;
+	enum reason why = REASON_NO_MEMORY;
+	struct again g;
+
+	(void)rtt_us;
+	l->connecting = false;
+	timer_stop(c->b2b->env->timers, &l->timer);
+	if (status == 0 && err != -ETIMEDOUT) {
+		setup_failed(l, err);
+		return;
+	}
+	if (status) { /* else it does not know OPTIONS: the INVITE races itself */
+		w.path = *path;
+		w.alt = (struct addr){0};
+		if (l->try)
+			l->try->addr = path->remote;
+	} else {
+		(void)net_prepare(c->b2b->net, &w.path, &w.alt);
+	}
+	m = parse_again(c, &g);
+	if (m)
+		why = write_invite(l, &w, &w.path, m);
+	again_free(&g);
+	if (why != REASON_NONE)
+		setup_leave(l, why);
+}
+
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 {
 	struct call *c = l->call;
@@ -312,6 +390,9 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 	call_try_end(l, why, status);
 	(void)walk_note_failure(c, why, status, status ? setup_status_towards(status) : 0);
 	timer_stop(c->b2b->env->timers, &l->timer);
+	if (l->connecting)
+		targets_forget(c->b2b->targets, l);
+	l->connecting = false;
 	if (l->inv_cli) { /* what still comes for it is nobody's: ACK and BYE */
 		txn_cli_bind(l->inv_cli, &b2b_orphan_ops, c->b2b);
 		txn_cli_cancel(l->inv_cli, STR_NONE);

@@ -99,7 +99,7 @@ struct net_ops {
 	 * path carries its handle after. With alt, a second attempt to it starts when the first
 	 * is not up after the stagger (RFC 8305 5), and the first that is up (TLS included) becomes the connection,
 	 * under the address it reached. What send() gives to path meanwhile waits in it and goes out once.
-	 * 0, or -errno as send(). */
+	 * 1: it is up, and path says where it leads; 0: it is on its way; -errno as send(). */
 	int (*prepare)(struct net *n, struct net_path *path, const struct addr *alt);
 	/* NULL: not TLS, or gone. Lives until the loop goes on. */
 	const struct net_identity *(*identity)(struct net *n, const struct net_path *path);
@@ -156,7 +156,7 @@ static inline void net_peer_del(struct net *n, uint32_t id)
 
 static inline int net_prepare(struct net *n, struct net_path *path, const struct addr *alt)
 {
-	return n->ops->prepare ? n->ops->prepare(n, path, alt) : 0;
+	return n->ops->prepare ? n->ops->prepare(n, path, alt) : 1;
 }
 
 static inline const struct net_identity *net_identity(struct net *n, const struct net_path *path)

@@ -712,7 +712,7 @@ static void op_peer_del(struct net *n, uint32_t id)
 static int op_prepare(struct net *n, struct net_path *path, const struct addr *alt)
 {
 	/* datagrams need no connection */
-	return path->proto == NET_UDP ? 0 : tcp_prepare(container_of(n, struct netio, net), path, alt);
+	return path->proto == NET_UDP ? 1 : tcp_prepare(container_of(n, struct netio, net), path, alt);
 }
 
 static int op_alias(struct net *n, const struct net_path *path, uint16_t sent_by_port)

@@ -828,7 +828,7 @@ int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt)
 	if (alt)
 		(void)race_add(c, alt); /* without memory there is one attempt */
 	path_fill(path, c);
-	return 0;
+	return c->state == CONN_UP;
 }
 
 int tcp_keep(struct netio *io, const struct net_path *path, uint32_t interval_ms)

@@ -69,12 +69,29 @@ static void probe_end(struct probe *p, uint16_t status, int err, uint32_t retry_
 		fn(arg, &path, status, status ? 0 : err, rtt_us);
 }
 
+/* Of two addresses that were raced the other was up first: it answers, and this one was not there in time. */
+static void take_winner(struct probe *p, const struct addr *a)
+{
+	struct trunk_state *t = trunk_state_of(p->ts, p->trunk_id);
+	struct health *h = t ? health_find(t, &p->path.remote, p->path.proto) : NULL;
+
+	if (addr_eq(&p->path.remote, a))
+		return;
+	if (h && h->probe == p)
+		h->probe = NULL;
+	if (h)
+		health_bad(h, REASON_TRANSPORT, 0, 0);
+	p->path.remote = *a;
+}
+
 static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct probe *p = owner;
 	uint32_t wait_s = 0;
 
 	p->path.conn = t->path.conn;
+	if (net_reliable((enum net_proto)p->path.proto))
+		take_winner(p, &t->path.remote);
 	targets_learn(p->ts, p->trunk_id, &t->path, m);
 	if (m->status < 200)
 		return;
@@ -162,7 +179,6 @@ static int probe_start(struct targets *ts, const struct pol_trunk *t, const stru
 	    .start_us = ts->env->clock->mono_us,
 	    .fn = fn,
 	    .arg = arg};
-	p->path.conn = 0;
 	if (t->domain.n) {
 		host = t->domain;
 	} else if (host.n == 0 || str_chr(host, ':') >= 0) { /* IPv6 as configured has no brackets */
@@ -187,7 +203,8 @@ static int probe_start(struct targets *ts, const struct pol_trunk *t, const stru
 	return 0;
 }
 
-int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn, void *arg)
+static int probe_at_once(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn,
+    void *arg)
 {
 	struct probe *p;
 	struct str host = STR_NONE;
@@ -197,6 +214,30 @@ int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct ne
 	if (h && h->target < s->n)
 		host = str_z(s->tgt[h->target]->host);
 	return probe_start(ts, t, path, host, fn, arg, &p);
+}
+
+int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn, void *arg)
+{
+	struct net_path fresh = *path;
+
+	fresh.conn = 0;
+	return probe_at_once(ts, t, &fresh, fn, arg);
+}
+
+int targets_connect(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn,
+    void *arg)
+{
+	return probe_at_once(ts, t, path, fn, arg);
+}
+
+void targets_forget(struct targets *ts, const void *arg)
+{
+	list_each(n, &ts->probes) {
+		struct probe *p = container_of(n, struct probe, node);
+
+		if (p->fn && p->arg == arg)
+			p->fn = NULL;
+	}
 }
 
 /* ------------------------------------------------------------------ when */

@@ -102,8 +102,15 @@ enum target_state targets_state(
 /* Trunk as a whole: UP when any address is up or unknown with probing off. */
 enum target_state targets_trunk_state(struct targets *ts, uint32_t trunk_id, enum reason *ret_why);
 
-/* One OPTIONS to path now, outside of the schedule; fn hears the end exactly once. status 0: err says why. */
+/* For a way over a stream with two addresses, before a request is written that has to say which family it speaks:
+ * OPTIONS over the connection that is raced for. fn hears the end exactly once; its path is the one that was up
+ * first when there is a status. 0, -errno: it could not be begun, fn is not called. */
 typedef void target_probe_fn(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us);
+int targets_connect(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn,
+    void *arg);
+/* What was begun with that arg is nobody's any more: fn is not called. */
+void targets_forget(struct targets *ts, const void *arg);
+/* One OPTIONS to path now, outside of the schedule; fn hears the end exactly once. status 0: err says why. */
 int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn, void *arg);
 
 #endif

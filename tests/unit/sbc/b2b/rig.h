@@ -67,7 +67,7 @@ struct rig {
 	bool tls;              /* both realms listen for TLS, as sbc.example.com */
 	struct net_local *local[2]; /* what we say of ourselves in that realm instead, NULL: rig_local */
 	struct addr raced;     /* alt of the last net_prepare() */
-	const char *race_won;  /* the address that is up first, NULL: the one that was wanted */
+	const char *race_won;  /* the address that is up already, NULL: it is on its way */
 	unsigned n_prepared;
 	struct locator locator;
 	struct location loc[8];
@@ -155,7 +155,7 @@ static int rig_net_prepare(struct net *n, struct net_path *path, const struct ad
 	path->conn = 1000 + ++r->n_conns;
 	if (r->race_won)
 		path->remote = rig_addr(r->race_won);
-	return 0;
+	return r->race_won != NULL;
 }
 
 static const struct net_ops rig_net_ops = {

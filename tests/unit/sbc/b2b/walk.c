@@ -445,6 +445,114 @@ static void families_over_tcp_race(void **state)
 	rig_end(r);
 }
 
+static struct rig *racing(void)
+{
+	struct rig *r = rig_new();
+
+	rig_server(r, "trunk.example", "a.trunk.example", NET_TCP, both);
+	rig_named(r, "trunk.example", "tcp");
+	rig_pass(r, 10); /* each is asked by itself, which tells nothing here: nobody answers yet */
+	assert_int_equal(rig_count(r, 0, "OPTIONS "), 2);
+	r->at = r->n_sent;
+	return r;
+}
+
+/* while the connection is on its way OPTIONS goes ahead: the INVITE is written for the family that was up first */
+static void the_other_family_wins_the_race(void **state)
+{
+	struct rig *r = racing();
+	struct sent *o, *s, *bye;
+	struct up u;
+
+	(void)state;
+	rig_invite(r, "race", "", sdp_a);
+	o = rig_find(r, "OPTIONS ");
+	assert_true(goes_to(o, "[2001:db8:b::20]:5060"));
+	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
+	o->to.remote = rig_addr("203.0.113.20:5060"); /* that is where the connection leads now */
+	rig_answer(r, o, "404 Not Found", "o", "", NULL);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.20:5060"));
+	assert_int_equal(s->to.conn, o->to.conn);
+	assert_null(strstr(s->text, "IN IP6"));
+	assert_non_null(strstr(rig_hdr(r, s, "Contact"), "203.0.113.1:5060"));
+	rig_answer(r, s, "200 OK", "b", "Contact: <sip:bob@host.example>\n", sdp_b);
+	u = rig_up(r, s, rig_find(r, "SIP/2.0 200"));
+	rig_a_request(r, &u, "race", "ACK", 1, "", NULL);
+	rig_a_request(r, &u, "race", "BYE", 2, "", NULL);
+	bye = rig_find(r, "BYE ");
+	assert_true(goes_to(bye, "203.0.113.20:5060"));
+	rig_answer(r, bye, "200 OK", "", "", NULL);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	assert_int_equal(r->rec[0].n_tries, 1);
+	assert_false(addr_is6(&r->rec[0].tries[0].addr));
+	/* the next call knows */
+	r->race_won = "203.0.113.20:5060";
+	rig_invite(r, "next", "", sdp_a);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.20:5060"));
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_end(r);
+}
+
+static void nobody_wins_the_race(void **state)
+{
+	struct rig *r = racing();
+	struct sent *o, *s;
+
+	(void)state;
+	r->trunks[1].n_targets = 2; /* 203.0.113.21 by number */
+	rig_compile(r);
+	rig_invite(r, "none", "", sdp_a);
+	o = rig_find(r, "OPTIONS ");
+	b2b_on_failure(r->b2b, &o->to, o->owner, -ECONNREFUSED, STR_NONE);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.21:5060"));
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	assert_int_equal(r->rec[0].tries[0].reason, REASON_TRANSPORT);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	rig_end(r);
+}
+
+/* a far end that answers no OPTIONS is called all the same */
+static void options_are_not_answered(void **state)
+{
+	struct rig *r = racing();
+	struct sent *s;
+
+	(void)state;
+	rig_invite(r, "mute", "", sdp_a);
+	rig_pass(r, 3900);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
+	rig_pass(r, 200);
+	s = rig_find(r, "INVITE ");
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_find(r, "SIP/2.0 486");
+	rig_end(r);
+}
+
+/* the caller gives up, or the call is cleared, while the connection is on its way */
+static void given_up_before_the_connection(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 3; how++) {
+		struct rig *r = racing();
+		struct sent *o;
+
+		rig_invite(r, "gone", "", sdp_a);
+		o = rig_find(r, "OPTIONS ");
+		if (how == 0)
+			rig_cancel(r, r->branch, "gone", "");
+		else
+			call_clear(b2b_call_next(r->b2b, NULL), REASON_ADMIN_CLEARED, how == 2);
+		assert_int_equal(b2b_leg_count(r->b2b), 0);
+		rig_answer(r, o, "200 OK", "o", "", NULL); /* nobody's */
+		rig_pass(r, 10000);
+		assert_int_equal(rig_count(r, 0, "INVITE "), 0);
+		rig_end(r);
+	}
+}
+
 static struct up answered_with(struct rig *r, const char *call_id, const char *lines)
 {
 	struct sent *inv;
@@ -655,6 +763,10 @@ int main(void)
 	    cmocka_unit_test(the_last_resort),
 	    cmocka_unit_test(black_holed_family),
 	    cmocka_unit_test(families_over_tcp_race),
+	    cmocka_unit_test(the_other_family_wins_the_race),
+	    cmocka_unit_test(nobody_wins_the_race),
+	    cmocka_unit_test(options_are_not_answered),
+	    cmocka_unit_test(given_up_before_the_connection),
 	    cmocka_unit_test(bye_to_the_next_server),
 	    cmocka_unit_test(bye_to_nobody),
 	    cmocka_unit_test(reinvite_to_the_next_server),

@@ -135,7 +135,8 @@ static void a_black_holed_first_address_costs_less_than_300_ms(void **state)
 	assert_int_equal(w.got[0].path.conn, to.conn);
 	/* the winner is remembered while it lives */
 	again = (struct net_path){.proto = NET_TCP, .remote = six.at};
-	assert_int_equal(net_prepare(w.net, &again, &four), 0);
+	assert_int_equal(net_prepare(w.net, &again, &four), 1); /* it is up */
+	assert_true(addr_eq(&again.remote, &four));
 	assert_int_equal(again.conn, to.conn);
 	assert_int_equal(netio_count(w.io, NET_TCP_CONNECTS), 2);
 	/* nothing of it went to the other one */
