@@ -456,21 +456,26 @@ static unsigned expand(struct build *b, const struct db_trunk *row, const struct
 		*out = o; /* stays without an address until the resolver knows */
 		return 1;
 	}
-	for (; n < r->n_addrs && n < room; n++) {
+	for (unsigned i = 0; i < r->n_addrs && n < room; i++) {
+		if (r->addrs[i].left_us)
+			continue; /* a source only */
 		out[n] = o;
 		out[n].at += n;
 		if (o.target.proto == LOCATE_ANY)
 			out[n].target.proto = t->sip.scheme_sips ? NET_TLS : NET_UDP;
 		if (!in->port)
 			out[n].target.port = out[n].target.proto == NET_TLS ? 5061 : 5060;
-		out[n].target.addr = r->addrs[n].addr;
-		if (addr_port(&r->addrs[n].addr) && !in->port)
-			out[n].target.port = addr_port(&r->addrs[n].addr);
+		out[n].target.addr = r->addrs[i].addr;
+		if (addr_port(&r->addrs[i].addr) && !in->port)
+			out[n].target.port = addr_port(&r->addrs[i].addr);
 		addr_set_port(&out[n].target.addr, out[n].target.port);
-		out[n].second = r->addrs[n].priority;
-		if (r->addrs[n].weight)
-			out[n].target.weight = r->addrs[n].weight;
+		out[n].second = r->addrs[i].priority;
+		if (r->addrs[i].weight)
+			out[n].target.weight = r->addrs[i].weight;
+		n++;
 	}
+	if (!n)
+		out[n++] = o;
 	return n;
 }
 
