@@ -373,32 +373,6 @@ static void build_headers(struct build *b, const struct db_trunk *row, struct po
 
 /* ---------------------------------------------------------------- targets */
 
-static const struct policy_resolved *resolved(const struct build *b, struct str name)
-{
-	for (unsigned i = 0; i < b->in->n_resolved; i++)
-		if (str_ieq(pol_host_trim(b->in->resolved[i].name), pol_host_trim(name)))
-			return &b->in->resolved[i];
-	return NULL;
-}
-
-/* A target with what it is sorted by. */
-struct ordered {
-	struct pol_target target;
-	uint16_t second; /* priority of SRV behind the configured one */
-	unsigned at;     /* as given; no two are equal, since qsort() is not stable */
-};
-
-static int by_order(const void *a, const void *b)
-{
-	const struct ordered *x = a, *y = b;
-
-	if (x->target.priority != y->target.priority)
-		return x->target.priority < y->target.priority ? -1 : 1;
-	if (x->second != y->second)
-		return x->second < y->second ? -1 : 1;
-	return x->at < y->at ? -1 : 1;
-}
-
 static uint8_t target_proto(
     struct build *b, const struct db_trunk *row, const struct pol_trunk *t, const struct db_target *in)
 {
@@ -425,96 +399,54 @@ static uint8_t target_proto(
 	return proto;
 }
 
-/* One row gives one target, or as many as its name has addresses. */
-static unsigned expand(struct build *b, const struct db_trunk *row, const struct pol_trunk *t, unsigned at,
-    struct ordered *out, unsigned room)
+static void build_target(struct build *b, const struct db_trunk *row, const struct pol_trunk *t,
+    const struct db_target *in, struct pol_target *o)
 {
-	const struct db_target *in = &row->targets[at];
-	const struct policy_resolved *r;
-	struct ordered o = {.at = at * TARGETS_MAX};
-	unsigned n = 0;
-
-	o.target.host = keep(b, in->host);
-	o.target.proto = target_proto(b, row, t, in);
-	o.target.port = in->port;
-	o.target.priority = in->priority;
-	o.target.weight = in->weight;
-	if (addr_parse_ip(in->host, 0, &o.target.addr) == 0) {
-		if (o.target.proto == LOCATE_ANY)
-			o.target.proto = t->sip.scheme_sips ? NET_TLS : NET_UDP;
-		if (!o.target.port)
-			o.target.port = o.target.proto == NET_TLS ? 5061 : 5060;
-		addr_set_port(&o.target.addr, o.target.port);
-		*out = o;
-		return 1;
-	}
-	if (!trunk_host_is_name(in->host))
+	o->host = keep(b, in->host);
+	o->proto = target_proto(b, row, t, in);
+	o->port = in->port;
+	o->priority = in->priority;
+	o->weight = in->weight;
+	if (addr_parse_ip(in->host, 0, &o->addr) == 0) {
+		if (o->proto == LOCATE_ANY)
+			o->proto = t->sip.scheme_sips ? NET_TLS : NET_UDP;
+		if (!o->port)
+			o->port = o->proto == NET_TLS ? 5061 : 5060;
+		addr_set_port(&o->addr, o->port);
+	} else if (!trunk_host_is_name(in->host)) {
 		bad(b, "trunk", row->name, "an IP address or a DNS name", "target '%.*s' is not valid",
 		    STR(str_head(in->host, 80)));
-	r = resolved(b, in->host);
-	if (!r || !r->n_addrs) {
-		*out = o; /* stays without an address until the resolver knows */
-		return 1;
 	}
-	for (unsigned i = 0; i < r->n_addrs && n < room; i++) {
-		if (r->addrs[i].left_us)
-			continue; /* a source only */
-		out[n] = o;
-		out[n].at += n;
-		if (o.target.proto == LOCATE_ANY)
-			out[n].target.proto = t->sip.scheme_sips ? NET_TLS : NET_UDP;
-		if (!in->port)
-			out[n].target.port = out[n].target.proto == NET_TLS ? 5061 : 5060;
-		out[n].target.addr = r->addrs[i].addr;
-		if (addr_port(&r->addrs[i].addr) && !in->port)
-			out[n].target.port = addr_port(&r->addrs[i].addr);
-		addr_set_port(&out[n].target.addr, out[n].target.port);
-		out[n].second = r->addrs[i].priority;
-		if (r->addrs[i].weight)
-			out[n].target.weight = r->addrs[i].weight;
-		n++;
-	}
-	if (!n)
-		out[n++] = o;
-	return n;
 }
 
 static const struct pol_target registered = {.proto = LOCATE_ANY, .registered = true};
 
 static void build_targets(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
 {
-	struct ordered o[TARGETS_MAX];
-	struct pol_target *targets;
-	uint16_t rank = 0;
-	unsigned n = 0;
-	bool ranked = false, registers = t->role == POL_PBX && t->reg.auth != POL_AUTH_STATIC;
+	unsigned n = row->n_targets < POL_HOPS_MAX ? row->n_targets : POL_HOPS_MAX;
+	struct pol_target *targets = array(b, n, sizeof(*targets));
+	bool registers = t->role == POL_PBX && t->reg.auth != POL_AUTH_STATIC;
 
 	if (!row->n_targets && !registers)
 		bad(b, "trunk", row->name, "postern trunk set NAME target=192.0.2.10:5060", "it has no target");
 	if (row->n_targets > POL_HOPS_MAX)
 		bad(b, "trunk", row->name, NULL, "it has %u targets, %d are possible", row->n_targets, POL_HOPS_MAX);
-	for (unsigned i = 0; i < row->n_targets && i < POL_HOPS_MAX; i++)
-		if (n < TARGETS_MAX)
-			n += expand(b, row, t, i, &o[n], TARGETS_MAX - n);
-	qsort(o, n, sizeof(*o), by_order);
-	for (unsigned i = 0; i < n; i++)
-		ranked |= o[i].second != 0;
 	if (registers)
 		t->registered = &registered;
-	targets = array(b, n, sizeof(*targets));
 	if (!targets)
 		return;
+	for (unsigned i = 0; i < n; i++) {
+		struct pol_target one = {.port = 0};
+		unsigned k = i;
+
+		build_target(b, row, t, &row->targets[i], &one);
+		/* by priority; those of one priority in the order given */
+		for (; k > 0 && targets[k - 1].priority > one.priority; k--)
+			targets[k] = targets[k - 1];
+		targets[k] = one;
+	}
 	t->targets = targets;
 	t->n_targets = n;
-	for (unsigned i = 0; i < n; i++) {
-		targets[i] = o[i].target;
-		if (!ranked)
-			continue;
-		/* SRV priorities count only behind ours: number the pairs through */
-		if (i && (o[i].target.priority != o[i - 1].target.priority || o[i].second != o[i - 1].second))
-			rank++;
-		targets[i].priority = (uint16_t)(rank + 1);
-	}
 }
 
 /* ---------------------------------------------------------------- sources */

@@ -10,12 +10,12 @@
 #include "sbc/base/hash.h"
 #include "sbc/policy/policy.h"
 
-/* What the resolver knows of a name that stands as target or source of a trunk. */
+/* What the resolver knows of a name that stands as target or address of a trunk: who is recognised by it. Where calls
+ * go is the locator's business. */
 struct policy_address {
-	struct addr addr;      /* port 0: that of the target, else by transport */
-	uint16_t priority, weight; /* of SRV; 0, 0 for plain addresses */
-	int64_t left_us;       /* the name leads there no more since then (mono): a source only, for address-grace of
-	                          its trunk; 0: it does */
+	struct addr addr;      /* the port does not matter */
+	int64_t left_us;       /* the name leads there no more since then (mono): counts for address-grace of its
+	                          trunk; 0: it does */
 };
 struct policy_resolved {
 	struct str name;       /* as in the rows; compared case-blind */

@@ -21,7 +21,6 @@
 #include "sbc/policy/compile.h"
 #include "sbc/policy/trunk_keys.h"
 
-#define TARGETS_MAX 32   /* of one trunk, resolved addresses included */
 #define NUMBER_DIGITS 15 /* E.164 */
 #define TREE_LEVELS 11   /* 8^11 blocks of one length */
 

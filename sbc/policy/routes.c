@@ -44,7 +44,7 @@ static void shuffle(struct share *share, unsigned n, struct rng *rng)
 
 static void add_trunk(struct pol_route_result *ret, const struct pol_trunk *t, struct rng *rng)
 {
-	struct share share[TARGETS_MAX];
+	struct share share[POL_HOPS_MAX];
 	unsigned n = 0;
 
 	if (t->admin == POL_DISABLED) {
@@ -58,7 +58,7 @@ static void add_trunk(struct pol_route_result *ret, const struct pol_trunk *t, s
 	if (t->registered && ret->n_hops < POL_HOPS_MAX)
 		ret->hops[ret->n_hops++] = (struct pol_hop){t, t->registered};
 	/* names too: what stands behind them now is not ours to know (sbc/target) */
-	for (unsigned i = 0; i < t->n_targets && n < TARGETS_MAX; i++)
+	for (unsigned i = 0; i < t->n_targets && n < POL_HOPS_MAX; i++)
 		share[n++] = (struct share){t->targets[i].priority, t->targets[i].weight, (uint8_t)i};
 	shuffle(share, n, rng);
 	for (unsigned i = 0; i < n && ret->n_hops < POL_HOPS_MAX; i++)

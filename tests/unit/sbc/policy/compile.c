@@ -324,7 +324,7 @@ static void differences(void **s)
 	assert_string_equal(diff(before, f.p, &d), "~b +d -c ");
 	policy_unref(before);
 	before = policy_ref(f.p);
-	fix_resolved(&f, "pbx.example.net", "10.0.0.99", 0, 0);
+	fix_resolved(&f, "pbx.example.net", "10.0.0.99");
 	fix_compile(&f);
 	assert_string_equal(diff(before, f.p, &d), "~d ");
 	policy_unref(before);
@@ -336,31 +336,30 @@ static void differences(void **s)
 	fix_fini(&f);
 }
 
-static void srv_priorities_stand_behind_ours(void **s)
+/* A name is one target whatever the DNS says of it: its servers are found when a call needs them (locate.h). */
+static void names_stay_one_target(void **s)
 {
 	const struct pol_trunk *t;
 	struct fix f;
 
 	(void)s;
 	fix_init(&f);
-	fix_trunk(&f, "a", "role=itsp realm=wan target=one.example@5,192.0.2.99@6,two.example@1");
-	fix_resolved(&f, "one.example", "192.0.2.1", 20, 0);
-	fix_resolved(&f, "one.example", "192.0.2.2:5066", 10, 7);
-	fix_resolved(&f, "one.example", "192.0.2.3", 10, 3);
-	fix_resolved(&f, "two.example", "2001:db8::1", 0, 0);
+	fix_trunk(&f, "a", "role=itsp realm=wan target=one.example@5,192.0.2.99@6,two.example@1*7,three.example@5");
+	fix_resolved(&f, "one.example", "192.0.2.1");
+	fix_resolved(&f, "one.example", "192.0.2.2:5066");
+	fix_resolved(&f, "two.example", "2001:db8::1");
 	t = policy_trunk(fix_compile(&f), 1);
-	assert_int_equal(t->n_targets, 5);
+	assert_int_equal(t->n_targets, 4);
 	assert_true(str_eq(t->targets[0].host, S("two.example")));
 	assert_int_equal(t->targets[0].priority, 1);
-	assert_int_equal(t->targets[1].priority, 2);
-	assert_int_equal(t->targets[1].port, 5066);
-	assert_int_equal(addr_port(&t->targets[1].addr), 5066);
-	assert_int_equal(t->targets[1].weight, 7);
-	assert_int_equal(t->targets[2].priority, 2);
-	assert_int_equal(t->targets[2].weight, 3);
-	assert_int_equal(t->targets[3].priority, 3);
-	assert_true(str_eq(t->targets[4].host, S("192.0.2.99")));
-	assert_int_equal(t->targets[4].priority, 4);
+	assert_int_equal(t->targets[0].weight, 7);
+	assert_true(addr_none(&t->targets[0].addr));
+	assert_true(str_eq(t->targets[1].host, S("one.example")));
+	assert_int_equal(t->targets[1].port, 0);
+	assert_int_equal(t->targets[1].proto, LOCATE_ANY);
+	assert_true(str_eq(t->targets[2].host, S("three.example"))); /* equals in the order given */
+	assert_true(str_eq(t->targets[3].host, S("192.0.2.99")));
+	assert_int_equal(t->targets[3].priority, 6);
 	fix_fini(&f);
 }
 
@@ -469,7 +468,7 @@ int main(void)
 	    cmocka_unit_test(errors_are_bounded),
 	    cmocka_unit_test(nothing_is_valid),
 	    cmocka_unit_test(differences),
-	    cmocka_unit_test(srv_priorities_stand_behind_ours),
+	    cmocka_unit_test(names_stay_one_target),
 	    cmocka_unit_test(names_to_resolve),
 	    cmocka_unit_test(references),
 	    cmocka_unit_test(patterns_and_hours),

@@ -108,7 +108,7 @@ static inline struct db_route *fix_route(struct fix *f, const char *name, uint32
 
 #define VIA(...) ((const struct db_route_via[]){__VA_ARGS__, {0, 0, 0}})
 
-static inline void fix_resolved(struct fix *f, const char *name, const char *ip, uint16_t priority, uint16_t weight)
+static inline void fix_resolved(struct fix *f, const char *name, const char *ip)
 {
 	unsigned n = f->in.n_resolved;
 	struct policy_address *a = NULL;
@@ -122,8 +122,6 @@ static inline void fix_resolved(struct fix *f, const char *name, const char *ip,
 		f->in.n_resolved++;
 	}
 	assert_int_equal(addr_parse(str_z(ip), 0, &a->addr), 0);
-	a->priority = priority;
-	a->weight = weight;
 }
 
 static inline int fix_try(struct fix *f)

@@ -69,9 +69,9 @@ static void names_are_what_the_resolver_says(void **s)
 	fix_trunk(&f, "acme", "role=itsp realm=wan target=sip.acme.example address=out.acme.example");
 	fix_compile(&f);
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.1"), "-");
-	fix_resolved(&f, "SIP.acme.example.", "192.0.2.1", 0, 0);
-	fix_resolved(&f, "SIP.acme.example.", "192.0.2.2", 0, 0);
-	fix_resolved(&f, "out.acme.example", "203.0.113.5", 0, 0);
+	fix_resolved(&f, "SIP.acme.example.", "192.0.2.1");
+	fix_resolved(&f, "SIP.acme.example.", "192.0.2.2");
+	fix_resolved(&f, "out.acme.example", "203.0.113.5");
 	fix_compile(&f);
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.1"), "acme");
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.2"), "acme");
@@ -89,9 +89,9 @@ static void resolved_never_beats_configured(void **s)
 	fix_trunk(&f, "named", "role=itsp realm=wan target=sip.acme.example");
 	fix_trunk(&f, "fixed", "role=itsp realm=wan target=192.0.2.1");
 	fix_trunk(&f, "named2", "role=itsp realm=wan target=sip.other.example");
-	fix_resolved(&f, "sip.acme.example", "192.0.2.1", 0, 0);
-	fix_resolved(&f, "sip.acme.example", "192.0.2.3", 0, 0);
-	fix_resolved(&f, "sip.other.example", "192.0.2.3", 0, 0);
+	fix_resolved(&f, "sip.acme.example", "192.0.2.1");
+	fix_resolved(&f, "sip.acme.example", "192.0.2.3");
+	fix_resolved(&f, "sip.other.example", "192.0.2.3");
 	fix_compile(&f);
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.1"), "fixed");
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.3"), "named"); /* lower id keeps it */

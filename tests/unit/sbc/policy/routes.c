@@ -222,14 +222,6 @@ static void states_and_names(void **s)
 	r = go(&f, 3, "x", "+4930100", NOON);
 	assert_int_equal(r.reason, REASON_TRUNK_DISABLED);
 	assert_true(str_eq(r.route, S("number")));
-	/* once the resolver knows, in the order it says */
-	fix_resolved(&f, "sip.example.net", "192.0.2.9", 20, 1);
-	fix_resolved(&f, "sip.example.net", "192.0.2.8:5099", 10, 1);
-	fix_compile(&f);
-	r = go(&f, 1, "x", "+2555", NOON);
-	assert_string_equal(hops(&r, text, sizeof(text)), "dns:192.0.2.8 dns:192.0.2.9");
-	assert_int_equal(addr_port(&r.hops[0].target->addr), 5099);
-	assert_int_equal(addr_port(&r.hops[1].target->addr), 5060);
 	fix_fini(&f);
 }
 

@@ -46,9 +46,9 @@ static void addresses_change_the_rest_is_shared(void **s)
 	acme = policy_trunk(f.p, 1);
 	pbx = policy_trunk(f.p, 2);
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "203.0.113.5"), "-");
-	fix_resolved(&f, "OUT.acme.example.", "203.0.113.5", 0, 0);
-	fix_resolved(&f, "OUT.acme.example.", "2001:db8::5", 0, 0);
-	fix_resolved(&f, "nobodys.example", "203.0.113.99", 0, 0);
+	fix_resolved(&f, "OUT.acme.example.", "203.0.113.5");
+	fix_resolved(&f, "OUT.acme.example.", "2001:db8::5");
+	fix_resolved(&f, "nobodys.example", "203.0.113.99");
 	assert_string_equal(step(&f, 0, text), "~acme ");
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "203.0.113.5"), "acme");
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "[2001:db8::5]:5060"), "acme");
@@ -66,7 +66,7 @@ static void addresses_change_the_rest_is_shared(void **s)
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.1"), "acme"); /* configured ones are never in doubt */
 	assert_string_equal(fix_who(&f, 0, NET_UDP, "10.0.0.1"), "pbx");
 	/* another address for a name of another trunk */
-	fix_resolved(&f, "pbx.example", "10.0.0.77", 0, 0);
+	fix_resolved(&f, "pbx.example", "10.0.0.77");
 	assert_string_equal(step(&f, 0, text), "~pbx ");
 	assert_string_equal(fix_who(&f, 0, NET_UDP, "10.0.0.77"), "pbx");
 	/* all gone */
@@ -88,8 +88,8 @@ static void old_addresses_stay_for_their_grace(void **s)
 	fix_trunk(&f, "acme", "role=itsp realm=wan target=192.0.2.1 address=out.example address-grace=10s");
 	fix_trunk(&f, "bolt", "role=itsp realm=lan target=192.0.2.2 address=out.example address-grace=off");
 	fix_trunk(&f, "cove", "role=itsp realm=dmz target=192.0.2.3 address=out.example");
-	fix_resolved(&f, "out.example", "203.0.113.5", 0, 0);
-	fix_resolved(&f, "out.example", "203.0.113.6", 0, 0);
+	fix_resolved(&f, "out.example", "203.0.113.5");
+	fix_resolved(&f, "out.example", "203.0.113.6");
 	fix_compile(&f);
 	acme = policy_trunk(f.p, 1);
 	assert_int_equal(policy_addresses_next_us(f.p), INT64_MAX);
@@ -133,10 +133,10 @@ static void who_keeps_a_contested_address(void **s)
 	fix_trunk(&f, "old", "role=itsp realm=wan target=192.0.2.2 address=old.example");
 	fix_trunk(&f, "new", "role=itsp realm=wan target=192.0.2.3 address=new.example");
 	fix_trunk(&f, "port", "role=itsp realm=wan target=192.0.2.4 address=port.example source-port=5070");
-	fix_resolved(&f, "old.example", "203.0.113.5", 0, 0);
-	fix_resolved(&f, "new.example", "203.0.113.5", 0, 0);
-	fix_resolved(&f, "new.example", "192.0.2.1", 0, 0);
-	fix_resolved(&f, "port.example", "192.0.2.1", 0, 0);
+	fix_resolved(&f, "old.example", "203.0.113.5");
+	fix_resolved(&f, "new.example", "203.0.113.5");
+	fix_resolved(&f, "new.example", "192.0.2.1");
+	fix_resolved(&f, "port.example", "192.0.2.1");
 	fix_compile(&f);
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "203.0.113.5"), "old");
 	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.1:5060"), "fixed");
