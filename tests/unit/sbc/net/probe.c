@@ -410,11 +410,16 @@ static void broken_servers(void **state)
 	begin(&w);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		s = serve(cases[i].how, NULL, NULL);
-		look(&w, &s, (uint8_t)cases[i].proto, &itsp, 300);
+		/* only silence is to run out of time */
+		look(&w, &s, (uint8_t)cases[i].proto, &itsp, cases[i].how == SILENT ? 2000 : 20000);
 		if (w.r.reason != cases[i].reason || !strstr(w.r.error, cases[i].says))
 			print_error("%zu: %s: %s\n", i, reason_info(w.r.reason)->name, w.r.error);
 		assert_int_equal(w.r.reason, cases[i].reason);
-		assert_int_equal(w.r.step, cases[i].step);
+		/* a reset right behind the handshake of TCP may be there before the connection was looked at */
+		if (cases[i].how == RESET)
+			assert_true(w.r.step <= cases[i].step);
+		else
+			assert_int_equal(w.r.step, cases[i].step);
 		assert_non_null(strstr(w.r.error, cases[i].says));
 		served(&s);
 	}
