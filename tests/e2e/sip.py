@@ -4,6 +4,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -76,12 +77,17 @@ def sdp(address, port, direction='sendrecv', version=1, pts=('8', '0', '101'), e
 
 
 class Ua:
-    """A party on a host. proto udp: one socket; tcp: a listener and connections.
+    """A party on a host. proto udp: one socket; tcp: a listener and connections; tls: the same, wrapped.
+
+    For tls, shows is the ssl context of its listener and calls the one it connects with (None: it cannot), and
+    sni the name it asks for. Handshakes of others that fail leave their error in .refused.
 
     send() takes a Msg of the far side to answer, or text; expect() gives the next message that fits and keeps
     what does not in .others, so that nothing is lost by the order in which things arrive."""
 
-    def __init__(self, lab, host, port, proto='udp', family=4):
+    def __init__(self, lab, host, port, proto='udp', family=4, shows=None, calls=None, sni=None):
+        self.shows, self.calls, self.sni, self.refused, self.accepted = shows, calls, sni, [], 0
+        self.param = '' if proto == 'udp' else ';transport=' + proto
         self.host, self.port, self.proto = host, port, proto
         self.addr = addr(host, family)
         self.at = ('[%s]' % self.addr if family == 6 else self.addr) + ':%d' % port
@@ -92,10 +98,10 @@ class Ua:
         self.fam = fam
         with inside(host):
             self.sock = socket.socket(fam, socket.SOCK_DGRAM if proto == 'udp' else socket.SOCK_STREAM)
-            if proto == 'tcp':
+            if proto != 'udp':
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.sock.bind((self.addr, port))
-        if proto == 'tcp':
+        if proto != 'udp':
             self.sock.listen(8)
         self.port = self.sock.getsockname()[1]
         lab.sockets.append(self.sock)
@@ -115,9 +121,18 @@ class Ua:
             c.bind((self.addr, 0))
         c.settimeout(3)
         c.connect(to)
+        if self.proto == 'tls':
+            c = self.calls.wrap_socket(c, server_hostname=self.sni)
         self.conns[c] = b''
         self.lab.sockets.append(c)
         return c
+
+    def cut(self):
+        """Every connection is gone at once, without a word of TLS."""
+        for c in list(self.conns):
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            c.close()
+        self.conns = {}
 
     def raw(self, data, to, conn=None):
         if isinstance(data, str):
@@ -145,13 +160,30 @@ class Ua:
                     return Msg(data, src)
                 if s is self.sock:
                     c, src = s.accept()
+                    self.accepted += 1
+                    c.settimeout(3)
+                    if self.proto == 'tls':
+                        try:
+                            c = self.shows.wrap_socket(c, server_side=True)
+                        except OSError as e:
+                            self.refused.append(str(e))
+                            c.close()
+                            continue
                     self.conns[c] = b''
                     self.lab.sockets.append(c)
                     continue
                 try:
+                    s.settimeout(0)
                     d = s.recv(65535)
+                    while self.proto == 'tls' and s.pending():
+                        d += s.recv(65535)
+                except ssl.SSLWantReadError:        # a ticket, half a record
+                    d = None
                 except OSError:
                     d = b''
+                s.settimeout(3)
+                if d is None:
+                    continue
                 if not d:
                     s.close()
                     del self.conns[s]
@@ -243,7 +275,7 @@ class Ua:
               'Call-ID: %s' % (k.get('callid') or 'c%s%d' % (self.uniq, self.n)),
               'CSeq: %d %s' % (k.get('cseq', 1), k.get('cseq_method', method))]
         if method in ('INVITE', 'UPDATE', 'SUBSCRIBE'):
-            h.append('Contact: <sip:%s@%s%s>' % (calling, self.at, ';transport=tcp' if self.proto == 'tcp' else ''))
+            h.append('Contact: <sip:%s@%s%s>' % (calling, self.at, self.param))
         h += k.get('headers', [])
         if body:
             h.append('Content-Type: ' + k.get('ctype', 'application/sdp'))
@@ -259,7 +291,7 @@ class Ua:
             to += ';tag=' + tag
         h += ['From: ' + req.get('from'), 'To: ' + to, 'Call-ID: ' + req.get('call-id'), 'CSeq: ' + req.get('cseq')]
         if contact and 100 < code < 300 and req.method in ('INVITE', 'UPDATE'):
-            h.append('Contact: <sip:uas@%s%s>' % (self.at, ';transport=tcp' if self.proto == 'tcp' else ''))
+            h.append('Contact: <sip:uas@%s%s>' % (self.at, self.param))
         h += list(headers)
         if body:
             h.append('Content-Type: application/sdp')
@@ -268,8 +300,9 @@ class Ua:
 
     def reply(self, req, code, reason='X', **k):
         text = self.response(req, code, reason, **k)
-        if self.proto == 'tcp':
-            self.raw(text, None, req.source if req.source in self.conns else None)
+        if self.proto != 'udp':
+            # its connection may be gone: then over another (RFC 3261 18.2.2)
+            self.raw(text, getattr(self, 'hop', None), req.source if req.source in self.conns else None)
         else:
             self.raw(text, req.source)
         return text
@@ -305,7 +338,7 @@ class Dialog:
         h += ['Max-Forwards: 70', 'From: ' + self.local, 'To: ' + self.remote, 'Call-ID: ' + self.callid,
               'CSeq: %d %s' % (cseq, method)]
         if method in ('INVITE', 'UPDATE'):
-            h.append('Contact: <sip:ua@%s%s>' % (self.ua.at, ';transport=tcp' if self.ua.proto == 'tcp' else ''))
+            h.append('Contact: <sip:ua@%s%s>' % (self.ua.at, self.ua.param))
         h += list(headers)
         if body:
             h.append('Content-Type: ' + ctype)
