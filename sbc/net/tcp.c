@@ -691,6 +691,7 @@ static void conn_write(struct conn *c)
 	tx_shrink(c);
 	conn_events(c, UV_READABLE);
 	if (c->state == CONN_FINISHING) {
+		c->link = &plain; /* what still comes is only waited out */
 		shutdown(c->fd, SHUT_WR);
 		conn_step(c, CONN_DRAINING);
 		conn_timer(c);

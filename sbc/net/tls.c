@@ -285,7 +285,9 @@ static SSL_CTX *ctx_new(struct tls_store *s, bool server)
 		return NULL;
 	}
 	SSL_CTX_set1_cert_store(c, s->trust);
-	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* the end of the peer's TCP is ours to judge: to OpenSSL it would spoil the session */
+	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	                           SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
 	SSL_CTX_set_read_ahead(c, 1);
 	SSL_CTX_set_verify_depth(c, CHAIN_DEPTH);

@@ -658,17 +658,14 @@ static ssize_t result(struct conn *c, int r)
 		t->want_write = true;
 		return -EAGAIN;
 	case SSL_ERROR_ZERO_RETURN:
+		if (t->eof)
+			return -ECONNRESET; /* its TCP ended without a close_notify */
 		t->closed_by_peer = true;
 		return 0;
 	case SSL_ERROR_SYSCALL:
-		t->broken = true;
 		return t->sys_err ? -t->sys_err : -ECONNRESET;
 	default:
 		t->broken = true;
-		if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-			ERR_clear_error();
-			return -ECONNRESET; /* its TCP ended without a close_notify */
-		}
 		/* in TLS 1.3 a server judges our certificate after we are up (RFC 8446 4.4.2.4) */
 		failed(c, -NET_ERR_TLS_HANDSHAKE, openssl_text(text, sizeof(text)));
 		ERR_clear_error();
