@@ -2,6 +2,8 @@
 #ifndef TEST_NET_CA_H
 #define TEST_NET_CA_H
 
+#include <netinet/tcp.h>
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -268,6 +270,9 @@ static inline void tp_init(struct tpeer *p, bool server, const struct pair *pair
 /* around fd, which becomes p's */
 static inline void tp_start(struct tpeer *p, int fd)
 {
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* no 40 ms between two records */
 	p->ssl = SSL_new(p->ctx);
 	p->fd = fd;
 	assert_int_equal(SSL_set_fd(p->ssl, fd), 1);
