@@ -9,12 +9,12 @@ import time
 
 import peers
 import t_tls
-from box import BODIES, NUMBERS, rows, uri
-from lab import BOX, ITSP_PORT, Failed, check, inside, listening, wait
+from box import BODIES, NUMBERS, uri
+from lab import BOX, ITSP_PORT, check, inside, listening, wait
 from raw import Call, party
 from sip import Ua, ack_failure, sdp
 from t_media import both
-from t_tls import TLS_PORT, openssl, rows_of
+from t_tls import TLS_PORT, openssl
 
 FAR = '203.0.113.21'            # of the raw party
 KAM = '203.0.113.20'
