@@ -41,7 +41,6 @@
 #define PAUSE_MS 200   /* no accepting after even the spare descriptor was gone */
 #define LINGER_MS 2000 /* for the peer's FIN */
 #define DRAIN_MAX ((size_t)16 << 20)
-#define TX_KEEP 4096   /* an empty queue larger than this is given back */
 #define SENT_MIN 8
 #define SENT_MAX 4096  /* messages queued at a time */
 #define SENT_KEEP 64   /* acknowledged or not is asked when this many are remembered */
@@ -560,14 +559,12 @@ static void tune(int fd, const struct netio_cfg *cfg)
 
 /* ---- out ---- */
 
+/* An empty queue costs nothing: most connections of a trunk are quiet most of the time. */
 static void tx_shrink(struct conn *c)
 {
-	c->tx_at = c->tx_n = 0;
-	if (c->tx_cap > TX_KEEP) {
-		free(c->tx);
-		c->tx = NULL;
-		c->tx_cap = 0;
-	}
+	free(c->tx);
+	c->tx = NULL;
+	c->tx_at = c->tx_n = c->tx_cap = 0;
 }
 
 static int tx_room(struct conn *c, size_t len)

@@ -624,7 +624,8 @@ struct tls_store *tls_store_load(const struct tls_cfg *cfg, struct tls_error *re
 	/* what is listed is trusted, though it may be no root: an intermediate or the peer's own can be pinned */
 	if (ok)
 		X509_VERIFY_PARAM_set_flags(X509_STORE_get0_param(s->trust),
-		    X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST | (s->crl ? X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL : 0));
+		    X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST |
+		        (s->crl ? X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL : 0));
 	ok = ok && load_trust(s, cfg, ret_err);
 	for (unsigned i = 0; ok && i < cfg->n_crl; i++)
 		ok = load_crl(s, cfg->crl[i], ret_err);

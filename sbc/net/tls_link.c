@@ -343,7 +343,8 @@ int tls_staple(SSL *ssl, void *arg)
 	ERR_clear_error();
 	if (!revoked || verify_mode(c) == NET_VERIFY_NONE)
 		return 1;
-	note(c->tls, NET_ERR_TLS_REVOKED, "certificate of %s: its own OCSP answer says it was revoked", addr_text(&c->path.remote, at));
+	note(c->tls, NET_ERR_TLS_REVOKED, "certificate of %s: its own OCSP answer says it was revoked",
+	    addr_text(&c->path.remote, at));
 	return 0;
 }
 
