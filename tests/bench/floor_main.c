@@ -1,4 +1,4 @@
-/* floor_main.c - the yardstick: what it costs to move the fourteen messages of a call, and nothing else. links: m
+/* floor_main.c - the yardstick: what it costs to move the fourteen messages of a call, and nothing else. links: m ssl crypto
  *
  * Takes datagrams of side A and sends them to side B unchanged, and back; answers INVITE with 100 as every
  * stateful element must. No dialog, no timers, no rewriting, no media: below this only the kernel is left, so

@@ -1,4 +1,4 @@
-/* sipio.h - what the SIP load generator and the floor program share: batched UDP, framed TCP, a header scan.
+/* sipio.h - what the SIP load generator and the floor program share: batched UDP, framed TCP and TLS, a header scan.
  *
  * Header only: a benchmark is one file. Everything is single threaded; sizes are fixed because the messages are
  * our own and the peer's answers to them. A message longer than MSG_MAX ends the program with a word.
@@ -20,6 +20,9 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #define MSG_MAX   4096
 #define BATCH     64
@@ -112,7 +115,8 @@ struct io {
 	struct sockaddr_storage rxa[BATCH], txa[BATCH];
 	char *rxb, *txb;             /* BATCH * MSG_MAX */
 	unsigned n_tx;
-	/* TCP */
+	/* TCP, TLS */
+	SSL *ssl;                    /* NULL: plain */
 	char *in, *out;              /* STREAM_MAX */
 	size_t n_in, n_out;
 	struct io *next;             /* those the user made, in a list */
@@ -126,6 +130,7 @@ struct io_set {
 	int ep;
 	struct io_stats st;
 	struct io *all;
+	SSL_CTX *tls;                /* streams are TLS by it, both ends with its certificate; NULL: plain */
 	/* a whole message; may call io_send() */
 	void (*on_msg)(struct io *io, char *m, size_t n, const struct sockaddr_storage *from);
 };
@@ -137,6 +142,28 @@ static inline void *xalloc(size_t n)
 	if (!p)
 		die("memory");
 	return p;
+}
+
+static inline void tls_die(const char *what)
+{
+	fprintf(stderr, "%s: ", what);
+	ERR_print_errors_fp(stderr);
+	exit(2);
+}
+
+/* One certificate for what we accept and what we open; the far end has to show one of that root. */
+static inline SSL_CTX *io_tls(const char *chain, const char *key, const char *root)
+{
+	SSL_CTX *c = SSL_CTX_new(TLS_method());
+
+	if (!c || SSL_CTX_use_certificate_chain_file(c, chain) != 1 || SSL_CTX_use_PrivateKey_file(c, key, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_load_verify_locations(c, root, NULL) != 1)
+		tls_die("certificate");
+	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
+	SSL_CTX_set_read_ahead(c, 1);
+	SSL_CTX_set_session_id_context(c, (const unsigned char *)"load", 4);
+	return c;
 }
 
 static inline void io_watch(struct io_set *s, struct io *io, bool out)
@@ -226,7 +253,14 @@ static inline struct io *io_connect(struct io_set *s, const struct sockaddr_stor
 
 	if (fd < 0 || connect(fd, (const struct sockaddr *)to, n))
 		die("connect");
+	SSL *ssl = NULL;
+	if (s->tls) {
+		ssl = SSL_new(s->tls);
+		if (!ssl || SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1)
+			tls_die("handshake");
+	}
 	struct io *io = io_add(s, fd, false, role);
+	io->ssl = ssl;
 	io->up = true;
 	return io;
 }
@@ -246,7 +280,13 @@ static inline void io_flush(struct io_set *s, struct io *io)
 		}
 		io->n_tx = 0;
 	} else if (io->n_out) {
-		ssize_t r = send(io->fd, io->out, io->n_out, MSG_NOSIGNAL);
+		ssize_t r;
+		if (io->ssl) {
+			ERR_clear_error();
+			r = SSL_write(io->ssl, io->out, (int)io->n_out);
+		} else {
+			r = send(io->fd, io->out, io->n_out, MSG_NOSIGNAL);
+		}
 		s->st.tx_calls++;
 		if (r > 0) {
 			memmove(io->out, io->out + r, io->n_out - (size_t)r);
@@ -342,10 +382,29 @@ static inline void io_read(struct io_set *s, struct io *io)
 			struct io *c = io_add(s, fd, false, io->role);
 			memcpy(c->text, io->text, sizeof(c->text));
 			c->up = true;
+			if (s->tls) { /* the handshake goes along with reading */
+				c->ssl = SSL_new(s->tls);
+				if (!c->ssl || SSL_set_fd(c->ssl, fd) != 1)
+					tls_die("accept");
+				SSL_set_accept_state(c->ssl);
+			}
 		}
 		return;
 	}
-	ssize_t r = recv(io->fd, io->in + io->n_in, STREAM_MAX - io->n_in, 0);
+	ssize_t r;
+	if (io->ssl) {
+		ERR_clear_error();
+		r = SSL_read(io->ssl, io->in + io->n_in, (int)(STREAM_MAX - io->n_in));
+		if (r <= 0) {
+			int e = SSL_get_error(io->ssl, (int)r);
+			r = e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? -1 : 0;
+			errno = EAGAIN;
+			if (r == 0 && e == SSL_ERROR_SSL)
+				ERR_print_errors_fp(stderr);
+		}
+	} else {
+		r = recv(io->fd, io->in + io->n_in, STREAM_MAX - io->n_in, 0);
+	}
 	s->st.rx_calls++;
 	if (r == 0 || (r < 0 && errno != EAGAIN)) {
 		io->up = false;
@@ -381,7 +440,9 @@ static inline void io_poll(struct io_set *s, int ms)
 		if (e[i].events & EPOLLOUT)
 			io_flush(s, io);
 		if (e[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-			io_read(s, io);
+			do
+				io_read(s, io);
+			while (io->ssl && io->up && SSL_has_pending(io->ssl) && SSL_pending(io->ssl) > 0);
 	}
 }
 

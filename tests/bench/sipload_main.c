@@ -1,4 +1,4 @@
-/* sipload_main.c - SIP load: calls through any peer, both sides in one process. links: m
+/* sipload_main.c - SIP load: calls through any peer, both sides in one process. links: m ssl crypto
  *
  * The calling side sends INVITE to the peer, the peer sends it on to the called side (-b), which answers 100, 180
  * and 200; ACK, hold, BYE, 200: seven messages a leg, fourteen in all. The calling side keeps real dialog state
@@ -44,7 +44,8 @@ struct load {
 	struct sockaddr_storage target;
 	socklen_t target_n;
 	char target_text[64];
-	bool tcp;
+	bool tcp;                    /* or TLS: streams */
+	const char *proto, *param;   /* "TCP", ";transport=tcp" */
 	struct io *uac[64];
 	unsigned n_uac, next_uac;
 	struct slot *slots;
@@ -105,7 +106,7 @@ static char *head(char *p, const struct slot *s, const char *method, unsigned cs
 	int n = snprintf(p, 1024,
 	    "Via: SIP/2.0/%s %s;branch=z9hG4bK%08x%08x%x%u;rport\r\nMax-Forwards: 70\r\n"
 	    "From: \"Load\" <sip:%s@%s>;tag=%08x%08x\r\nCall-ID: %08x.%08x.%08x@load\r\nCSeq: %u %s\r\n",
-	    L.tcp ? "TCP" : "UDP", s->io->text, i, s->gen, L.salt, branch, L.calling, s->io->text, i, s->gen, i, s->gen,
+	    L.proto, s->io->text, i, s->gen, L.salt, branch, L.calling, s->io->text, i, s->gen, i, s->gen,
 	    L.salt, cseq, method);
 	return p + n;
 }
@@ -132,7 +133,7 @@ static void send_invite(struct slot *s)
 	p += snprintf(p, 1024,
 	    "To: <sip:%s@%s>\r\nContact: <sip:%s@%s%s>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO\r\n"
 	    "Supported: timer, 100rel, replaces\r\nUser-Agent: sipload\r\nP-Asserted-Identity: <sip:%s@%s>\r\n",
-	    to, L.target_text, L.calling, s->io->text, L.tcp ? ";transport=tcp" : "", L.calling, s->io->text);
+	    to, L.target_text, L.calling, s->io->text, L.param, L.calling, s->io->text);
 	p = with_sdp(p);
 	io_sent(&L.io, s->io, (size_t)(p - b), &L.target);
 }
@@ -315,7 +316,7 @@ static void on_request(struct io *io, const struct scan *m, const struct sockadd
 		for (int i = L.no_100 ? 1 : 0; i < 3; i++) {
 			char *b = io_room(&L.io, io), *p = answer(b, m, ring[i], i > 0);
 			if (i > 0)
-				p += snprintf(p, 256, "Contact: <sip:uas@%s%s>\r\n", io->text, L.tcp ? ";transport=tcp" : "");
+				p += snprintf(p, 256, "Contact: <sip:uas@%s%s>\r\n", io->text, L.param);
 			p = i == 2 ? with_sdp(p) : puts_(p, "Content-Length: 0\r\n\r\n");
 			io_sent(&L.io, io, (size_t)(p - b), from);
 		}
@@ -443,7 +444,8 @@ static const char usage[] =
     "usage: bench_sipload [options] PEER:PORT\n"
     "  -b ADDR:PORT   the called side listens here (127.0.0.1:5080); the peer must send calls there\n"
     "  -a ADDR:PORT   the calling side's address (127.0.0.1:5070)\n"
-    "  -t udp|tcp     transport (udp)          -n N  connections of the calling side over tcp (4)\n"
+    "  -t udp|tcp|tls transport (udp)          -n N  connections of the calling side over tcp and tls (4)\n"
+    "  -T CHAIN,KEY,ROOT   of tls: PEM files of our certificate, which both sides show, and of the peer's root\n"
     "  -w N           closed loop, N calls in flight (64)\n"
     "  -r N           open loop, N calls/s\n"
     "  -i N           set up and hold N calls, then end them: memory per call\n"
@@ -457,18 +459,29 @@ int main(int argc, char **argv)
 {
 	const char *from = "127.0.0.1:5070", *at = "127.0.0.1:5080";
 	double warm = 1, measure = 5;
-	unsigned n_conn = 4;
+	char *tls[3] = {NULL, NULL, NULL};
+	unsigned n_conn = 4, n_tls = 0;
 	int o;
 
 	L.window = 64;
+	L.proto = "UDP";
+	L.param = "";
 	L.called = "+498999";
 	L.calling = "+49301234501";
 	L.numbers = 1000;
-	while ((o = getopt(argc, argv, "b:a:t:n:w:r:i:W:d:h:P:N:R:C:1")) != -1) {
+	while ((o = getopt(argc, argv, "b:a:t:T:n:w:r:i:W:d:h:P:N:R:C:1")) != -1) {
 		switch (o) {
 		case 'b': at = optarg; break;
 		case 'a': from = optarg; break;
-		case 't': L.tcp = strcmp(optarg, "tcp") == 0; break;
+		case 't':
+			L.tcp = strcmp(optarg, "udp") != 0;
+			L.proto = strcmp(optarg, "tls") == 0 ? "TLS" : L.tcp ? "TCP" : "UDP";
+			L.param = strcmp(optarg, "tls") == 0 ? ";transport=tls" : L.tcp ? ";transport=tcp" : "";
+			break;
+		case 'T':
+			for (tls[0] = strtok(optarg, ","); n_tls < 2 && tls[n_tls]; n_tls++)
+				tls[n_tls + 1] = strtok(NULL, ",");
+			break;
 		case 'n': n_conn = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'w': L.window = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'r': L.rate = strtod(optarg, NULL); L.window = 0; break;
@@ -490,7 +503,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind != argc - 1 || !parse_addr(argv[optind], &L.target, &L.target_n) || !L.numbers || L.numbers > 10000
-	    || !n_conn || n_conn > 64 || strlen(L.called) > 20 || strlen(L.calling) > 24) {
+	    || !n_conn || n_conn > 64 || (strcmp(L.proto, "TLS") == 0) != (tls[2] != NULL) || strlen(L.called) > 20 || strlen(L.calling) > 24) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -499,6 +512,8 @@ int main(int argc, char **argv)
 	L.salt = (uint32_t)now_ns();
 	L.io.ep = epoll_create1(0);
 	L.io.on_msg = on_msg;
+	if (tls[2])
+		L.io.tls = io_tls(tls[0], tls[1], tls[2]);
 	if (L.tcp) {
 		io_listen(&L.io, at, UAS);
 		for (unsigned i = 0; i < n_conn; i++)
@@ -567,7 +582,7 @@ int main(int argc, char **argv)
 	double secs = (double)(t1 - t0) / 1e9, calls = ok ? (double)ok : 1;
 	printf("{\"mode\":\"%s\",\"transport\":\"%s\",\"window\":%u,\"rate\":%.0f,\"cps\":%.1f,\"ok\":%llu,\"failed\":%llu,"
 	       "\"unplaced\":%llu,\"left\":%u,\"resent\":%llu,\"bad\":%llu,\"dropped\":%llu,",
-	    L.rate > 0 ? "open" : "closed", L.tcp ? "tcp" : "udp", L.window, L.rate, (double)ok / secs,
+	    L.rate > 0 ? "open" : "closed", L.param[0] ? L.param + 11 : "udp", L.window, L.rate, (double)ok / secs,
 	    (unsigned long long)ok, (unsigned long long)L.failed, (unsigned long long)L.busy, L.live,
 	    (unsigned long long)L.resent, (unsigned long long)L.bad, (unsigned long long)L.io.st.dropped);
 	printf("\"cpu_us_per_call\":%.2f,\"cpu_pct\":%.1f,\"own_us_per_call\":%.2f,\"own_pct\":%.1f,\"pss_kb\":%ld,",
