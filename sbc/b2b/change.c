@@ -64,9 +64,12 @@ static bool send_change(struct call *c)
 		return false;
 	if (method == SIP_INVITE) {
 		/* Copies of the last 2xx still get their ACK, whatever became of the INVITEs since (13.2.2.4). An
-		 * older one is history: its peer would not have accepted another. */
+		 * older one is history: its peer would not have accepted another. But the first has gone to more than
+		 * this peer: whoever else answers it gets ACK and BYE (TXN-08). */
 		if (to->inv_cli && to->inv_cli->status >= 200 && to->inv_cli->status < 300) {
-			if (to->old_cli)
+			if (to->old_cli && !to->first_cli)
+				to->first_cli = to->old_cli;
+			else if (to->old_cli)
 				txn_cli_detach(to->old_cli);
 			to->old_cli = to->inv_cli;
 		} else if (to->inv_cli) {

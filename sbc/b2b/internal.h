@@ -67,6 +67,7 @@ struct leg {
 	struct txn_cli *cli;    /* borrow: our INVITE (first or re-INVITE) or UPDATE without final answer */
 	struct txn_cli *inv_cli; /* borrow: our last INVITE's transaction while it may bring copies of its 2xx */
 	struct txn_cli *old_cli; /* borrow: the INVITE before inv_cli, whose 2xx may come again when its ACK was lost */
+	struct txn_cli *first_cli; /* borrow: the first INVITE once it is older than old_cli: other forks may answer it */
 	struct txn_cli *bye;    /* borrow */
 	struct dlg_2xx twoxx;
 	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx of inv_cli */

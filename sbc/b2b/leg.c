@@ -364,6 +364,8 @@ static void on_gone(void *owner, struct txn_cli *t)
 		l->cli = NULL;
 	if (l->old_cli == t)
 		l->old_cli = NULL;
+	if (l->first_cli == t)
+		l->first_cli = NULL;
 	if (l->inv_cli == t)
 		l->inv_cli = NULL;
 	if (!l->inv_cli && !l->old_cli) {

@@ -68,10 +68,12 @@ void leg_gone(struct leg *l)
 	}
 	if (l->old_cli)
 		txn_cli_bind(l->old_cli, &b2b_orphan_ops, b);
+	if (l->first_cli)
+		txn_cli_bind(l->first_cli, &b2b_orphan_ops, b);
 	if (l->bye)
 		txn_cli_detach(l->bye);
 	l->srv = NULL;
-	l->cli = l->inv_cli = l->old_cli = l->bye = NULL;
+	l->cli = l->inv_cli = l->old_cli = l->first_cli = l->bye = NULL;
 	txn_ack_free(l->ack);
 	txn_ack_free(l->old_ack);
 	l->ack = l->old_ack = NULL;

@@ -90,6 +90,42 @@ static void lost_ack_while_the_next_change_runs(void **state)
 	rig_end(r);
 }
 
+/* RFC 3261 13.2.2.4, TXN-08: another fork's 2xx may come late, when two changes have passed the call's own fork */
+static void another_fork_answers_after_two_changes(void **state)
+{
+	struct rig *r = rig_new();
+	struct up u = rig_call_up(r, "late-fork");
+	struct sent *s, *bye;
+
+	(void)state;
+	for (unsigned cseq = 2; cseq <= 4; cseq++) {
+		rig_a_request(r, &u, "late-fork", "INVITE", cseq, CONTACT_A, cseq % 2 ? sdp_a : hold_a);
+		s = rig_tx(r, "INVITE ");
+		rig_answer(r, s, "200 OK", "", CONTACT_B, cseq % 2 ? sdp_b : held_b);
+		rig_tx(r, "ACK ");
+		rig_tx(r, "SIP/2.0 200");
+		a_ack(r, &u, "late-fork", cseq);
+	}
+	/* a late copy of the own fork's first 2xx is history */
+	rig_answer(r, u.invite_b, "200 OK", rig_tag(r, rig_hdr(r, u.ack_b, "To")), CONTACT_B, sdp_b);
+	rig_quiet(r);
+	rig_answer(r, u.invite_b, "200 OK", "other", "Contact: <sip:eve@203.0.113.21:5060>\n", sdp_b);
+	s = rig_tx(r, "ACK sip:eve@203.0.113.21:5060");
+	assert_string_equal(rig_hdr(r, s, "CSeq"), "1 ACK");
+	assert_string_equal(rig_tag(r, rig_hdr(r, s, "To")), "other");
+	bye = rig_tx(r, "BYE sip:eve@203.0.113.21:5060");
+	assert_string_equal(rig_tag(r, rig_hdr(r, bye, "To")), "other");
+	rig_answer(r, bye, "200 OK", "", "", NULL);
+	assert_int_equal(b2b_call_count(r->b2b), 1);
+	/* and when the call is over */
+	rig_hang_up(r, &u, "late-fork", 5);
+	rig_answer(r, u.invite_b, "200 OK", "third", "Contact: <sip:eve@203.0.113.22:5060>\n", sdp_b);
+	rig_tx(r, "ACK sip:eve@203.0.113.22:5060");
+	bye = rig_tx(r, "BYE sip:eve@203.0.113.22:5060");
+	rig_answer(r, bye, "200 OK", "", "", NULL);
+	rig_end(r);
+}
+
 static void hold_from_the_callee(void **state)
 {
 	struct rig *r = rig_new();
@@ -446,6 +482,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(hold_and_resume),
 	    cmocka_unit_test(lost_ack_while_the_next_change_runs),
+	    cmocka_unit_test(another_fork_answers_after_two_changes),
 	    cmocka_unit_test(hold_from_the_callee),
 	    cmocka_unit_test(refused_change_leaves_the_session),
 	    cmocka_unit_test(target_moves_with_a_2xx),
