@@ -1,6 +1,7 @@
 /* calls_main.c - whole calls by the thousand through the B2BUA, each run repeatable from its seed.
  *
  *     sim_calls [-n CALLS] [-s SEED] [-b BATCH] [-v]
+ *     sim_calls -c [-b RUN] [-v]
  *
  * A batch is a world of its own with 1 to 6 calls in it, some weather, and plans drawn for every caller and callee.
  * When nothing is left to happen the box must hold nothing: no call, leg, transaction, timer, port; each call that
@@ -8,6 +9,9 @@
  * other side has forgotten. In calm weather the answer itself must be the one the plans lead to.
  *
  * The first batch that fails is run again with its ladder, and the command that repeats it is printed.
+ *
+ * -c: small calls over TCP, each run once for every moment at which the connections of one side, or of both, can be
+ * cut, with the box told what it lost and not (sim_cut()). Nothing is drawn there but tokens.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +43,9 @@ struct batch {
 	struct ua ua[SIM_HOSTS];
 	struct sim_call call[BATCH_CALLS];
 	unsigned n;
+	struct timer cut; /* -c */
+	unsigned cut_hosts;
+	bool cut_acked;
 };
 
 struct totals {
@@ -376,6 +383,206 @@ static bool run_batch(uint64_t seed, unsigned batch, unsigned max_calls, bool ve
 	return ok;
 }
 
+/* ------------------------------------------------------------------ a cut at every moment */
+
+/* What a moment is worth trying for: hop and answer times are in milliseconds, so one a millisecond finds each message
+ * on its way once. */
+#define CUT_DELAY_MS 5
+
+struct cut_case {
+	const char *name;
+	struct ua_plan caller, callee;
+	struct {
+		int from, to; /* ms after the INVITE of the caller */
+	} moments[2];
+	const char *no_response; /* setting of the trunk that is called; NULL: as it comes */
+	bool waits[2]; /* somebody is left without a word at one of the moments: the box is told what was lost, or not */
+};
+
+#define CALLS_CANCELS(ms) .cancel_ms = (ms), .ring_ms = -1, .final_ms = -1
+#define CALLS CALLS_CANCELS(-1)
+#define RINGS .cancel_ms = -1, .trying = true, .ring_ms = 15, .ring_status = 180
+#define ANSWERS RINGS, .final_ms = 40, .final_status = 200
+#define HANGS_UP(ms) .todo = {{(ms), UA_BYE}}, .n_todo = 1
+
+static const struct cut_case cut_cases[] = {
+    {.name = "answered", .caller = {CALLS, HANGS_UP(60)}, .callee = {ANSWERS, HANGS_UP(4000)}, .moments = {{0, 190}}},
+    {.name = "hung up by both",
+        .caller = {CALLS, HANGS_UP(50)},
+        .callee = {ANSWERS, HANGS_UP(40)},
+        .moments = {{0, 190}}},
+    {.name = "late offer",
+        .caller = {CALLS, .late = true, HANGS_UP(60)},
+        .callee = {ANSWERS, HANGS_UP(4000)},
+        .moments = {{0, 190}}},
+    {.name = "two phones answer",
+        .caller = {CALLS, HANGS_UP(60)},
+        .callee = {ANSWERS, .fork = true, HANGS_UP(4000)},
+        .moments = {{0, 190}}},
+    {.name = "changed",
+        .caller = {CALLS, .todo = {{5, UA_HOLD}, {2500, UA_BYE}}, .n_todo = 2},
+        .callee = {ANSWERS, .slow_ms = 250, .todo = {{1200, UA_UPDATE}, {6000, UA_BYE}}, .n_todo = 2},
+        .moments = {{50, 450}, {1200, 1400}}},
+    {.name = "refused",
+        .caller = {CALLS, HANGS_UP(60)},
+        .callee = {RINGS, .final_ms = 250, .final_status = 486},
+        .moments = {{0, 320}},
+        .waits = {false, true}},
+    {.name = "refused, next target",
+        .caller = {CALLS, HANGS_UP(60)},
+        .callee = {RINGS, .final_ms = 40, .final_status = 503},
+        .moments = {{0, 180}},
+        .waits = {false, true}},
+    {.name = "given up",
+        .caller = {CALLS_CANCELS(60), HANGS_UP(60)},
+        .callee = {RINGS, .final_ms = -1},
+        .moments = {{0, 130}},
+        .waits = {false, true}},
+    {.name = "rings for ever",
+        .caller = {CALLS, HANGS_UP(60)},
+        .callee = {RINGS, .final_ms = -1},
+        .moments = {{0, 50}, {19990, 20100}},
+        .waits = {false, true}},
+    /* the 180 is lost: without it there is no CANCEL (9.1) */
+    {.name = "silent",
+        .caller = {CALLS, HANGS_UP(60)},
+        .callee = {.cancel_ms = -1, .ring_ms = 3005, .ring_status = 180, .final_ms = -1},
+        .moments = {{0, 20}, {2990, 3100}},
+        .no_response = "3s",
+        .waits = {true, true}},
+};
+
+struct cut_totals {
+	unsigned long runs, lost, gave_up;
+};
+
+static void on_cut(struct timer *t)
+{
+	struct batch *b = container_of(t, struct batch, cut);
+
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
+		if (b->cut_hosts & 1u << i)
+			sim_cut(&b->ua[i].host, b->cut_acked);
+}
+
+struct cut_run {
+	const struct cut_case *k;
+	bool outbound, acked;
+	unsigned hosts;
+	int at_ms;
+};
+
+static bool run_cut(const struct cut_run *run, bool verbose, struct cut_totals *sum)
+{
+	const struct cut_case *k = run->k;
+	struct batch *b = calloc(1, sizeof(*b));
+	bool outbound = run->outbound;
+	struct sim_call *c;
+	struct sim_rows rows;
+	struct totals unused = {0};
+	bool ok, lost = false, gave_up = false;
+
+	if (!b)
+		abort();
+	c = &b->call[0];
+	world_rows(&rows);
+	for (unsigned i = 0; i < 2; i++) {
+		sim_set(&rows, i, "ring-timeout", "20s");
+		if (k->no_response)
+			sim_set(&rows, i, "no-response", k->no_response);
+	}
+	rows.targets[0][0].transport = rows.targets[1][0].transport = rows.targets[1][1].transport = S("tcp");
+	b->w = world_new(1, &rows, 0, true, verbose);
+	b->n = 1;
+	b->weather = TCP_BOTH;
+	b->w->weather[0].delay_us = b->w->weather[1].delay_us = CUT_DELAY_MS * 1000;
+	for (unsigned i = 0; i < SIM_HOSTS; i++) {
+		ua_init(&b->ua[i], b->w, i);
+		b->ua[i].plan_of = plan_of;
+		b->ua[i].ctx = b;
+		b->ua[i].tcp = b->ua[i].host.tcp = true;
+	}
+	*c = (struct sim_call){.outbound = outbound, .caller = k->caller, .callee = {k->callee, k->callee}, .batch = b};
+	snprintf(c->calling, sizeof(c->calling), outbound ? "+49301234500" : "+4917012345");
+	snprintf(c->called, sizeof(c->called), outbound ? "+498900000" : "+49301234510");
+	timer_start_ms(&b->w->timers, &c->start, 0, on_start);
+	b->cut_hosts = run->hosts;
+	b->cut_acked = run->acked;
+	timer_start_ms(&b->w->timers, &b->cut, run->at_ms, on_cut);
+	if (verbose)
+		printf("%s, %s, hosts %x cut after %d ms, the box %s\n", k->name, outbound ? "outbound" : "inbound",
+		    run->hosts, run->at_ms, run->acked ? "is not told" : "is told what it lost");
+	world_run(b->w, b->w->clock.mono_us + (int64_t)1800 * 1000000);
+	check_end(b, &unused);
+	for (unsigned i = 0; i < SIM_HOSTS; i++) {
+		list_each(n, &b->ua[i].calls) {
+			const struct ua_call *u = container_of(n, struct ua_call, node);
+
+			lost |= u->lost;
+			gave_up |= u->gave_up;
+		}
+	}
+	sum->runs++;
+	sum->lost += lost;
+	sum->gave_up += gave_up;
+	ok = b->w->failures == 0;
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
+		ua_fini(&b->ua[i]);
+	world_free(b->w);
+	free(b);
+	return ok;
+}
+
+/* Every run of a case with the box told or not; 0, or -1: one failed. *ret_run counts on; only: see run_cuts(). */
+static int run_case(const struct cut_case *k, bool acked, long only, bool verbose, long *ret_run, struct cut_totals *sum)
+{
+	static const unsigned sides[] = {1u << SIM_PBX, 1u << SIM_ITSP_1, 1u << SIM_PBX | 1u << SIM_ITSP_1};
+
+	for (unsigned j = 0; j < 2 * ARRAY_LEN(sides) * ARRAY_LEN(k->moments); j++) {
+		unsigned m = j / ARRAY_LEN(sides) / 2;
+		struct cut_run run = {.k = k,
+		    .outbound = j / ARRAY_LEN(sides) % 2 == 0,
+		    .acked = acked,
+		    .hosts = sides[j % ARRAY_LEN(sides)]};
+
+		for (run.at_ms = k->moments[m].from; run.at_ms < k->moments[m].to; run.at_ms++, (*ret_run)++) {
+			if ((only >= 0 && *ret_run != only) || run_cut(&run, verbose, sum))
+				continue;
+			if (only < 0) {
+				printf("\nagain, with its ladder:\n\n");
+				(void)run_cut(&run, true, sum);
+				printf("\nrepeat it with: sim_calls -c -b %ld -v\n", *ret_run);
+			}
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* only: the one run of that number, -1: all */
+static int run_cuts(long only, bool verbose)
+{
+	long run = 0;
+	int rc = 0;
+
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(cut_cases); i++) {
+		const struct cut_case *k = &cut_cases[i / 2];
+		struct cut_totals sum = {0};
+
+		if (run_case(k, i % 2, only, verbose, &run, &sum))
+			return 1;
+		if (only >= 0)
+			continue;
+		printf("%-22s %-9s %5lu cuts, %4lu lost something, %4lu left somebody waiting\n", k->name,
+		    i % 2 ? "not told," : "told,", sum.runs, sum.lost, sum.gave_up);
+		if (!sum.lost || (sum.gave_up > 0) != k->waits[i % 2]) {
+			printf("FAIL: expected that %s is left waiting\n", k->waits[i % 2] ? "somebody" : "nobody");
+			rc = 1;
+		}
+	}
+	return rc;
+}
+
 static unsigned long number(const char *text)
 {
 	uint64_t v;
@@ -390,12 +597,12 @@ static unsigned long number(const char *text)
 int main(int argc, char **argv)
 {
 	unsigned long calls = 500, seed = 1, only = 0;
-	bool verbose = false, one = false;
+	bool verbose = false, one = false, cuts = false;
 	struct totals sum = {0};
 	clock_t began = clock();
 	int c;
 
-	while ((c = getopt(argc, argv, "n:s:b:v")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:b:cv")) != -1) {
 		switch (c) {
 		case 'n':
 			calls = number(optarg);
@@ -407,15 +614,20 @@ int main(int argc, char **argv)
 			only = number(optarg);
 			one = true;
 			break;
+		case 'c':
+			cuts = true;
+			break;
 		case 'v':
 			verbose = true;
 			break;
 		default:
-			fprintf(stderr, "usage: sim_calls [-n CALLS] [-s SEED] [-b BATCH] [-v]\n");
+			fprintf(stderr, "usage: sim_calls [-n CALLS] [-s SEED] [-b BATCH] [-v] | -c [-b RUN] [-v]\n");
 			return 2;
 		}
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (cuts)
+		return run_cuts(one ? (long)only : -1, verbose);
 	if (one)
 		return run_batch(seed, (unsigned)only, BATCH_CALLS, verbose, &sum) ? 0 : 1;
 	for (unsigned batch = 0; sum.calls < calls; batch++) {

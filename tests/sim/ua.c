@@ -48,7 +48,8 @@ struct ua_st {
 	struct sim_conn *conn;
 };
 
-static timer_fn ct_again, ct_end, st_again, twoxx_again, on_cancel, on_ring, on_final, on_change, on_again, on_todo;
+static timer_fn ct_again, ct_end, st_again, twoxx_again, on_cancel, on_ring, on_final, on_change, on_again, on_todo,
+    on_patience;
 
 /* ------------------------------------------------------------------ text */
 
@@ -386,7 +387,13 @@ static void answer_alone(struct ua *ua, struct sim_conn *conn, const char *m, un
 
 static void set_state(struct ua_call *c, enum ua_state s)
 {
+	struct timers *t = &c->ua->host.w->timers;
+
 	c->state = s;
+	if (s == UA_CALLING || s == UA_RINGING)
+		timer_start_ms(t, &c->patience, UA_PATIENCE_MS, on_patience);
+	else
+		timer_stop(t, &c->patience);
 }
 
 static void stop_all(struct ua_call *c)
@@ -399,6 +406,7 @@ static void stop_all(struct ua_call *c)
 	timer_stop(t, &c->change_timer);
 	timer_stop(t, &c->again_timer);
 	timer_stop(t, &c->twoxx_timer);
+	timer_stop(t, &c->patience);
 	for (unsigned i = 0; i < UA_TODO_MAX; i++)
 		timer_stop(t, &c->todo[i].timer);
 }
@@ -600,6 +608,23 @@ static void on_cancel(struct timer *t)
 		cancel_now(c);
 	else
 		c->cancel_wanted = true;
+}
+
+static void on_patience(struct timer *t)
+{
+	struct ua_call *c = container_of(t, struct ua_call, patience);
+
+	SIM_CHECK(c->ua->host.w, c->lost, "call %u: the %s at %s is %s after %d s, and nothing of it was lost", c->index,
+	    c->caller ? "caller" : "callee", c->ua->ip, ua_state_names[c->state], UA_PATIENCE_MS / 1000);
+	c->gave_up = true;
+	if (c->state == UA_RINGING) {
+		if (c->invite)
+			respond(c->invite, 480, "", "");
+		c->final_status = 480;
+		call_ended(c);
+	} else if (c->inviting && !c->cancelled) {
+		cancel_now(c);
+	}
 }
 
 static void invite_accepted(struct ua_call *c, struct ua_ct *ct, const char *m, const char *tag)
@@ -1039,7 +1064,7 @@ static void on_todo(struct timer *t)
 		request(c, "OPTIONS", "", "");
 		break;
 	case UA_CUT:
-		sim_cut(&ua->host);
+		sim_cut(&ua->host, sim_chance(ua->host.w, 50));
 		break;
 	case UA_VANISH:
 		stop_all(c);
@@ -1270,6 +1295,20 @@ static void on_message(struct sim_host *h, struct sim_conn *conn, char *text, si
 		request_in(ua, conn, text);
 }
 
+static void on_lost(struct sim_host *h, char *text)
+{
+	struct ua *ua = container_of(h, struct ua, host);
+	char call_id[96];
+
+	hdr(text, "Call-ID", 0, call_id, sizeof(call_id));
+	list_each(n, &ua->calls) {
+		struct ua_call *c = container_of(n, struct ua_call, node);
+
+		if (!strcmp(c->call_id, call_id))
+			c->lost = true;
+	}
+}
+
 /* ------------------------------------------------------------------ begin and end */
 
 void ua_init(struct ua *ua, struct world *w, unsigned host)
@@ -1279,6 +1318,7 @@ void ua_init(struct ua *ua, struct world *w, unsigned host)
 	ua->number = host + 1;
 	ua->host.realm = host > 0;
 	ua->host.on_message = on_message;
+	ua->host.on_lost = on_lost;
 	if (addr_parse_ip(str_z(ua->ip), 5060, &ua->host.addr))
 		abort();
 	list_init(&ua->calls);

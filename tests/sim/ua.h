@@ -4,6 +4,11 @@
  * A struct ua is a host with many calls. A call follows its plan: what the caller wants (late offer, giving up),
  * what the callee does (ring, early media, answer, refuse, stay silent, answer twice), and what either does once
  * the call is up. Each message from the box is checked on arrival; what is wrong is a failure of the run.
+ *
+ * Nobody waits for ever: a user hangs up, and a phone stops ringing, after UA_PATIENCE_MS. On a stream a refusal, a
+ * CANCEL, or the 1xx that allows one, is said once (17.2.1, 17.1.2.1, 9.1); when the stream is cut and that was lost
+ * unseen, nothing else is to come. There is no other reason: patience that runs out in a call which has lost nothing by
+ * a cut is a failure of the run.
  */
 #ifndef TESTS_SIM_UA_H
 #define TESTS_SIM_UA_H
@@ -22,6 +27,9 @@ enum ua_do {
 	UA_CUT,    /* the connections of the host break */
 	UA_VANISH, /* the call is forgotten without a word, what comes for it is not answered */
 };
+
+/* Longer than the box takes: 64*T1 at each of two places, and its ring-timeout. */
+#define UA_PATIENCE_MS 180000
 
 #define UA_TODO_MAX 6
 struct ua_plan {
@@ -70,6 +78,8 @@ struct ua_call {
 	char call_id[96], local_tag[32], remote_tag[64], local[128], remote[128], target[128], early_tag[64];
 	unsigned cseq, remote_cseq;
 	bool heard;             /* anything at all from the box */
+	bool lost;              /* a message of it, either way, on a connection that was cut */
+	bool gave_up;           /* out of patience */
 	unsigned final_status;  /* caller: of the first INVITE, 0: none. callee: what it sent */
 	bool cancelled;         /* CANCEL was sent, or came in time */
 	bool cancel_wanted;
@@ -92,7 +102,7 @@ struct ua_call {
 	struct ua_st *invite;   /* borrow: theirs, without a final answer of ours */
 	struct ua_ct *inviting; /* borrow: ours, without a final answer of theirs */
 	struct list cts, sts;
-	struct timer cancel_timer, ring_timer, final_timer, change_timer, again_timer;
+	struct timer cancel_timer, ring_timer, final_timer, change_timer, again_timer, patience;
 	struct ua_todo todo[UA_TODO_MAX];
 	bool up_started;
 	struct sim_conn *conn;  /* borrow: the world's; of the first INVITE */

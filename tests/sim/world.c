@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SIM_CONNECT_MS 3
 
@@ -21,7 +22,7 @@ struct packet {
 	enum packet_kind kind;
 	struct sim_host *host;
 	uint32_t conn; /* id, 0: datagram */
-	struct net_path path; /* FAILURE: what the box is told */
+	struct net_path path; /* to a host on a connection: as it was sent. FAILURE: what the box is told */
 	uint64_t owner;
 	int err;
 	size_t n;
@@ -76,6 +77,21 @@ static void trace(const struct packet *p, const char *what)
 		    addr_text(&p->host->addr, text), p->conn ? "tcp" : "udp", (int)p->n, p->text);
 }
 
+static void lost_by_cut(struct packet *p)
+{
+	char *copy;
+
+	trace(p, p->kind == TO_BOX ? "<-X-" : "-X->");
+	p->w->packets_lost++;
+	if (!p->host->on_lost)
+		return;
+	copy = strndup(p->text, p->n);
+	if (!copy)
+		abort();
+	p->host->on_lost(p->host, copy);
+	free(copy);
+}
+
 static void deliver(struct timer *t)
 {
 	struct packet *p = container_of(t, struct packet, timer);
@@ -85,6 +101,7 @@ static void deliver(struct timer *t)
 
 	list_del(&p->node);
 	if (p->conn && !conn && p->kind != FAILURE) {
+		lost_by_cut(p);
 		free(p);
 		return;
 	}
@@ -163,7 +180,7 @@ static void datagram(struct world *w, enum packet_kind kind, struct sim_host *h,
 		on_its_way(w, packet_new(w, kind, h, text, n), delay_of(w, h->realm));
 }
 
-static void stream(struct world *w, enum packet_kind kind, struct sim_conn *c, const void *text, size_t n)
+static struct packet *stream(struct world *w, enum packet_kind kind, struct sim_conn *c, const void *text, size_t n)
 {
 	struct packet *p = packet_new(w, kind, c->host, text, n);
 	int64_t at = w->clock.mono_us + delay_of(w, c->host->realm), *last = &c->last_us[kind];
@@ -173,6 +190,7 @@ static void stream(struct world *w, enum packet_kind kind, struct sim_conn *c, c
 	*last = at;
 	p->conn = c->id;
 	on_its_way(w, p, at - w->clock.mono_us);
+	return p;
 }
 
 static void failure(struct world *w, struct sim_host *h, const struct net_path *path, uint64_t owner, int err,
@@ -206,6 +224,7 @@ static struct sim_conn *conn_new(struct world *w, struct sim_host *h, uint16_t p
 static int box_send_tcp(struct world *w, struct net_path *path, const void *p, size_t len, uint64_t owner)
 {
 	struct sim_conn *c = path->conn ? conn_by_id(w, path->conn) : NULL;
+	struct packet *sent;
 
 	if (!c) {
 		list_each(n, &w->conns) {
@@ -234,7 +253,9 @@ static int box_send_tcp(struct world *w, struct net_path *path, const void *p, s
 	if (!c)
 		return -EHOSTUNREACH;
 	path->conn = c->id;
-	stream(w, TO_HOST, c, p, len);
+	sent = stream(w, TO_HOST, c, p, len);
+	sent->path = *path;
+	sent->owner = owner;
 	return 0;
 }
 
@@ -296,7 +317,7 @@ void sim_send(struct sim_host *h, struct sim_conn *conn, const char *text, size_
 	if (!conn)
 		datagram(h->w, TO_BOX, h, text, n);
 	else if (conn->up)
-		stream(h->w, TO_BOX, conn, text, n);
+		(void)stream(h->w, TO_BOX, conn, text, n);
 }
 
 struct sim_conn *sim_connect(struct sim_host *h)
@@ -310,13 +331,20 @@ struct sim_conn *sim_connect(struct sim_host *h)
 	return conn_new(h->w, h, (uint16_t)(40000 + h->w->next_conn % 20000));
 }
 
-void sim_cut(struct sim_host *h)
+void sim_cut(struct sim_host *h, bool acked)
 {
 	list_each(n, &h->w->conns) {
 		struct sim_conn *c = container_of(n, struct sim_conn, node);
 
-		if (c->host == h)
-			c->up = false;
+		if (c->host != h || !c->up)
+			continue;
+		c->up = false;
+		list_each(pn, &h->w->packets) {
+			struct packet *p = container_of(pn, struct packet, node);
+
+			if (p->kind == TO_HOST && p->conn == c->id && p->owner && !acked)
+				failure(h->w, h, &p->path, p->owner, -ECONNRESET, NULL, 0, delay_of(h->w, h->realm));
+		}
 	}
 }
 

@@ -47,6 +47,8 @@ struct sim_host {
 	enum sim_dead dead;
 	/* text is a copy with a NUL that lives until return; conn NULL for a datagram */
 	void (*on_message)(struct sim_host *h, struct sim_conn *conn, char *text, size_t n);
+	/* a message from or to h was on its way when its connection was cut; as text above. NULL: nobody asks */
+	void (*on_lost)(struct sim_host *h, char *text);
 	void *ctx;
 };
 
@@ -118,8 +120,9 @@ void world_add_host(struct world *w, struct sim_host *h);
 void sim_send(struct sim_host *h, struct sim_conn *conn, const char *text, size_t n);
 /* a living connection of h, or a new one */
 struct sim_conn *sim_connect(struct sim_host *h);
-/* cuts every connection of h; what is on its way is lost */
-void sim_cut(struct sim_host *h);
+/* Cuts every connection of h; what is on its way is lost. The box is told which of its messages were, as the network
+ * layer tells what the peer's TCP has not acknowledged; unless they were (acked), and lost in the host all the same. */
+void sim_cut(struct sim_host *h, bool acked);
 
 /* Until that time (or until nothing is left to happen), event by event; checks the box's invariants after each. */
 void world_run(struct world *w, int64_t until_us);
