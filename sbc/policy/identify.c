@@ -114,6 +114,19 @@ bool policy_address_known(const struct policy *p, const struct net_path *from)
 	return best_source(p, from) != NULL;
 }
 
+bool policy_may_come_from(const struct policy *p, const struct pol_trunk *t, const struct net_path *from)
+{
+	if (t->realm != from->realm || addr_none(&from->remote))
+		return false;
+	for (unsigned i = 0; i < p->n_sources + p->learned.n_sources; i++) {
+		const struct source *s = i < p->n_sources ? &p->sources[i] : &p->learned.sources[i - p->n_sources];
+
+		if (s->trunk == t && fits(s->port, s->transport, from) && addr_in_net(&from->remote, &s->net))
+			return true;
+	}
+	return false;
+}
+
 bool policy_admit(const struct policy *p, const struct net_path *from)
 {
 	if (from->realm < p->n_realms && p->realms[from->realm].strangers == POL_STRANGER_REFUSE)

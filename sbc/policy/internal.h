@@ -34,6 +34,7 @@ struct source {
 	uint32_t transport;  /* enum pol_source_transport */
 	struct str name;     /* of the DNS that led to it; gives way to what was configured (empty) */
 	int64_t left_us;     /* the name leads there no more since then, mono; 0: it does */
+	bool second;         /* the same place as one of another trunk: only what it registered leads to its own */
 };
 
 /* A trunk that is recognised by this name in a certificate. */

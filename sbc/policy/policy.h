@@ -120,6 +120,7 @@ struct pol_trunk {
 		bool replace;        /* the oldest makes room; else 403 */
 		bool gin_strict;     /* bnc needs Require: gin (421) */
 		bool no_qop;         /* digest of RFC 2069 is taken */
+		bool needed;         /* an ITSP's: no calls to it while we are not registered there */
 		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */
 	} reg;
 };
@@ -177,6 +178,9 @@ const struct pol_trunk *policy_identify(
 enum reason policy_stranger(const struct policy *p, const struct net_path *from, const struct net_identity *who);
 /* Some trunk sends from there, whatever else it has to prove. */
 bool policy_address_known(const struct policy *p, const struct net_path *from);
+/* Is that one of the trunk's own places, whoever else has it too (two trunks that register at one provider)? What its
+ * certificate would have to prove is not looked at. Walks all sources. */
+bool policy_may_come_from(const struct policy *p, const struct pol_trunk *t, const struct net_path *from);
 /* Cheap form for net's admit(): false when a stranger in a realm that drops strangers. TLS from anywhere is let in
  * where a trunk is recognised by its certificate alone: who it is shows only after the handshake. */
 bool policy_admit(const struct policy *p, const struct net_path *from);

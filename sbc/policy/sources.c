@@ -236,19 +236,35 @@ static void source_text(const struct source *s, struct buf *w)
 		buf_fmt(w, "/%u", s->net.bits);
 }
 
+/* Two customers of one provider, at the same address: each has a registration of its own, and its requests carry what
+ * it registered (RFC 6140 5.1). */
+static bool told_apart(const struct source *a, const struct source *b)
+{
+	const struct pol_trunk *x = a->trunk, *y = b->trunk;
+
+	return x != y && x->role == POL_ITSP && y->role == POL_ITSP && x->reg.auth != POL_AUTH_STATIC &&
+	       y->reg.auth != POL_AUTH_STATIC;
+}
+
 static int build_configured(struct policy *p, struct source_list *l, pol_collide_fn *fn, void *ctx)
 {
-	unsigned n = 0, exact = 0;
+	unsigned n = 0, exact = 0, nets = 0;
 
 	if (l->n_sources)
 		qsort(l->sources, l->n_sources, sizeof(*l->sources), by_place_and_right);
 	for (unsigned i = 0; i < l->n_sources; i++) {
 		struct source *s = &l->sources[i];
 
+		s->second = false;
 		if (n && by_place(&l->sources[n - 1], s) == 0) {
 			char text[80];
 			struct buf w;
 
+			if (told_apart(&l->sources[n - 1], s)) {
+				s->second = true;
+				l->sources[n++] = *s;
+				continue;
+			}
 			buf_init(&w, text, sizeof(text));
 			source_text(s, &w);
 			if (l->sources[n - 1].trunk != s->trunk)
@@ -257,9 +273,10 @@ static int build_configured(struct policy *p, struct source_list *l, pol_collide
 		}
 		l->sources[n++] = *s;
 		exact += is_exact(s);
+		nets += !is_exact(s);
 	}
 	p->sources = pol_array(p, n, sizeof(*p->sources));
-	p->nets = pol_array(p, n - exact, sizeof(*p->nets));
+	p->nets = pol_array(p, nets, sizeof(*p->nets));
 	if (!p->sources || !p->nets || htab_init(&p->core->exact, exact ? exact * 2u : 1) < 0)
 		return -ENOMEM;
 	p->n_sources = n;
@@ -267,6 +284,8 @@ static int build_configured(struct policy *p, struct source_list *l, pol_collide
 		struct source *s = &p->sources[i];
 
 		*s = l->sources[i];
+		if (s->second)
+			continue;
 		if (is_exact(s))
 			htab_add(&p->core->exact, &s->node, pol_source_hash(p, s->realm, &s->net.base));
 		else
@@ -374,9 +393,13 @@ static void learn(const struct policy *p, struct learned *l, const struct htab *
 	}
 	if (l->n_sources)
 		qsort(l->sources, l->n_sources, sizeof(*l->sources), by_place_and_right);
-	for (unsigned i = 0; i < l->n_sources; i++)
-		if (!n || by_place(&l->sources[n - 1], &l->sources[i]))
-			l->sources[n++] = l->sources[i];
+	for (unsigned i = 0; i < l->n_sources; i++) {
+		struct source *s = &l->sources[i];
+
+		s->second = n && by_place(&l->sources[n - 1], s) == 0;
+		if (!s->second || told_apart(&l->sources[n - 1], s))
+			l->sources[n++] = *s;
+	}
 	l->n_sources = n;
 }
 
@@ -388,7 +411,8 @@ static void index_learned(const struct policy *p, struct learned *l)
 		uint64_t *print = &l->prints[s->trunk - p->trunks];
 		struct hash_key key = {*print, s->left_us != 0};
 
-		htab_add(&l->exact, &s->node, pol_source_hash(p, s->realm, &s->net.base));
+		if (!s->second)
+			htab_add(&l->exact, &s->node, pol_source_hash(p, s->realm, &s->net.base));
 		*print = hash_str(&key, ip);
 		if (s->left_us) {
 			int64_t until = s->left_us + (int64_t)s->trunk->source.grace_s * 1000000;

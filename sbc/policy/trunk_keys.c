@@ -118,6 +118,8 @@ const struct trunk_key trunk_keys[] = {
     {"digest", TKEY_ENUM, AT(reg.digest), "sha-512-256", 0, 0, NULL, "md5|sha-256|sha-512-256",
 	"strongest algorithm it is asked for, the weaker ones follow; some devices give up at a name they do not know", "md5"},
     {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
+    {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
+	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
     {"header.pass", TKEY_HEADERS_PASS, 0, "", 0, 0, NULL, NULL,
 	"header fields taken from and passed to it as if it were trusted", "X-Account,Diversion"},
     {"header.drop", TKEY_HEADERS_DROP, 0, "", 0, 0, NULL, NULL, "header fields neither taken from nor passed to it",

@@ -45,6 +45,7 @@ struct rig {
 	unsigned n_waiting;
 	/* what went out */
 	char sent[64][8192];
+	struct net_path sent_to[64];
 	unsigned n_sent;
 	/* events, a line each */
 	char events[4096];
@@ -61,8 +62,8 @@ static int rig_send(struct net *n, struct net_path *path, const void *p, size_t 
 {
 	struct rig *r = container_of(n, struct rig, net);
 
-	(void)path;
 	(void)owner;
+	r->sent_to[r->n_sent % ARRAY_LEN(r->sent)] = *path;
 	assert_true(r->n_sent < ARRAY_LEN(r->sent) && len < sizeof(r->sent[0]));
 	memcpy(r->sent[r->n_sent], p, len);
 	r->sent[r->n_sent++][len] = '\0';

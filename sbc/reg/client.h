@@ -1,0 +1,88 @@
+/* client.h - we register at a provider: one machine per trunk with role=itsp and auth=register or auth=gin.
+ *
+ * RFC 3261 10.2, RFC 6140 5 (the role of the SIP-PBX), RFC 5626 4.5 (how long to wait after a failure), RFC 3608.
+ * The trunk's settings say where and as whom; its ways (sbc/target) are tried one after the other, the one that holds
+ * the registration first. Calls ask here: is it registered, by which way, and whose cookie is that in a request URI
+ * (RFC 6140 5.1).
+ */
+#ifndef SBC_REG_CLIENT_H
+#define SBC_REG_CLIENT_H
+
+#include "sbc/policy/policy.h"
+#include "sbc/target/target.h"
+#include "sbc/txn/txn.h"
+
+struct reg_clients;
+
+enum reg_client_state {
+	REG_CLIENT_IDLE,       /* it cannot: no account */
+	REG_CLIENT_WAITING,    /* for its turn, or for the DNS */
+	REG_CLIENT_TRYING,     /* REGISTER is out, nothing is bound */
+	REG_CLIENT_CHALLENGED, /* REGISTER with credentials is out */
+	REG_CLIENT_REGISTERED,
+	REG_CLIENT_REFRESHING, /* REGISTER is out, the last one still holds */
+	REG_CLIENT_RETRY,      /* failed; again later */
+	REG_CLIENT_REJECTED,   /* refused: account, password; again much later, and somebody should look */
+	REG_CLIENT_REMOVING,   /* REGISTER with expires=0 is out */
+	REG_CLIENT_STOPPED,    /* trunk disabled, unregistered by an operator, shutdown */
+	REG_CLIENT_STATES
+};
+extern const char *const reg_client_state_names[REG_CLIENT_STATES];
+
+struct reg_client_user {
+	/* Something happened to the registration: for alarms and history. why NONE: registered; it is not told of
+	 * refreshes. at: the registrar's address, or NULL. */
+	void (*on_event)(
+	    void *ctx, uint32_t trunk_id, const struct net_path *at, struct str contact, enum reason why);
+};
+
+/* NULL: out of memory. user_agent lives as long as it. */
+struct reg_clients *reg_clients_new(
+    const struct env *env, struct str user_agent, const struct reg_client_user *user, void *ctx);
+/* What runs is dropped without a word. Before the transaction layer and the targets are freed. */
+void reg_clients_free(struct reg_clients *cs);
+/* From now on it may send. */
+void reg_clients_start(struct reg_clients *cs, struct net *net, struct txn_layer *txn, struct targets *targets);
+/* Follows the snapshot: new trunks begin (spread, 50 a second at most), those that are gone, disabled or changed are
+ * unregistered first. Takes a reference. */
+void reg_clients_set_policy(struct reg_clients *cs, struct policy *p);
+/* Unregisters everything (RGC-07) and begins nothing more; over when reg_clients_busy() is 0. */
+void reg_clients_stop(struct reg_clients *cs);
+unsigned reg_clients_busy(const struct reg_clients *cs); /* un-REGISTERs without an answer so far */
+
+/* By an operator. false: the trunk does not register. */
+bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id);   /* now, GIN anew, whatever it waits for */
+bool reg_client_unregister(struct reg_clients *cs, uint32_t trunk_id); /* until told otherwise, or a restart */
+
+/* ---- for calls; all may be asked of trunks that do not register ---- */
+
+/* Does a registration of that trunk hold now? */
+bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id);
+/* The way that holds it, and the Route of requests by it (Service-Route; values separated by ", ", or empty; borrow:
+ * until the next turn). false: none holds. */
+bool reg_client_way(const struct reg_clients *cs, uint32_t trunk_id, struct net_path *ret, struct str *ret_route);
+/* Whose cookie is that (;tk= in a request URI)? 0: nobody's. */
+uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie);
+
+/* ---- looking at it ---- */
+
+struct reg_client_view {
+	enum reg_client_state state;
+	enum reason why;            /* of the newest failure; NONE: the newest try went well */
+	bool bulk;                  /* what is asked for is all numbers (GIN) */
+	bool fallback;              /* GIN was meant and refused */
+	struct net_path at;         /* who holds it, or was asked last; proto and remote */
+	bool holds;
+	int64_t expires_us, next_us; /* mono: of the binding; of the next REGISTER, 0: none is due */
+	int64_t since_wall_us;      /* of the state */
+	int64_t registered_wall_us; /* since when it holds, 0: it does not */
+	uint32_t asked_s, granted_s;
+	uint16_t status;            /* of the newest final answer, 0: none */
+	uint32_t failures;          /* in a row */
+	uint64_t sent, accepted;    /* REGISTERs, 200s */
+	struct str aor, contact, route, call_id, realm; /* realm: one we have nothing for; borrow: until the next turn */
+};
+/* false: the trunk does not register */
+bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, struct reg_client_view *ret);
+
+#endif

@@ -1,0 +1,761 @@
+/* The registration client in virtual time: what it sends, what it makes of the answers, when it tries again. One test
+ * lets it register at our own registrar. */
+#include "rig.h"
+
+#include "sbc/reg/client.h"
+
+#define PROV "role=itsp realm=wan target=192.0.2.50@1,192.0.2.51@2 domain=itsp.example.com probe=off expires=600s "
+
+struct world {
+	struct rig r;
+	struct targets *ts;
+	struct reg_clients *cs;
+	uint32_t id;
+	char log[2048]; /* events */
+	size_t n_log;
+	char last[8192]; /* the newest REGISTER */
+};
+
+static void on_event(void *ctx, uint32_t trunk_id, const struct net_path *at, struct str contact, enum reason why)
+{
+	struct world *w = ctx;
+
+	(void)at;
+	(void)contact;
+	w->n_log += (size_t)snprintf(w->log + w->n_log, sizeof(w->log) - w->n_log, "%u:%s ", trunk_id,
+	    why == REASON_NONE ? "registered" : reason_info(why)->name);
+}
+
+static const struct reg_client_user user = {on_event};
+
+static void use_policy(struct world *w)
+{
+	struct policy *p = fix_compile(&w->r.fix);
+
+	reg_set_policy(w->r.reg, p);
+	targets_set_policy(w->ts, p);
+	reg_clients_set_policy(w->cs, p);
+}
+
+static void world_init(struct world *w, const char *settings)
+{
+	memset(w, 0, sizeof(*w));
+	rig_init(&w->r);
+	w->id = fix_trunk(&w->r.fix, "prov", settings);
+	rig_ha1(&w->r, w->id - 1, "trunk42", "itsp.example.com", "a long secret");
+	w->ts = targets_new(&w->r.env, &w->r.net, w->r.txn, NULL);
+	w->cs = reg_clients_new(&w->r.env, S("Postern/test"), &user, w);
+	assert_non_null(w->ts);
+	assert_non_null(w->cs);
+	use_policy(w);
+	reg_clients_start(w->cs, &w->r.net, w->r.txn, w->ts);
+}
+
+static void world_fini(struct world *w)
+{
+	reg_clients_free(w->cs);
+	targets_free(w->ts);
+	rig_fini(&w->r);
+}
+
+/* milliseconds; what goes out is kept from 0 on */
+static void run_ms(struct world *w, int64_t ms)
+{
+	int64_t until = w->r.clock.mono_us + ms * 1000;
+
+	while (w->r.clock.mono_us < until) {
+		int64_t step = until - w->r.clock.mono_us < 20000 ? until - w->r.clock.mono_us : 20000;
+
+		w->r.clock.mono_us += step;
+		w->r.clock.wall_us += step;
+		timers_advance(&w->r.timers);
+	}
+}
+
+/* The next REGISTER within ms, or NULL; copies of one that is repeated do not count. */
+static const char *next_register(struct world *w, int64_t ms)
+{
+	for (int64_t t = 0; t <= ms; t += 20) {
+		for (unsigned i = 0; i < w->r.n_sent; i++) {
+			if (strncmp(w->r.sent[i], "REGISTER", 8) == 0 && strcmp(w->r.sent[i], w->last) != 0) {
+				memcpy(w->last, w->r.sent[i], sizeof(w->last));
+				w->r.sent_to[0] = w->r.sent_to[i];
+				w->r.n_sent = 0;
+				return w->last;
+			}
+		}
+		w->r.n_sent = 0;
+		run_ms(w, 20);
+	}
+	return NULL;
+}
+
+static const char *must_register(struct world *w, int64_t ms)
+{
+	const char *m = next_register(w, ms);
+
+	if (!m)
+		fail_msg("no REGISTER within %lld ms", (long long)ms);
+	return m;
+}
+
+/* "Name: value" of a message, without its line end */
+static struct str field(const char *m, const char *name)
+{
+	const char *p = strstr(m, name), *e;
+
+	if (!p)
+		return STR_NONE;
+	p += strlen(name);
+	e = strstr(p, "\r\n");
+	return str_n(p, (size_t)(e - p));
+}
+
+static struct str kept(struct world *w, struct str s)
+{
+	return str_dup(w->r.arena, s);
+}
+
+/* The registrar answers the newest REGISTER. */
+static void answer(struct world *w, const char *status, const char *lines)
+{
+	char text[4096];
+	const char *m = w->last;
+	struct net_path from = w->r.sent_to[0];
+	int n = snprintf(text, sizeof(text),
+	    "SIP/2.0 %s\r\nVia: %.*s\r\nFrom: %.*s\r\nTo: %.*s;tag=s1\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\n%sContent-Length: "
+	    "0\r\n\r\n",
+	    status, STR(field(m, "\r\nVia: ")), STR(field(m, "\r\nFrom: ")), STR(field(m, "\r\nTo: ")),
+	    STR(field(m, "\r\nCall-ID: ")), STR(field(m, "\r\nCSeq: ")), lines);
+
+	txn_on_message(w->r.txn, &from, text, (size_t)n, REASON_NONE);
+}
+
+#define CHALLENGE(nonce, more) \
+	"WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"" nonce "\", qop=\"auth\", algorithm=SHA-256" more "\r\n"
+
+/* 200 with our own Contact, that long */
+static void ok(struct world *w, unsigned expires, const char *more)
+{
+	char lines[1024];
+	struct str c = field(w->last, "\r\nContact: ");
+	struct str uri;
+
+	str_cut(c, '>', &uri);
+	snprintf(lines, sizeof(lines), "Contact: %.*s>;expires=%u\r\n%s", STR(uri), expires, more);
+	answer(w, "200 OK", lines);
+}
+
+static struct reg_client_view view(struct world *w)
+{
+	struct reg_client_view v;
+
+	assert_true(reg_client_view(w->cs, w->id, &v));
+	return v;
+}
+
+#define assert_state(w, want) assert_string_equal(reg_client_state_names[view(w).state], (want))
+#define assert_has(m, what) \
+	do { \
+		const char *ah_m = (m); \
+		if (!strstr(ah_m, (what))) \
+			fail_msg("no '%s' in: %s", (what), ah_m); \
+	} while (0)
+#define assert_lacks(m, what) assert_null(strstr((m), (what)))
+
+static unsigned cseq(const char *m)
+{
+	return (unsigned)atoi(field(m, "\r\nCSeq: ").p);
+}
+
+static int64_t until_next_ms(struct world *w)
+{
+	return (view(w).next_us - w->r.clock.mono_us) / 1000;
+}
+
+/* ------------------------------------------------------------------ */
+
+/* RGC-01, AUT-09: what stands in it, one at a time, the next CSeq; credentials at once when refreshed */
+static void registers_and_refreshes(void **state)
+{
+	struct world w;
+	struct str call_id, tag;
+	int64_t next;
+	const char *m;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	m = must_register(&w, 100);
+	assert_has(m, "REGISTER sip:itsp.example.com SIP/2.0\r\n");
+	assert_has(m, "\r\nTo: <sip:trunk42@itsp.example.com>\r\n");
+	assert_has(m, "\r\nFrom: <sip:trunk42@itsp.example.com>;tag=");
+	assert_has(m, "\r\nContact: <sip:trunk42@10.0.0.9:5060;tk=");
+	assert_has(m, ">;expires=600\r\n");
+	assert_has(m, "\r\nUser-Agent: Postern/test\r\n");
+	assert_lacks(m, "Require:");
+	assert_lacks(m, "Authorization:");
+	assert_state(&w, "trying");
+	call_id = kept(&w, field(m, "\r\nCall-ID: "));
+	tag = kept(&w, field(m, "\r\nFrom: "));
+	assert_int_equal(cseq(m), 1);
+	assert_true(reg_client_register(w.cs, w.id)); /* one is out: no second one */
+	assert_null(next_register(&w, 400));
+
+	answer(&w, "401 Unauthorized", CHALLENGE("n1", ""));
+	assert_state(&w, "challenged");
+	m = must_register(&w, 0);
+	assert_has(m, "\r\nAuthorization: Digest username=\"trunk42\", realm=\"itsp.example.com\", nonce=\"n1\", "
+	              "uri=\"sip:itsp.example.com\"");
+	assert_has(m, "nc=00000001");
+	assert_int_equal(cseq(m), 2);
+	assert_true(str_eq(field(m, "\r\nCall-ID: "), call_id));
+	assert_true(str_eq(field(m, "\r\nFrom: "), tag));
+	assert_false(reg_client_holds(w.cs, w.id));
+	ok(&w, 600, "");
+	assert_state(&w, "registered");
+	assert_true(reg_client_holds(w.cs, w.id));
+	assert_string_equal(w.log, "4:registered ");
+	next = until_next_ms(&w);
+	assert_in_range(next, 300000 - 2, 540000);
+
+	assert_null(next_register(&w, next - 100));
+	m = must_register(&w, 300);
+	assert_state(&w, "refreshing");
+	assert_has(m, "nc=00000002");
+	assert_int_equal(cseq(m), 3);
+	assert_true(str_eq(field(m, "\r\nCall-ID: "), call_id));
+	ok(&w, 600, "");
+	assert_string_equal(w.log, "4:registered "); /* a refresh is no event */
+	world_fini(&w);
+}
+
+static void granted_is(struct world *w, const char *lines, uint32_t want)
+{
+	assert_true(reg_client_register(w->cs, w->id));
+	must_register(w, 100);
+	answer(w, "200 OK", lines);
+	if (view(w).granted_s != want)
+		fail_msg("granted %u, not %u by: %s", view(w).granted_s, want, lines);
+}
+
+/* RGC-02: our own Contact decides, whoever else is in the list, and whatever a NAT made of its host */
+static void lifetime_is_that_of_our_contact(void **state)
+{
+	struct world w;
+	char lines[512], tk[32];
+	struct str c;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	c = field(w.last, ";tk=");
+	snprintf(tk, sizeof(tk), "%.*s", 16, c.p);
+	ok(&w, 500, "");
+	assert_int_equal(view(&w).granted_s, 500);
+	snprintf(lines, sizeof(lines),
+	    "Expires: 77\r\nContact: <sip:trunk42@192.0.2.7;tk=other>;expires=60, <sip:trunk42@10.0.0.9:5060;tk=%s>;expires=3600\r\n", tk);
+	granted_is(&w, lines, 3600);
+	snprintf(lines, sizeof(lines),
+	    "Contact: <sip:trunk42@192.0.2.7;tk=other>;expires=60\r\nContact: <sip:x@198.51.100.1:40123;tk=%s>;expires=1800\r\n", tk);
+	granted_is(&w, lines, 1800); /* rewritten on the way */
+	granted_is(&w, "Contact: <sip:trunk42@198.51.100.1:1024>;expires=120\r\n", 120); /* and its cookie lost */
+	granted_is(&w, "Expires: 240\r\nContact: <sip:trunk42@192.0.2.7;tk=other>;expires=60\r\n", 240);
+	granted_is(&w, "Expires: 240\r\n", 240);
+	granted_is(&w, "", 600);
+	snprintf(lines, sizeof(lines), "Contact: <sip:trunk42@10.0.0.9:5060;tk=%s>;expires=soon\r\n", tk);
+	granted_is(&w, lines, 3600);
+	granted_is(&w, "Expires: soon\r\n", 3600);
+	/* nothing is granted */
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	ok(&w, 0, "");
+	assert_state(&w, "retry");
+	world_fini(&w);
+}
+
+/* RGC-03 for short ones: half of it is left for tries */
+static void short_lifetimes_are_refreshed_early(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	ok(&w, 20, "");
+	assert_in_range(until_next_ms(&w), 9990, 12001);
+	world_fini(&w);
+}
+
+/* RGC-04 */
+static void too_brief_is_asked_for_longer(void **state)
+{
+	struct world w;
+	const char *m;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	answer(&w, "423 Interval Too Brief", "Min-Expires: 900\r\n");
+	m = must_register(&w, 0);
+	assert_has(m, ">;expires=900\r\n");
+	assert_int_equal(cseq(m), 2);
+	ok(&w, 900, "");
+	assert_state(&w, "registered");
+	/* one that makes no sense ends it */
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	answer(&w, "423 Interval Too Brief", "Min-Expires: 900\r\n");
+	assert_state(&w, "rejected");
+	world_fini(&w);
+}
+
+/* RGC-05: two tries, then a minute, doubling to half an hour; a stale nonce is no wrong password */
+static void wrong_password_does_not_lock_the_account(void **state)
+{
+	static const unsigned lo[] = {60, 120, 240, 480, 960, 1800, 1800};
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	for (unsigned i = 0; i < ARRAY_LEN(lo); i++) {
+		must_register(&w, i ? until_next_ms(&w) + 100 : 100);
+		assert_lacks(w.last, "Authorization:");
+		answer(&w, "401 Unauthorized", CHALLENGE("n1", ""));
+		must_register(&w, 0);
+		if (i % 2)
+			answer(&w, "401 Unauthorized", CHALLENGE("n2", "")); /* a new nonce each time, as most do */
+		else
+			answer(&w, "401 Unauthorized", CHALLENGE("n1", ""));
+		assert_state(&w, "rejected");
+		assert_int_equal(view(&w).why, REASON_AUTH_REJECTED);
+		assert_in_range(until_next_ms(&w), lo[i] * 1000 - 2, lo[i] * 1100 + 2);
+		assert_null(next_register(&w, 10000));
+	}
+	assert_has(w.log, "4:AUTH_REJECTED ");
+	must_register(&w, until_next_ms(&w) + 100);
+	answer(&w, "401 Unauthorized", CHALLENGE("n3", ""));
+	must_register(&w, 0);
+	answer(&w, "401 Unauthorized", CHALLENGE("n4", ", stale=true"));
+	must_register(&w, 0);
+	assert_has(w.last, "nonce=\"n4\"");
+	answer(&w, "401 Unauthorized", CHALLENGE("n5", ", stale=true")); /* and so it does not go on for ever */
+	assert_state(&w, "rejected");
+	world_fini(&w);
+}
+
+/* AUT-03, AUT-04 */
+static void credentials_go_to_our_realm_only(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	answer(&w, "401 Unauthorized", "WWW-Authenticate: Digest realm=\"evil.example\", nonce=\"x\", algorithm=MD5\r\n");
+	assert_null(next_register(&w, 30000));
+	assert_state(&w, "rejected");
+	assert_int_equal(view(&w).why, REASON_AUTH_REALM);
+	assert_true(str_eq(view(&w).realm, S("evil.example")));
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	answer(&w, "401 Unauthorized", "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"f\", algorithm=FOO\r\n"
+	    CHALLENGE("n1", "") "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"n2\", algorithm=MD5\r\n");
+	assert_has(must_register(&w, 0), "nonce=\"n1\"");
+	assert_has(w.last, "algorithm=SHA-256");
+	/* the proxy in front asks as well */
+	answer(&w, "407 Proxy Authentication Required",
+	    "Proxy-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"p1\", qop=\"auth\", algorithm=MD5\r\n");
+	assert_has(must_register(&w, 0), "\r\nProxy-Authorization: Digest");
+	assert_has(w.last, "\r\nAuthorization: Digest");
+	ok(&w, 600, "");
+	assert_state(&w, "registered");
+	world_fini(&w);
+}
+
+/* RGC-06 */
+static void refused_for_good_is_tried_slowly(void **state)
+{
+	static const char *const status[] = {"403 Forbidden", "404 Not Found", "410 Gone"};
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	for (unsigned i = 0; i < ARRAY_LEN(status); i++) {
+		must_register(&w, i ? until_next_ms(&w) + 100 : 100);
+		answer(&w, status[i], "");
+		assert_state(&w, "rejected");
+		assert_int_equal(view(&w).why, REASON_REG_FORBIDDEN);
+		assert_true(until_next_ms(&w) >= (300 << i) * 1000 - 2);
+	}
+	world_fini(&w);
+}
+
+/* KA-05, RGC-04: 30 to 60 s, doubling to 15 to 30 min; Retry-After only lengthens it */
+static void waits_longer_and_longer(void **state)
+{
+	static const unsigned hi[] = {60, 120, 240, 480, 960, 1800, 1800};
+	struct world w;
+
+	(void)state;
+	world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=itsp.example.com probe=off auth=register aor=trunk42 quarantine=1s");
+	for (unsigned i = 0; i < ARRAY_LEN(hi); i++) {
+		must_register(&w, i ? until_next_ms(&w) + 100 : 100);
+		if (i % 2)
+			answer(&w, "500 Server Internal Error", "");
+		else
+			assert_null(next_register(&w, 33000)); /* silence */
+		assert_state(&w, "retry");
+		assert_in_range(until_next_ms(&w), hi[i] * 500 - 1300, hi[i] * 1000 + 2);
+	}
+	must_register(&w, until_next_ms(&w) + 100);
+	answer(&w, "503 Service Unavailable", "Retry-After: 3000\r\n");
+	assert_state(&w, "retry");
+	assert_in_range(until_next_ms(&w), 3000 * 1000 - 2, 3000 * 1000 + 2);
+	world_fini(&w);
+}
+
+/* The ways of all targets, and then the one that worked */
+static void goes_on_to_the_next_target_and_stays(void **state)
+{
+	struct world w;
+	struct net_path at;
+	struct str route, call_id;
+	struct addr second;
+
+	(void)state;
+	assert_int_equal(addr_parse(S("192.0.2.51:5060"), 0, &second), 0);
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	call_id = kept(&w, field(w.last, "\r\nCall-ID: "));
+	must_register(&w, 6000); /* the first is silent */
+	assert_true(addr_eq(&w.r.sent_to[0].remote, &second));
+	assert_int_equal(cseq(w.last), 2);
+	assert_true(str_eq(field(w.last, "\r\nCall-ID: "), call_id));
+	ok(&w, 600, "");
+	assert_true(reg_client_way(w.cs, w.id, &at, &route));
+	assert_true(addr_eq(&at.remote, &second));
+	assert_int_equal(route.n, 0);
+	must_register(&w, 600000);
+	assert_true(addr_eq(&w.r.sent_to[0].remote, &second));
+	answer(&w, "503 Service Unavailable", "");
+	assert_state(&w, "refreshing");
+	must_register(&w, 0);
+	assert_false(addr_eq(&w.r.sent_to[0].remote, &second));
+	ok(&w, 600, "");
+	assert_string_equal(w.log, "4:registered 4:registered "); /* at another one */
+	world_fini(&w);
+}
+
+/* A registration that cannot be renewed is gone when its time is over, and said so. */
+static void lost_when_its_time_is_over(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=itsp.example.com probe=off auth=register aor=trunk42 expires=600s");
+	must_register(&w, 100);
+	ok(&w, 60, "");
+	must_register(&w, 60000);
+	assert_null(next_register(&w, 20000));
+	assert_true(reg_client_holds(w.cs, w.id));
+	(void)next_register(&w, 14000);
+	run_ms(&w, 8000);
+	assert_false(reg_client_holds(w.cs, w.id));
+	assert_has(w.log, "4:REG_LOST ");
+	world_fini(&w);
+}
+
+/* GINP-01 */
+static void gin_says_what_rfc_6140_wants(void **state)
+{
+	struct world w;
+	const char *m;
+	struct str c;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42");
+	m = must_register(&w, 100);
+	assert_has(m, "\r\nRequire: gin\r\n");
+	assert_has(m, "\r\nProxy-Require: gin\r\n");
+	assert_has(m, "\r\nSupported: path\r\n");
+	c = field(m, "\r\nContact: ");
+	assert_true(str_prefix(c, S("<sip:10.0.0.9:5060;tk=")));
+	assert_true(str_find(c, S(";bnc>;expires=600")) > 0);
+	assert_true(str_chr(c, '@') < 0);
+	assert_true(str_find(c, S("user=")) < 0);
+	ok(&w, 600, "Service-Route: <sip:edge1.itsp.example.com;lr>, <sip:core.itsp.example.com;lr>\r\n");
+	assert_true(view(&w).bulk);
+	assert_true(str_eq(view(&w).route, S("<sip:edge1.itsp.example.com;lr>, <sip:core.itsp.example.com;lr>")));
+	world_fini(&w);
+}
+
+/* GINP-02 */
+static void gin_refused_falls_back_once(void **state)
+{
+	struct world w;
+	const char *m;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42");
+	must_register(&w, 100);
+	answer(&w, "420 Bad Extension", "Unsupported: gin\r\n");
+	m = must_register(&w, 0);
+	assert_lacks(m, "Require: gin");
+	assert_lacks(m, "bnc");
+	assert_has(m, "\r\nContact: <sip:trunk42@10.0.0.9:5060;tk=");
+	ok(&w, 600, "");
+	assert_string_equal(w.log, "4:registered 4:REG_NO_GIN ");
+	assert_true(view(&w).fallback);
+	m = must_register(&w, 600000);
+	assert_lacks(m, "gin"); /* never to and fro */
+	answer(&w, "420 Bad Extension", "Unsupported: gin\r\n");
+	assert_null(next_register(&w, 100000));
+	assert_state(&w, "rejected");
+	assert_true(reg_client_register(w.cs, w.id)); /* an operator may */
+	assert_has(must_register(&w, 100), "Require: gin");
+	world_fini(&w);
+}
+
+static void redirected_to_places_of_the_trunk_only(void **state)
+{
+	struct world w;
+	struct addr second;
+
+	(void)state;
+	assert_int_equal(addr_parse(S("192.0.2.51:5060"), 0, &second), 0);
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	answer(&w, "302 Moved", "Contact: <sip:192.0.2.51>\r\n");
+	must_register(&w, 0);
+	assert_true(addr_eq(&w.r.sent_to[0].remote, &second));
+	answer(&w, "305 Use Proxy", "Contact: <sip:203.0.113.66>\r\n");
+	assert_null(next_register(&w, 100000));
+	assert_state(&w, "rejected");
+	assert_int_equal(view(&w).why, REASON_REG_ELSEWHERE);
+	world_fini(&w);
+}
+
+static void disable(struct world *w, bool on)
+{
+	w->r.fix.trunks[w->id - 1].admin = on ? DB_DISABLED : DB_ENABLED;
+	use_policy(w);
+}
+
+/* RGC-07 */
+static void taken_back_when_disabled_or_stopped(void **state)
+{
+	struct world w;
+	struct str contact, call_id;
+	struct reg_client_view v;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	disable(&w, true); /* while one is out: it is waited for */
+	assert_null(next_register(&w, 400));
+	contact = kept(&w, view(&w).contact);
+	call_id = kept(&w, field(w.last, "\r\nCall-ID: "));
+	ok(&w, 600, "");
+	must_register(&w, 0);
+	assert_state(&w, "removing");
+	assert_has(w.last, ">;expires=0\r\n");
+	assert_true(str_find(field(w.last, "\r\nContact: "), contact) > 0);
+	assert_true(str_eq(field(w.last, "\r\nCall-ID: "), call_id));
+	answer(&w, "401 Unauthorized", CHALLENGE("n1", ""));
+	assert_has(must_register(&w, 0), "\r\nAuthorization: ");
+	answer(&w, "200 OK", "");
+	assert_state(&w, "stopped");
+	assert_string_equal(w.log, "4:registered 4:REG_TAKEN_BACK ");
+	assert_null(next_register(&w, 3600000));
+	disable(&w, false);
+	assert_has(must_register(&w, 100), ">;expires=600");
+	ok(&w, 600, "");
+	/* an operator */
+	assert_true(reg_client_unregister(w.cs, w.id));
+	assert_has(must_register(&w, 0), ">;expires=0");
+	assert_null(next_register(&w, 3000)); /* no answer: it is over all the same */
+	assert_state(&w, "stopped");
+	use_policy(&w);
+	assert_null(next_register(&w, 1000));
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	ok(&w, 600, "");
+	/* the end of the process */
+	reg_clients_stop(w.cs);
+	assert_int_equal(reg_clients_busy(w.cs), 1);
+	assert_has(must_register(&w, 0), ">;expires=0");
+	answer(&w, "200 OK", "");
+	assert_int_equal(reg_clients_busy(w.cs), 0);
+	assert_true(reg_client_view(w.cs, w.id, &v));
+	world_fini(&w);
+}
+
+/* A change of what it registers with goes by way of a removal; one of something else does not. */
+static void changed_settings_register_anew(void **state)
+{
+	struct world w;
+	struct reg_client_view v;
+	struct str call_id;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	call_id = kept(&w, field(w.last, "\r\nCall-ID: "));
+	ok(&w, 600, "");
+	w.r.fix.trunks[w.id - 1].name = S("renamed");
+	use_policy(&w);
+	assert_state(&w, "registered");
+	rig_ha1(&w.r, w.id - 1, "trunk42", "itsp.example.com", "another secret");
+	use_policy(&w);
+	assert_has(must_register(&w, 0), ">;expires=0");
+	answer(&w, "200 OK", "");
+	must_register(&w, 100);
+	assert_has(w.last, ">;expires=600");
+	assert_false(str_eq(field(w.last, "\r\nCall-ID: "), call_id));
+	ok(&w, 600, "");
+	/* deleted */
+	w.r.fix.rows.n_trunks--;
+	use_policy(&w);
+	assert_has(must_register(&w, 0), ">;expires=0");
+	answer(&w, "200 OK", "");
+	assert_false(reg_client_view(w.cs, w.id, &v));
+	w.r.fix.rows.n_trunks++;
+	world_fini(&w);
+}
+
+/* Without an account it says so and sends nothing. */
+static void needs_an_account(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	w.r.fix.trunks[w.id - 1].credential = (struct db_credential){.user = STR_NONE};
+	trunk_draft_free(w.r.fix.draft[w.id - 1]);
+	w.r.fix.draft[w.id - 1] = NULL;
+	w.r.fix.rows.n_trunks--;
+	w.id = fix_trunk(&w.r.fix, "bare", PROV "auth=register");
+	reg_clients_free(w.cs);
+	w.cs = reg_clients_new(&w.r.env, STR_NONE, &user, &w);
+	reg_clients_start(w.cs, &w.r.net, w.r.txn, w.ts);
+	w.r.n_sent = 0;
+	use_policy(&w);
+	assert_null(next_register(&w, 10000));
+	assert_state(&w, "idle");
+	assert_int_equal(view(&w).why, REASON_REG_ACCOUNT);
+	assert_true(reg_client_register(w.cs, w.id));
+	assert_null(next_register(&w, 1000));
+	world_fini(&w);
+}
+
+/* RGC-03: many at once go out one after the other. Two at one provider are told apart by their cookies (RGC-09). */
+static void starts_are_spread(void **state)
+{
+	struct world w;
+	char name[2][32];
+	int64_t begin;
+	unsigned n = 0;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	for (unsigned i = 0; i < 4; i++) {
+		char one[8], settings[200];
+
+		snprintf(one, sizeof(one), "p%u", i);
+		snprintf(settings, sizeof(settings), PROV "auth=register aor=t%u", i);
+		fix_trunk(&w.r.fix, one, settings);
+	}
+	w.r.n_sent = 0;
+	begin = w.r.clock.mono_us;
+	use_policy(&w);
+	while (n < 5 && w.r.clock.mono_us - begin < 1000000) {
+		unsigned before = w.r.n_sent;
+
+		w.r.clock.mono_us += 1000;
+		timers_advance(&w.r.timers);
+		assert_true(w.r.n_sent - before <= 1);
+		if (w.r.n_sent == before)
+			continue;
+		if (n < 2)
+			snprintf(name[n], sizeof(name[n]), "%.16s", field(w.r.sent[before], ";tk=").p);
+		n++;
+	}
+	assert_int_equal(n, 5);
+	assert_true(w.r.clock.mono_us - begin >= 80000);
+	assert_int_not_equal(reg_client_of_cookie(w.cs, str_z(name[0])), 0);
+	assert_int_not_equal(reg_client_of_cookie(w.cs, str_z(name[1])), 0);
+	assert_int_not_equal(
+	    reg_client_of_cookie(w.cs, str_z(name[0])), reg_client_of_cookie(w.cs, str_z(name[1])));
+	assert_int_equal(reg_client_of_cookie(w.cs, S("c41f")), 0);
+	world_fini(&w);
+}
+
+/* What one side sends the other gets, until nothing is left. */
+static void pump(struct world *w)
+{
+	struct net_path client = {.proto = NET_UDP, .realm = 1}, server = client;
+
+	assert_int_equal(addr_parse(S("192.0.2.10:5060"), 0, &client.remote), 0);
+	assert_int_equal(addr_parse(S("192.0.2.50:5060"), 0, &server.remote), 0);
+	for (unsigned i = 0; i < w->r.n_sent; i++) {
+		char text[8192];
+		size_t n = strlen(w->r.sent[i]);
+
+		memcpy(text, w->r.sent[i], n + 1);
+		txn_on_message(w->r.txn, text[0] == 'S' ? &server : &client, text, n, REASON_NONE);
+		rig_release(&w->r);
+	}
+}
+
+/* Our own registrar as the provider: digest, bulk contact, removal. */
+static void registers_at_our_own_registrar(void **state)
+{
+	struct world w;
+	const struct reg_contact *c;
+
+	(void)state;
+	world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=sbc.example.net probe=off auth=gin aor=trunk42 expires=600s");
+	rig_ha1(&w.r, w.id - 1, "trunk42", "sbc.example.net", "a long secret");
+	use_policy(&w);
+	run_ms(&w, 100);
+	pump(&w);
+	assert_state(&w, "registered");
+	assert_int_equal(view(&w).granted_s, 600);
+	c = bindings_next(reg_bindings(w.r.reg), 1, STR_NONE, NULL);
+	assert_non_null(c);
+	assert_true(c->bulk);
+	assert_true(str_eq(c->uri, view(&w).contact));
+	assert_int_equal(view(&w).sent, 2); /* 401 and once more */
+	w.r.n_sent = 0;
+	reg_clients_stop(w.cs);
+	pump(&w);
+	assert_null(bindings_next(reg_bindings(w.r.reg), 1, STR_NONE, NULL));
+	assert_state(&w, "stopped");
+	world_fini(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(registers_and_refreshes),
+	    cmocka_unit_test(lifetime_is_that_of_our_contact),
+	    cmocka_unit_test(short_lifetimes_are_refreshed_early),
+	    cmocka_unit_test(too_brief_is_asked_for_longer),
+	    cmocka_unit_test(wrong_password_does_not_lock_the_account),
+	    cmocka_unit_test(credentials_go_to_our_realm_only),
+	    cmocka_unit_test(refused_for_good_is_tried_slowly),
+	    cmocka_unit_test(waits_longer_and_longer),
+	    cmocka_unit_test(goes_on_to_the_next_target_and_stays),
+	    cmocka_unit_test(lost_when_its_time_is_over),
+	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
+	    cmocka_unit_test(gin_refused_falls_back_once),
+	    cmocka_unit_test(redirected_to_places_of_the_trunk_only),
+	    cmocka_unit_test(taken_back_when_disabled_or_stopped),
+	    cmocka_unit_test(changed_settings_register_anew),
+	    cmocka_unit_test(needs_an_account),
+	    cmocka_unit_test(starts_are_spread),
+	    cmocka_unit_test(registers_at_our_own_registrar),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
