@@ -134,7 +134,7 @@ static void poll_idle(struct timer *t)
 {
 	struct app *a = container_of(t, struct app, stop_timer);
 
-	if (b2b_call_count(a->b2b) == 0 || a->loop.clock.mono_us >= a->stop_until_us) {
+	if ((b2b_call_count(a->b2b) == 0 && reg_clients_busy(a->clients) == 0) || a->loop.clock.mono_us >= a->stop_until_us) {
 		stop_when_idle(t);
 		return;
 	}
@@ -162,6 +162,7 @@ static void begin_stop(struct app *a)
 	log_info(&a->log, "stopping", "calls=%u", b2b_call_count(a->b2b));
 	a->stop_until_us = a->loop.clock.mono_us + STOP_WAIT_MS * 1000;
 	b2b_shutdown(a->b2b);
+	reg_clients_stop(a->clients);
 	timer_start_ms(&a->loop.timers, &a->stop_timer, b2b_call_count(a->b2b) ? 200 : 0, poll_idle);
 }
 
@@ -420,8 +421,12 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	a->reg = reg_new(&a->env, &(struct reg_cfg){.realm = S("postern")}, &app_reg_user, a);
 	if (!a->reg || !a->reg_history)
 		return say(REASON_NO_MEMORY, "no memory for the registrar");
+	a->clients = reg_clients_new(&a->env, S("Postern/" POSTERN_VERSION), &app_reg_client_user, a);
+	if (!a->clients)
+		return say(REASON_NO_MEMORY, "no memory for registrations");
 	a->b2b = b2b_new(&a->env, netio_net(a->net), a->media,
 	    &(struct b2b_cfg){.reg = a->reg,
+	        .clients = a->clients,
 	        .max_calls = a->conf->limits.max_calls,
 	        .user_agent = S("Postern/" POSTERN_VERSION),
 	        .locator = a->locator},
@@ -431,6 +436,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	rc = load_policy(a);
 	if (rc)
 		return rc;
+	reg_clients_start(a->clients, netio_net(a->net), b2b_txn(a->b2b), b2b_targets(a->b2b));
 	restore_bans(a);
 	if (app_restore_registrations(a) != REASON_NONE)
 		log_error(&a->log, "registrations_not_restored", "%s", "");
@@ -441,6 +447,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	                       .b2b = a->b2b,
 	                       .reg = a->reg,
 	                       .reg_history = a->reg_history,
+	                       .clients = a->clients,
 	                       .media = a->media,
 	                       .db = a->db,
 	                       .guard = a->guard,
@@ -488,6 +495,8 @@ void app_stop(struct app *a)
 	}
 	timer_stop(&a->loop.timers, &a->names_timer);
 	timer_stop(&a->loop.timers, &a->stop_timer);
+	reg_clients_free(a->clients);
+	a->clients = NULL;
 	b2b_free(a->b2b);
 	a->b2b = NULL;
 	media_free(a->media);

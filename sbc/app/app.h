@@ -3,7 +3,7 @@
  *   app.c      start, stop, signals, what net and b2b ask of the application
  *   tls.c      certificates: loading, watching, swapping, warning
  *   apply.c    from configuration and rows to the running snapshot: start, CLI changes, names, reload
- *   registrations.c  bindings to the database, and back at start
+ *   registrations.c  bindings to the database, and back at start; what happens to registrations, for the history
  *   records.c  call records to the database and to those who follow them
  */
 #ifndef SBC_APP_APP_H
@@ -21,6 +21,7 @@
 #include "sbc/net/resolve.h"
 #include "sbc/net/tap.h"
 #include "sbc/policy/compile.h"
+#include "sbc/reg/client.h"
 #include "sbc/reg/history.h"
 #include "sbc/reg/reg.h"
 
@@ -57,6 +58,7 @@ struct app {
 	struct db_rows *rows;      /* own: what the running policy was compiled from */
 	struct reg *reg;
 	struct reg_history *reg_history;
+	struct reg_clients *clients; /* what we register at providers */
 	struct b2b *b2b;
 	struct ctl_server *ctl;
 	struct timer stop_timer;
@@ -98,6 +100,7 @@ void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);
 
 /* registrations.c */
 extern const struct reg_user app_reg_user;
+extern const struct reg_client_user app_reg_client_user;
 /* Before the loop runs: what was registered when we stopped is registered still. */
 enum reason app_restore_registrations(struct app *a);
 /* app.c: is this numeric host:port one of our listeners of that realm? ctx: struct app */

@@ -393,6 +393,7 @@ static void names_changed(struct app *a)
 	if (p) {
 		policy_diff(now, p, log_changed, a);
 		b2b_set_policy(a->b2b, p);
+		reg_clients_set_policy(a->clients, p);
 		policy_unref(p);
 		arm_names_timer(a);
 	} else {
@@ -453,6 +454,7 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	policy_diff(b2b_policy(a->b2b), p, say_diff, &d);
 	reg_set_policy(a->reg, p);
 	b2b_set_policy(a->b2b, p);
+	reg_clients_set_policy(a->clients, p);
 	follow_legacy(a, p);
 	watch_names(a, use, p);
 	policy_unref(p);

@@ -148,6 +148,20 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, 
 
 const struct reg_user app_reg_user = {on_store, app_is_local, on_event};
 
+/* The same of what we register ourselves. */
+static void on_client_event(
+    void *ctx, uint32_t trunk_id, const struct net_path *at, struct str contact, enum reason why)
+{
+	struct app *a = ctx;
+	struct reg_contact c = {.uri = contact, .since_wall_us = a->loop.clock.wall_us};
+
+	if (at)
+		c.flow = *at;
+	on_event(ctx, trunk_id, &c, why);
+}
+
+const struct reg_client_user app_reg_client_user = {on_client_event};
+
 /* ------------------------------------------------------------------ start */
 
 struct restore {

@@ -15,6 +15,7 @@
 
 struct b2b;
 struct reg;
+struct reg_clients;
 struct call;
 
 /* -------------------------------------------------------------------- what is known of a call */
@@ -92,6 +93,7 @@ struct b2b_cfg {
 	uint32_t max_calls;       /* 0: no limit (LIMIT_BOX) */
 	struct str user_agent;    /* "Postern/0.1.0"; lives as long as the b2b */
 	struct reg *reg;          /* borrow: takes REGISTER, knows who is registered; NULL: nobody registers */
+	struct reg_clients *clients; /* borrow: what we register at providers; NULL: nothing */
 	struct locator *locator;  /* borrow: outlives the b2b. NULL: targets that are names cannot be reached */
 };
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/reg/client.h"
 #include "sbc/reg/reg.h"
 
 const char *const b2b_metric_names[B2B_METRICS] = {"calls_in", "calls_answered", "calls_refused", "calls_failed",
@@ -199,6 +200,26 @@ const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p
 	return t ? t : policy_identify(p, from, net_identity(b->net, from));
 }
 
+/* What we registered at a provider stands in its request URI (GINP-05): that tells its trunks apart. The cookie of a
+ * trunk counts when it comes from one of the trunk's own places, or from who holds the registration. */
+const struct pol_trunk *b2b_trunk_asked(
+    const struct b2b *b, const struct policy *p, const struct sip_msg *m, const struct net_path *from)
+{
+	const struct pol_trunk *t;
+	struct net_path at;
+	struct str tk, route;
+	uint32_t id = 0;
+
+	if (b->cfg.clients && m->is_request && sip_param_get(m->ruri.params, S("tk"), &tk))
+		id = reg_client_of_cookie(b->cfg.clients, tk);
+	t = id ? policy_trunk(p, id) : NULL;
+	if (t && t->realm == from->realm &&
+	    (policy_may_come_from(p, t, from) ||
+	        (reg_client_way(b->cfg.clients, id, &at, &route) && addr_eq_ip(&at.remote, &from->remote))))
+		return t;
+	return b2b_trunk_of(b, p, from);
+}
+
 /* ------------------------------------------------------------------ dialogs */
 
 void b2b_leg_index(struct leg *l)
@@ -378,7 +399,7 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 		reg_request(b->cfg.reg, srv, m, from);
 		return;
 	}
-	t = b2b_trunk_of(b, b->policy, from);
+	t = b2b_trunk_asked(b, b->policy, m, from);
 	if (!t) {
 		stranger(b, srv, from);
 		return;
@@ -433,6 +454,10 @@ static bool source_fits(const struct b2b *b, const struct leg *l, const struct d
 		return true;
 	t = b2b_trunk_of(b, l->call->policy, from);
 	if (t == l->trunk)
+		return true;
+	/* a place that several trunks of one provider have */
+	if (l->trunk->role == POL_ITSP && l->trunk->reg.auth != POL_AUTH_STATIC &&
+	    l->trunk->source.identify == POL_BY_ADDRESS && policy_may_come_from(l->call->policy, l->trunk, from))
 		return true;
 	t = b2b_trunk_of(b, b->policy, from);
 	return t && t->id == l->trunk->id;

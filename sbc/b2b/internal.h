@@ -8,7 +8,7 @@
  *   indialog.c  BYE, INFO, OPTIONS and the rest inside a dialog
  *   release.c ends of calls and legs, records
  *   leg.c     one leg's mechanics: its requests and answers
- *   registered.c  calls to those who registered
+ *   registered.c  calls to those who registered, and to where we are registered
  *   rewrite.c what an outgoing INVITE says
  *   large.c   requests too big for a datagram
  *   trunks.c  run-time state of trunks: counts, rates
@@ -229,6 +229,11 @@ struct b2b {
 void b2b_count(struct b2b *b, enum b2b_metric m);
 /* whose request this is: by the flow it registered on, by address and, over TLS, by certificate */
 const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p, const struct net_path *from);
+/* the same for a new request: what we registered at a provider, and it has in its request URI, before all that */
+const struct pol_trunk *b2b_trunk_asked(
+    const struct b2b *b, const struct policy *p, const struct sip_msg *m, const struct net_path *from);
+/* the request URI is a contact of ours that the trunk's registration made */
+bool b2b_ruri_registered(const struct b2b *b, const struct pol_trunk *t, const struct sip_msg *m);
 struct leg *b2b_leg_by_tag(const struct b2b *b, const struct sip_msg *m, struct dlg **ret_dlg);
 void b2b_leg_index(struct leg *l);
 void b2b_leg_unindex(struct leg *l);
@@ -340,6 +345,13 @@ extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup 
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called, struct str sg,
     struct target_way *ways);
+/* REG_NEEDED: calls to t wait for its registration, and there is none */
+enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t);
+/* The way that holds the registration of t becomes the first, Service-Route the route of all. 0 or -ENOMEM */
+MUST_USE int registrar_first(
+    const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n);
+/* Of targets of one trunk that follow each other, the one that holds its registration becomes the first. */
+void registrar_hops(const struct b2b *b, struct pol_route_result *route);
 
 /* rewrite.c */
 /* Call-ID, our tag, From and To of leg B, once; rewrite_invite() does it when nobody did. */

@@ -1,11 +1,18 @@
-/* registered.c - calls to those who registered with us (sbc/reg).
+/* registered.c - calls to those who registered with us, and to providers we registered at (sbc/reg).
  *
  * Each registration is a way: explicit ones of the called number first, then those of the trunk, by q. The request URI
  * is the contact made for the number (RFC 6140 5.2), the Route is the Path it registered with (RFC 3327 5.3), and it
  * goes where the registration came from: to the contact's own address when that is where it came from, by the
  * transport it names; else, behind NAT or a proxy, back along the flow.
+ *
+ * Calls to a provider go first where the registration is held: that one knows us. Its Service-Route is their Route
+ * (RFC 3608 6.1), whichever of its addresses takes them.
  */
 #include "sbc/b2b/internal.h"
+
+#include <errno.h>
+
+#include "sbc/reg/client.h"
 #include "sbc/reg/reg.h"
 
 static enum net_proto proto_of(const struct sip_uri *u, enum net_proto flow)
@@ -68,4 +75,87 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 		ways[kept++] = w;
 	}
 	return kept;
+}
+
+/* ------------------------------------------------------------------ where we are registered */
+
+bool b2b_ruri_registered(const struct b2b *b, const struct pol_trunk *t, const struct sip_msg *m)
+{
+	struct str tk;
+
+	return b->cfg.clients && t->role == POL_ITSP && sip_param_get(m->ruri.params, S("tk"), &tk) &&
+	       reg_client_of_cookie(b->cfg.clients, tk) == t->id;
+}
+
+enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t)
+{
+	bool needed = t->reg.needed && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC;
+
+	return needed && b->cfg.clients && !reg_client_holds(b->cfg.clients, t->id) ? REASON_REG_NEEDED : REASON_NONE;
+}
+
+static bool is_at(const struct net_path *at, const struct target_way *w)
+{
+	return at->proto == w->path.proto && (addr_eq(&w->path.remote, &at->remote) || addr_eq(&w->alt, &at->remote));
+}
+
+int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n)
+{
+	struct net_path at;
+	struct str route;
+
+	if (!b->cfg.clients || t->role != POL_ITSP || !reg_client_way(b->cfg.clients, t->id, &at, &route))
+		return 0;
+	if (route.n) {
+		route = str_dup(arena, route);
+		if (!route.p)
+			return -ENOMEM;
+	}
+	for (unsigned i = 0; i < n; i++)
+		ways[i].route = route;
+	for (unsigned i = 0; i < n; i++) {
+		struct target_way w = ways[i];
+
+		if (!is_at(&at, &w))
+			continue;
+		for (; i > 0; i--)
+			ways[i] = ways[i - 1];
+		ways[0] = w;
+		break;
+	}
+	return 0;
+}
+
+/* Does the hop lead to where its trunk is registered? */
+static bool leads_there(const struct b2b *b, const struct pol_hop *hop)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+	struct net_path at;
+	struct str route;
+	enum reason why;
+	unsigned n;
+
+	if (hop->trunk->role != POL_ITSP || !reg_client_way(b->cfg.clients, hop->trunk->id, &at, &route))
+		return false;
+	n = targets_ways_seen(b->targets, hop, ways, &why);
+	for (unsigned i = 0; i < n; i++)
+		if (is_at(&at, &ways[i]))
+			return true;
+	return false;
+}
+
+void registrar_hops(const struct b2b *b, struct pol_route_result *route)
+{
+	for (unsigned i = 0; b->cfg.clients && i < route->n_hops; i++) {
+		struct pol_hop hop = route->hops[i];
+		unsigned first = i, k;
+
+		while (first > 0 && route->hops[first - 1].trunk == hop.trunk)
+			first--;
+		if (first == i || leads_there(b, &route->hops[first]) || !leads_there(b, &hop))
+			continue;
+		for (k = i; k > first; k--)
+			route->hops[k] = route->hops[k - 1];
+		route->hops[first] = hop;
+	}
 }

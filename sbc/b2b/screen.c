@@ -113,7 +113,8 @@ enum reason screen_called(struct b2b *b, const struct policy *p, const struct po
 	if (m->ruri.scheme != SIP_SCHEME_TEL) {
 		bool ours = sip_uri_addr(&m->ruri, &a) && b->user->is_local(b->ctx, from->realm, &a);
 
-		if (!ours && !policy_host_is_ours(p, from->realm, m->ruri.host))
+		/* what we registered there may have become another address on its way (NAT, learn-address) */
+		if (!ours && !b2b_ruri_registered(b, t, m) && !policy_host_is_ours(p, from->realm, m->ruri.host))
 			return REASON_RELAY_DENIED;
 	}
 	buf_init(&number, text, sizeof(text));

@@ -249,6 +249,7 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 	if (why == REASON_NONE) {
 		policy_route(c->policy, t, c->calling, c->called, b->env->clock->wall_us, b->env->rng,
 		    &c->setup->route);
+		registrar_hops(b, &c->setup->route);
 		c->route = c->setup->route.route;
 		if (c->setup->route.n_hops == 0)
 			why = c->setup->route.reason ? c->setup->route.reason : REASON_NO_ROUTE;
@@ -481,6 +482,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 		}
 		policy_route(c->policy, l->trunk, c->calling, called, c->b2b->env->clock->wall_us,
 		    c->b2b->env->rng, &res);
+		registrar_hops(c->b2b, &res);
 		for (unsigned k2 = 0; k2 < res.n_hops; k2++)
 			insert_hop(c, &at, &res.hops[k2], called);
 	}

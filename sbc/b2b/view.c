@@ -177,7 +177,10 @@ static struct target_way explain_ways(struct call *c, struct b2b_explain *ret, c
 			n = registered_ways(b, c->arena, hop->trunk, c->called, STR_NONE, ways);
 			why = REASON_NOT_REGISTERED;
 		} else {
-			n = targets_ways_seen(b->targets, hop, ways, &why);
+			why = registrar_asks(b, hop->trunk);
+			n = why == REASON_NONE ? targets_ways_seen(b->targets, hop, ways, &why) : 0;
+			if (registrar_first(b, c->arena, hop->trunk, ways, n) < 0)
+				n = 0;
 		}
 		if (n == 0 && ret->n_ways < B2B_EXPLAIN_WAYS)
 			ret->ways[ret->n_ways++] = (struct b2b_explain_way){.hop = i, .why = why};
@@ -243,6 +246,7 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 	put(ret->called, sizeof(ret->called), c->called);
 	ret->number = policy_number(b->policy, c->called);
 	policy_route(b->policy, from, c->calling, c->called, b->env->clock->wall_us, b->env->rng, &ret->route);
+	registrar_hops(b, &ret->route);
 	if (from->admin == POL_DISABLED)
 		ret->reason = REASON_TRUNK_DISABLED;
 	else if (from->admin == POL_DRAINING)

@@ -481,6 +481,9 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 		return REASON_TRUNK_DRAINING;
 	if (hop->trunk->sip.scheme_sips && !c->sips)
 		return REASON_SIPS_UPGRADE;
+	why = registrar_asks(b, hop->trunk);
+	if (why != REASON_NONE)
+		return why;
 	n = *ret_n;
 	if (n == 0 && hop->target->registered) {
 		n = registered_ways(b, c->arena, hop->trunk, called, gin_sg(&m->ruri), ways);
@@ -491,6 +494,8 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 		if (n == 0)
 			return why;
 	}
+	if (registrar_first(b, c->arena, hop->trunk, ways, n) < 0)
+		return REASON_NO_MEMORY;
 	if (c->sips) {
 		n = keep_secure(ways, n);
 		if (n == 0)

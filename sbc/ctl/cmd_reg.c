@@ -139,8 +139,9 @@ void cmd_reg_kick(struct ctl_req *r)
 /* -------------------------------------------------------------------- trunk password */
 
 struct password_work {
+	bool theirs; /* an ITSP's: it says which, we only keep it */
 	char generated[32];
-	char realm[64];
+	char realm[256];
 	unsigned n_names;
 };
 
@@ -180,7 +181,7 @@ static enum reason put_password(struct db_handle *h, struct ctl_req *r, struct d
 		rest = str_cut(r->input, '\n', &password);
 		if (password.n && password.p[password.n - 1] == '\r')
 			password.n--;
-		weak = password_weak(password, user, &t->name, 1);
+		weak = !w->theirs ? password_weak(password, user, &t->name, 1) : password.n ? NULL : "it is empty";
 		if (weak || str_trim(rest).n) {
 			why = db_fail(err, REASON_BAD_VALUE, "postern trunk password TRUNK --generate makes a good one",
 			    "this password is refused: %s", weak ? weak : "more than one line was given");
@@ -219,9 +220,22 @@ void cmd_trunk_password(struct ctl_req *r)
 		return;
 	}
 	r->work = w;
+	w->theirs = t->role == POL_ITSP;
+	if (w->theirs && ctl_flag(r, "--generate")) {
+		ctl_refuse(r, REASON_BAD_VALUE, "postern trunk password TRUNK --user NAME, and the password is asked for",
+		    "the provider says which password it is");
+		return;
+	}
 	realm = policy_realm(b2b_policy(r->be->b2b), t->realm);
 	buf_init(&b, w->realm, sizeof(w->realm) - 1);
-	buf_str(&b, realm && realm->n_domains ? str_head(realm->domains[0], 60) : S("postern"));
+	if (w->theirs)
+		buf_str(&b, t->domain.n ? t->domain : t->n_targets ? t->targets[0].host : S("postern"));
+	else
+		buf_str(&b, realm && realm->n_domains ? realm->domains[0] : S("postern"));
+	if (buf_err(&b)) {
+		ctl_refuse(r, REASON_BAD_VALUE, "postern trunk password TRUNK --realm REALM", "its domain is too long for a realm");
+		return;
+	}
 	if (ctl_flag(r, "--generate")) {
 		buf_init(&b, w->generated, sizeof(w->generated) - 1);
 		password_make(r->be->env->rng, &b);

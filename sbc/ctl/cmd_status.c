@@ -230,6 +230,7 @@ void cmd_status(struct ctl_req *r)
 	find_realms(r, c);
 	view_tls_findings(r);
 	view_dns_findings(r);
+	view_reg_findings(r);
 	find_db(r);
 	ctl_end(r);
 }

@@ -25,6 +25,7 @@ struct guard;
 struct locator;
 struct netio;
 struct reg;
+struct reg_clients;
 struct reg_history;
 struct tap;
 struct tls_store;
@@ -65,6 +66,7 @@ struct ctl_backend {
 	struct loop *loop;
 	struct reg *reg;       /* NULL in simulations */
 	struct reg_history *reg_history;
+	struct reg_clients *clients; /* NULL in simulations */
 	struct b2b *b2b;       /* also the running policy: b2b_policy() */
 	struct media *media;
 	struct db *db;

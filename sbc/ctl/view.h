@@ -40,6 +40,8 @@ void view_expiry(struct text *t, int64_t not_after_us, int64_t now_us);
 int view_expiry_level(int64_t not_after_us, int64_t now_us, unsigned warn_days);
 /* findings of `status` about certificates */
 void view_tls_findings(struct ctl_req *r);
+/* findings about what we register at providers */
+void view_reg_findings(struct ctl_req *r);
 /* findings of `status` about names */
 void view_dns_findings(struct ctl_req *r);
 

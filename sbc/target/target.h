@@ -26,7 +26,8 @@ struct target_way {
 	uint32_t try_ms;      /* give up on silence after that (0: the transaction's own timers): short where the
 	                         family of a UDP server is not known to work (HE-03) */
 	struct str server;    /* name behind it; borrow: until the next turn */
-	struct str uri, route; /* a registration: the request URI it wants, and its Path; empty: not one */
+	struct str uri;       /* a registration: the request URI it wants; empty: not one */
+	struct str route;     /* of requests by it: Path of a registration, Service-Route of our own; or empty */
 };
 #define TARGET_WAYS_MAX 16
 

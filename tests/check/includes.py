@@ -21,7 +21,7 @@ ALLOWED = {
     'sbc/policy': 'sbc/base sbc/loop sbc/sip sbc/net conf db media',
     'sbc/auth': 'sbc/base sbc/loop sbc/sip sbc/policy',
     'sbc/dialog': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn',
-    'sbc/reg': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy',
+    'sbc/reg': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/target',
     'sbc/target': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/policy',
     'sbc/b2b': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/target sbc/reg media',
     'sbc/ctl': 'sbc/base sbc/loop sbc/sip sbc/net sbc/txn sbc/dialog sbc/auth sbc/policy sbc/target sbc/reg sbc/b2b'

@@ -3,7 +3,7 @@
     box         the controller: 198.51.100.1 / 2001:db8:a::1 on the enterprise side (realm lan),
                 203.0.113.1 / 2001:db8:b::1 on the provider side (realm wan); no forwarding
     pbx0 pbx1   enterprise hosts 198.51.100.10 .11, 2001:db8:a::10 ::11
-    itsp0..2    provider hosts 203.0.113.20 .. .22, 2001:db8:b::20 .. ::22
+    itsp0..3    provider hosts 203.0.113.20 .. .23, 2001:db8:b::20 .. ::23
     alien       a stranger on the provider side, 203.0.113.66, 2001:db8:b::66
 
 One namespace per host: in a shared one the kernel gives an unbound UDP socket the address of the receiver as
@@ -31,6 +31,7 @@ HOSTS = {
     'itsp0': ('wan', '203.0.113.20', '2001:db8:b::20'),
     'itsp1': ('wan', '203.0.113.21', '2001:db8:b::21'),
     'itsp2': ('wan', '203.0.113.22', '2001:db8:b::22'),
+    'itsp3': ('wan', '203.0.113.23', '2001:db8:b::23'),
     'alien': ('wan', '203.0.113.66', '2001:db8:b::66'),
 }
 BOX = {('lan', 4): '198.51.100.1', ('lan', 6): '2001:db8:a::1',

@@ -1,0 +1,284 @@
+"""We register at a provider: Kamailio as its registrar and proxy."""
+import json
+import re
+import signal
+
+from box import NUMBERS, hop, rows
+from lab import ITSP_PORT, addr, check, listening, wait
+from raw import party
+from sip import Dialog, Ua, ack_failure, sdp
+
+CONFIG = {}
+REALM = 'itsp.example.com'
+SECRET = 'tr0ub4dor'      # the provider's choice: it would be refused for a PBX
+HOST, FAR, FAR_PORT = 'itsp3', 'itsp2', 5070
+TO = '+39021234567'
+
+CFG = '''#!KAMAILIO
+debug=0
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=1
+auto_aliases=no
+alias="%(realm)s"
+mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "xlog.so"
+loadmodule "auth.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "max_expires", %(expires)d)
+modparam("registrar", "min_expires", %(min)d)
+modparam("auth", "algorithm", "%(alg)s")
+request_route {
+	if (is_method("REGISTER")) {
+		xlog("L_ERR", "GOT $ru aor=$tu ci=$ci cs=$cs contact=$ct auth=$au\\n");
+		if (is_present_hf("Require") && $hdr(Require) =~ "gin") {
+			append_to_reply("Unsupported: gin\\r\\n");
+			sl_send_reply("420", "Bad Extension");
+			exit;
+		}
+		if (!pv_www_authenticate("%(realm)s", "%(secret)s", "0")) {
+			www_challenge("%(realm)s", "0");
+			exit;
+		}
+		append_to_reply("Service-Route: <sip:203.0.113.23:5064;lr>\\r\\n");
+		if (save("location")) xlog("L_ERR", "SAVED $tU contact=$ct\\n");
+		exit;
+	}
+	if (has_totag()) {
+		if (loose_route()) t_relay();
+		else if (is_method("ACK") && t_check_trans()) t_relay();
+		else sl_send_reply("481", "Not here");
+		exit;
+	}
+	if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+	if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
+	if ($si == "203.0.113.1") {
+		xlog("L_ERR", "OUT $rm route=$hdr(Route)\\n");
+		loose_route();
+		record_route();
+		$du = "sip:203.0.113.22:5070";
+		t_relay();
+		exit;
+	}
+	# a call for a customer: the account stands in a header here, the number called stays in the request URI
+	record_route();
+	$var(did) = $rU;
+	$ru = "sip:" + $hdr(X-Account) + "@%(realm)s";
+	if (!lookup("location")) { sl_send_reply("404", "Not registered"); exit; }
+	$rU = $var(did);
+	t_relay();
+	exit;
+}
+'''
+
+
+class Provider:
+    def __init__(self, box, secret=SECRET, alg='SHA-256', expires=3600, min_expires=0):
+        d = box.lab.fresh('provider')
+        with open(d + '/k.cfg', 'w') as f:
+            f.write(CFG % {'realm': REALM, 'secret': secret, 'alg': alg, 'expires': expires, 'min': min_expires})
+        self.p = box.lab.run(HOST, ['kamailio', '-f', d + '/k.cfg', '-DD', '-E', '-e', '-w', d, '-Y', d, '-m', '32', '-M', '8',
+                                    '-l', 'udp:203.0.113.23:%d' % ITSP_PORT, '-l', 'tcp:203.0.113.23:%d' % ITSP_PORT], 'kamailio')
+        wait('Kamailio to listen', lambda: listening(HOST, 'udp', '203.0.113.23', ITSP_PORT) or not self.p.running(), 8)
+        check(self.p.running(), 'Kamailio did not start: ' + self.p.text()[-500:])
+
+    def got(self):
+        """(aor, call-id, cseq, contact, user of the credentials or <null>) of each REGISTER"""
+        return re.findall(r'GOT \S+ aor=(\S+) ci=(\S+) cs=(\d+) contact=(.*?) auth=(\S+)', self.p.text())
+
+    def stop(self):
+        self.p.stop()
+
+
+def add(box, name='prov', user='trunk42', *more):
+    box.cli('trunk', 'add', name, 'role=itsp', 'realm=wan', 'target=203.0.113.23:%d' % ITSP_PORT, 'domain=' + REALM,
+            'probe=off', 'auth=register', 'aor=' + user, 'address=203.0.113.23', *more)
+
+
+def drop(box, *names):
+    for n in names:
+        box.cli('trunk', 'del', n, '--with-numbers', '--force', '--yes', ok=None)
+
+
+def password(box, name, secret=SECRET, user='trunk42'):
+    box.cli('trunk', 'password', name, '--user', user, stdin=secret + '\n')
+
+
+def shown(box, name='prov'):
+    out = box.cli('reg', 'list', '-j', ok=None)[1]      # its exit status is how things stand
+    return next(l for l in json.loads(out)['data']['registrations'] if l['trunk'] == name)
+
+
+def registered(box, name='prov', state='registered'):
+    def is_there():
+        l = shown(box, name)
+        return l if l['state'] == state else None
+    return wait('%s to be %s' % (name, state), is_there, 6)
+
+
+def to_us(box, account, called=NUMBERS['pbx'], to=None, pbx=None):
+    """A call of the provider's for one of its customers: the INVITE as the PBX gets it; refused by it."""
+    far, own = Ua(box.lab, FAR, 5072), None if pbx else party(box, 'pbx')
+    pbx = pbx or own
+    k = {'to': to} if to else {}
+    t = far.request('INVITE', 'sip:%s@%s' % (called, REALM), TO, called, headers=['X-Account: ' + account],
+                    body=sdp(far.addr, 30000), **k)
+    far.raw(t, (addr(HOST), ITSP_PORT))
+    inv = pbx.expect('INVITE')
+    pbx.reply(inv, 486, 'Busy Here', tag='p')
+    pbx.expect('ACK')
+    m = far.expect(lambda m: m.status >= 200)
+    check(m.status == 486, m.start)
+    ack_failure(far, t, m, (addr(HOST), ITSP_PORT))
+    far.close()
+    if own:
+        own.close()
+    return inv
+
+
+def calls(box):
+    """registers with digest, calls both ways, is refreshed on demand, and unregisters when disabled"""
+    pr = Provider(box)
+    add(box, 'prov', 'trunk42', 'reg-needed=yes')
+    try:
+        box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+        # no password yet: refused after two tries, and said
+        l = registered(box, state='rejected')
+        check(l['code'] == 'PSN-E1102' and l['realm'] == REALM, str(l))
+        rc, out = box.cli('status', ok=None)
+        check(rc == 2 and 'trunk prov is not registered' in out, out)
+        check(box.cli('reg', 'show', 'prov', ok=None)[0] == 2, 'reg show is content')
+        # calls wait for it
+        pbx = party(box, 'pbx')
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        m = pbx.expect(lambda m: m.status >= 200)
+        check(m.status == 503, m.start)
+        ack_failure(pbx, t, m, hop('lan'))
+        n = len(pr.got())
+        password(box, 'prov')
+        l = registered(box)
+        check(l['at'] == 'udp 203.0.113.23:%d' % ITSP_PORT and 3500000 < l['expires_ms'] <= 3600000 and l['kind'] == 'aor', str(l))
+        rc, out = box.cli('status', ok=None)
+        check(rc == 0 and 'not registered' not in out, out)
+        got = pr.got()[n:]
+        check(len(got) == 2 and got[0][4] == '<null>' and got[1][4] == 'trunk42', str(got))
+        check(got[0][1] == got[1][1] and int(got[1][2]) == int(got[0][2]) + 1 and got[0][0] == 'sip:trunk42@' + REALM, str(got))
+        # one in: the number in the request URI decides, To may say anything
+        inv = to_us(box, 'trunk42', to='<sip:5550102@somewhere.example.net>', pbx=pbx)
+        check(inv.start.startswith('INVITE sip:%s@' % NUMBERS['pbx']), inv.start)
+        box.cdrs(1, from_trunk='prov', to_trunk='pbx')
+        # one out, answered and ended; Service-Route is its Route
+        far = Ua(box.lab, FAR, FAR_PORT)
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        inv = far.expect('INVITE')
+        check('loose' not in inv.start and inv.start.startswith('INVITE sip:%s@%s' % (TO, REALM)), inv.start)
+        far.reply(inv, 200, 'OK', tag='f', body=sdp(far.addr, 30002, session='3'))
+        ok = pbx.expect(lambda m: m.status == 200)
+        d = Dialog(pbx, True, t, ok, hop('lan'))
+        d.ack(d.invite_cseq)
+        far.expect('ACK')
+        d.request('BYE')
+        bye = far.expect('BYE')
+        far.reply(bye, 200, 'OK')
+        pbx.expect(lambda m: m.status == 200 and m.method == 'BYE')
+        far.close()
+        pbx.close()
+        check('OUT INVITE route=<sip:203.0.113.23:5064;lr>' in pr.p.text(), 'Route: ' + pr.p.text()[-400:])
+        check(shown(box)['service_route'] == '<sip:203.0.113.23:5064;lr>', str(shown(box)))
+        # refreshed: credentials at once, the same Call-ID
+        before = pr.got()
+        box.cli('trunk', 'register', 'prov')
+        wait('a refresh', lambda: len(pr.got()) > len(before), 5)
+        g = pr.got()[len(before)]
+        check(g[1] == before[-1][1] and int(g[2]) == int(before[-1][2]) + 1 and g[4] == 'trunk42', str(g))
+        registered(box)
+        box.cli('trunk', 'disable', 'prov')
+        registered(box, state='stopped')
+        check('expires=0' in pr.got()[-1][3], str(pr.got()[-1]))
+        what = [e['what'] for e in box.json('reg', 'history', 'prov')['events']]
+        check(any('taken back' in w for w in what) and 'registered' in what, str(what))
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        pr.stop()
+
+
+def wrong_password(box):
+    """a wrong password is tried twice and not again; the right one ends the wait"""
+    pr = Provider(box, alg='MD5')
+    add(box, 'prov', 'trunk42')
+    try:
+        password(box, 'prov', 'not the one')
+        wait('it to be refused', lambda: shown(box)['state'] == 'rejected' and shown(box)['code'] == 'PSN-E1101', 6)
+        n = len(pr.got())
+        l = shown(box)
+        check(l['next_ms'] > 55000, str(l))
+        password(box, 'prov')
+        registered(box)
+        got = pr.got()[n:]
+        check(len(got) == 2, str(got))
+    finally:
+        drop(box, 'prov')
+        pr.stop()
+
+
+def no_gin(box):
+    """a provider without GIN: one fallback to a plain registration, with an alarm"""
+    pr = Provider(box)
+    add(box, 'prov', 'trunk42')
+    try:
+        password(box, 'prov')
+        registered(box)
+        box.cli('trunk', 'set', 'prov', 'auth=gin')
+        wait('the fallback', lambda: shown(box)['state'] == 'registered' and shown(box)['kind'] == 'aor (gin refused)', 6)
+        contacts = [g[3] for g in pr.got()]
+        check(sum(';bnc' in c for c in contacts) == 1 and ';bnc' not in contacts[-1], str(contacts))
+        rc, out = box.cli('status', ok=None)
+        check(rc == 1 and 'does not know GIN' in out, out)
+        box.cli('trunk', 'register', 'prov')
+        wait('GIN to be tried again', lambda: sum(';bnc' in g[3] for g in pr.got()) == 2, 5)
+        wait('the fallback', lambda: shown(box)['state'] == 'registered', 5)
+    finally:
+        drop(box, 'prov')
+        pr.stop()
+
+
+def two_customers(box):
+    """two trunks at one address of a provider: what each registered leads its calls to it; they unregister at the end"""
+    pr = Provider(box, expires=120)
+    add(box, 'one', 'trunk42')
+    add(box, 'two', 'trunk43')
+    try:
+        password(box, 'one')
+        password(box, 'two', user='trunk43')
+        registered(box, 'one')
+        check(registered(box, 'two')['granted_s'] == 120, str(shown(box, 'two')))
+        for account, trunk in (('trunk43', 'two'), ('trunk42', 'one'), ('trunk43', 'two')):
+            n = len(rows(box.json('cdr', 'tail', '-n', 1000)))
+            to_us(box, account)
+            wait('its record', lambda: len(rows(box.json('cdr', 'tail', '-n', 1000))) > n, 4)
+            last = rows(box.json('cdr', 'tail', '-n', 1000))[-1]
+            check(last['from_trunk'] == trunk, '%s: %s' % (account, last))
+        ids = {shown(box, n)['call_id'] for n in ('one', 'two')}
+        box.proc.stop(signal.SIGTERM, 15)
+        wait('both to be taken back', lambda: {g[1] for g in pr.got() if 'expires=0' in g[3]} >= ids, 3)
+        box.start()
+        registered(box, 'one')
+        registered(box, 'two')
+    finally:
+        drop(box, 'one', 'two')
+        pr.stop()
+
+
+CASES = [calls, wrong_password, no_gin, two_customers]
