@@ -5,8 +5,8 @@
  * new key: old nonces are then stale, which costs each client one more round trip.
  *
  * The order of checks: is there a credential for our realm, does it parse, may this source and account be looked at,
- * does the hash fit, and only then is the nonce judged. So stale=true is said to those only who know the password,
- * and a wrong password never gets a second guess by an old nonce.
+ * does the hash fit, and only then is the nonce judged. So stale=true is said to strangers only when they know the
+ * password, and a wrong password never gets a second guess by an old nonce.
  */
 #include "sbc/auth/challenge.h"
 
@@ -27,6 +27,8 @@
 #define ACCOUNT_FACTOR 4       /* failures of an account, from anywhere, before strangers are slowed down */
 #define FORGET_S 3600          /* without failures */
 #define PROVED_MAX 4           /* sources that have proved themselves, per account */
+#define PROVED_WAIT_S 8        /* the longest wait of one of those */
+#define LINES_PER_S 10         /* of the log */
 
 /* A nonce that was answered. */
 struct seen {
@@ -37,10 +39,17 @@ struct seen {
 	uint32_t window;     /* bit i: nc - 1 - i was used */
 };
 
-/* Somebody who failed. */
+/* A source that knew the password of an account. */
+struct proved {
+	uint64_t source;     /* hash */
+	uint32_t failures;   /* since then */
+	int64_t until_us;
+};
+
+/* Somebody who failed, or an account that is in use. */
 struct guess {
 	struct hnode node;
-	struct list age;     /* least recently touched first, in auth->guess_list */
+	struct list age;     /* least recently touched first, in auth->guess_list; with a proved source: proved_list */
 	bool account;
 	uint8_t n;           /* of key */
 	char key[64];        /* IP bytes, or (beginning of) the account's name */
@@ -48,7 +57,7 @@ struct guess {
 	int64_t until_us;    /* not looked at before */
 	int64_t last_us;
 	uint8_t n_proved;
-	uint64_t proved[PROVED_MAX]; /* hashes of sources */
+	struct proved proved[PROVED_MAX];
 };
 
 struct auth {
@@ -58,8 +67,10 @@ struct auth {
 	uint8_t key[32];
 	uint32_t serial;
 	struct htab seen, guess;
-	struct list seen_list, guess_list;
-	unsigned n_seen, n_guess;
+	struct list seen_list, guess_list, proved_list; /* so that guesses do not push out accounts in use */
+	unsigned n_seen, n_guess, n_proved;
+	int64_t lines_s;     /* second of the clock in which n_lines were written */
+	unsigned n_lines;
 	uint64_t floor;      /* nonces with an older stamp are stale */
 	uint64_t metrics[AUTH_METRICS];
 	EVP_MAC_CTX *mac;
@@ -84,6 +95,7 @@ struct auth *auth_new(const struct env *env, const struct auth_cfg *cfg)
 	a->cfg.tries = cfg->tries ? cfg->tries : 5;
 	list_init(&a->seen_list);
 	list_init(&a->guess_list);
+	list_init(&a->proved_list);
 	rng_bytes(env->rng, a->key, sizeof(a->key));
 	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	a->mac = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
@@ -108,7 +120,10 @@ static void guess_free(struct auth *a, struct guess *g)
 {
 	htab_del(&a->guess, &g->node);
 	list_del(&g->age);
-	a->n_guess--;
+	if (g->n_proved)
+		a->n_proved--;
+	else
+		a->n_guess--;
 	free(g);
 }
 
@@ -123,6 +138,10 @@ void auth_free(struct auth *a)
 	list_each(m, &a->guess_list)
 	{
 		guess_free(a, container_of(m, struct guess, age));
+	}
+	list_each(p, &a->proved_list)
+	{
+		guess_free(a, container_of(p, struct guess, age));
 	}
 	htab_fini(&a->seen);
 	htab_fini(&a->guess);
@@ -344,7 +363,7 @@ static struct guess *guess_get(struct auth *a, bool account, struct str key)
 	} else {
 		list_del(&g->age);
 	}
-	list_push(&a->guess_list, &g->age);
+	list_push(g->n_proved ? &a->proved_list : &a->guess_list, &g->age);
 	if (a->env->clock->mono_us - g->last_us > (int64_t)FORGET_S * 1000000)
 		g->failures = 0;
 	return g;
@@ -355,12 +374,12 @@ static uint64_t source_id(const struct auth *a, const struct addr *source)
 	return hash_str(&a->env->hash_key, addr_ip_bytes(source));
 }
 
-static bool proved(const struct guess *g, uint64_t source)
+static struct proved *proved(struct guess *g, uint64_t source)
 {
 	for (unsigned i = 0; g && i < g->n_proved; i++)
-		if (g->proved[i] == source)
-			return true;
-	return false;
+		if (g->proved[i].source == source)
+			return &g->proved[i];
+	return NULL;
 }
 
 static bool waits(const struct auth *a, const struct guess *g)
@@ -372,12 +391,30 @@ static bool waits(const struct auth *a, const struct guess *g)
  * proved itself there. A source that has is judged by its own failures at that account alone. */
 static bool slowed(const struct auth *a, const struct addr *source, struct str user)
 {
-	const struct guess *acct = guess_find(a, true, user);
+	struct guess *acct = guess_find(a, true, user);
 	const struct guess *src = guess_find(a, false, addr_ip_bytes(source));
+	const struct proved *own = proved(acct, source_id(a, source));
 
-	if (proved(acct, source_id(a, source)))
-		return false;
+	if (own)
+		return a->env->clock->mono_us < own->until_us;
 	return waits(a, src) || waits(a, acct);
+}
+
+static bool may_log(struct auth *a)
+{
+	int64_t now_s = a->env->clock->mono_us / 1000000;
+
+	if (a->lines_s != now_s) {
+		a->lines_s = now_s;
+		a->n_lines = 0;
+	}
+	return a->n_lines++ < LINES_PER_S;
+}
+
+/* after `over` failures too many */
+static uint32_t wait_after(uint32_t over, uint32_t most_s)
+{
+	return over >= 10 || 1u << over > most_s ? most_s : 1u << over;
 }
 
 static void note_failure(struct auth *a, struct guess *g, uint32_t tries, struct str shown)
@@ -392,55 +429,76 @@ static void note_failure(struct auth *a, struct guess *g, uint32_t tries, struct
 	if (g->failures < tries)
 		return;
 	over = g->failures - tries;
-	wait_s = over >= 10 ? SLOW_MAX_S : 1u << over;
-	if (wait_s > SLOW_MAX_S)
-		wait_s = SLOW_MAX_S;
+	wait_s = wait_after(over, SLOW_MAX_S);
 	g->until_us = g->last_us + (int64_t)wait_s * 1000000;
-	log_warn(&a->log, "auth_slowed", "%s=%s failures=%u wait_s=%u", g->account ? "account" : "source",
-	    log_quoted(&q, shown), g->failures, wait_s);
+	if (may_log(a))
+		log_warn(&a->log, "auth_slowed", "%s=%s failures=%u wait_s=%u", g->account ? "account" : "source",
+		    log_quoted(&q, shown), g->failures, wait_s);
 }
 
 static void failed(struct auth *a, const struct addr *source, struct str user)
 {
 	struct guess *acct = guess_get(a, true, user);
 	uint64_t id = source_id(a, source);
+	struct proved *own = proved(acct, id);
 	char text[ADDR_TEXT_MAX];
 
 	a->metrics[AUTH_BAD]++;
-	if (proved(acct, id))
-		return; /* its own trunk with a changed password: its retries are bounded by itself */
+	if (own) { /* its own trunk with a changed password, or a neighbour behind the same address */
+		if (++own->failures >= a->cfg.tries)
+			own->until_us = a->env->clock->mono_us +
+			                (int64_t)wait_after(own->failures - a->cfg.tries, PROVED_WAIT_S) * 1000000;
+		return;
+	}
 	note_failure(a, acct, a->cfg.tries * ACCOUNT_FACTOR, user);
 	note_failure(a, guess_get(a, false, addr_ip_bytes(source)), a->cfg.tries, str_z(addr_text(source, text)));
 }
 
-static void succeeded(struct auth *a, const struct addr *source, struct str user)
+void auth_prove(struct auth *a, const struct addr *source, struct str user)
 {
 	uint64_t id = source_id(a, source);
-	struct guess *acct = guess_find(a, true, user);
+	struct guess *acct = guess_get(a, true, user);
+	struct proved *own = proved(acct, id);
+
+	if (!acct)
+		return;
+	if (own) {
+		own->failures = 0;
+		own->until_us = 0;
+		return;
+	}
+	if (acct->n_proved == 0) {
+		if (a->n_proved >= a->cfg.guess_max)
+			guess_free(a, container_of(a->proved_list.next, struct guess, age));
+		list_del(&acct->age);
+		list_push(&a->proved_list, &acct->age);
+		a->n_guess--;
+		a->n_proved++;
+	}
+	acct->last_us = a->env->clock->mono_us;
+	if (acct->n_proved == PROVED_MAX)
+		memmove(acct->proved, acct->proved + 1, sizeof(acct->proved[0]) * --acct->n_proved);
+	acct->proved[acct->n_proved++] = (struct proved){.source = id};
+}
+
+static void succeeded(struct auth *a, const struct addr *source, struct str user)
+{
 	struct guess *src = guess_find(a, false, addr_ip_bytes(source));
 
 	a->metrics[AUTH_GOOD]++;
 	if (src)
 		guess_free(a, src);
-	if (proved(acct, id))
-		return;
-	acct = guess_get(a, true, user);
-	if (!acct)
-		return;
-	acct->last_us = a->env->clock->mono_us;
-	if (acct->n_proved == PROVED_MAX)
-		memmove(acct->proved, acct->proved + 1, sizeof(acct->proved[0]) * --acct->n_proved);
-	acct->proved[acct->n_proved++] = id;
+	auth_prove(a, source, user);
 }
 
-bool auth_slowed(const struct auth *a, unsigned i, struct auth_slowed *ret)
+/* the i-th of the list; *i: less by those there are */
+static bool slowed_at(const struct auth *a, const struct list *all, unsigned *i, struct auth_slowed *ret)
 {
-	list_each(l, &((struct auth *)a)->guess_list)
-	{
+	for (const struct list *l = all->next; l != all; l = l->next) {
 		const struct guess *g = container_of(l, struct guess, age);
 		struct buf b;
 
-		if (!waits(a, g) || i-- > 0)
+		if (!waits(a, g) || (*i)-- > 0)
 			continue;
 		memset(ret, 0, sizeof(*ret));
 		buf_init(&b, ret->who, sizeof(ret->who) - 1);
@@ -464,6 +522,11 @@ bool auth_slowed(const struct auth *a, unsigned i, struct auth_slowed *ret)
 		return true;
 	}
 	return false;
+}
+
+bool auth_slowed(const struct auth *a, unsigned i, struct auth_slowed *ret)
+{
+	return slowed_at(a, &a->guess_list, &i, ret) || slowed_at(a, &a->proved_list, &i, ret);
 }
 
 /* ------------------------------------------------------------------ credentials */
@@ -523,7 +586,7 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 	struct str host;
 	uint64_t stamp = 0;
 	uint32_t nc = 0;
-	bool known, good;
+	bool known, good, fresh;
 	int e = find(c, &f);
 
 	*ret_user = STR_NONE;
@@ -552,6 +615,13 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 		a->metrics[AUTH_NOT_LOOKED_AT]++;
 		return AUTH_SLOWED;
 	}
+	/* Of a source that has proved itself an answer to another nonce is not looked at: it may be forged, and its
+	 * failure must not slow the trunk down; nor would it tell whether the password was right. */
+	fresh = nonce_fresh(a, f.nonce, c->realm, c->source, &stamp);
+	if (!fresh && proved(guess_find(a, true, f.username), source_id(a, c->source))) {
+		a->metrics[AUTH_STALES]++;
+		return AUTH_STALE;
+	}
 	memset(&account, 0, sizeof(account));
 	known = c->lookup(c->ctx, f.username, &account);
 	/* an account without a hash of that kind, or none at all, is computed all the same */
@@ -572,11 +642,10 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 	OPENSSL_cleanse(&in.ha1, sizeof(in.ha1));
 	OPENSSL_cleanse(&want, sizeof(want));
 	if (!good) {
-		/* a client that still uses a nonce of before our restart has not guessed */
 		failed(a, c->source, f.username);
 		return AUTH_WRONG;
 	}
-	if (!nonce_fresh(a, f.nonce, c->realm, c->source, &stamp) || !nonce_use(a, stamp, nc)) {
+	if (!fresh || !nonce_use(a, stamp, nc)) {
 		a->metrics[AUTH_STALES]++;
 		return AUTH_STALE;
 	}

@@ -6,7 +6,8 @@
  *
  * Guessing is slowed down per source and per account (PWD-02): after a few failures an answer is no longer looked
  * at before some time has passed, doubling up to a quarter of an hour. A source that has proved itself for that
- * account keeps a budget of its own, so nobody can lock a working trunk out.
+ * account keeps a budget of its own with short waits, which only answers to a nonce that was sent to it use up: so
+ * neither strangers nor forged addresses can lock a working trunk out, and who shares its address guesses slowly.
  */
 #ifndef SBC_AUTH_CHALLENGE_H
 #define SBC_AUTH_CHALLENGE_H
@@ -70,6 +71,9 @@ struct auth_check {
 };
 /* *ret_user: the user name of the credentials (slice of the message), empty when ABSENT or MALFORMED. */
 enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct str *ret_user);
+
+/* As if that source had given the account's password: a registration from before a restart. */
+void auth_prove(struct auth *a, const struct addr *source, struct str user);
 
 enum auth_metric { AUTH_CHALLENGES, AUTH_GOOD, AUTH_BAD, AUTH_STALES, AUTH_NOT_LOOKED_AT, AUTH_METRICS };
 uint64_t auth_metric(const struct auth *a, enum auth_metric m);

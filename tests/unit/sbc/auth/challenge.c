@@ -396,6 +396,97 @@ static void pwd_02_many_sources(void **s)
 	fix_fini(&f);
 }
 
+/* PWD-02: somebody behind the trunk's own address guesses slowly; forged answers from there do not stop the trunk; and
+ * guesses at other names do not push out what is known of it */
+static void pwd_02_same_address(void **s)
+{
+	const char *forged;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){.guess_max = 16});
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	/* nonces that were never sent there: nothing is looked at, nothing is counted */
+	f.looked_up = 0;
+	forged = "Authorization: Digest username=\"trunk42\", realm=\"example.net\", "
+	         "nonce=\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\", uri=\"sip:example.net\", algorithm=MD5, "
+	         "response=\"00000000000000000000000000000000\", qop=auth, nc=00000001, cnonce=\"c\"\r\n";
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(judge(&f, forged), AUTH_STALE);
+	assert_int_equal(f.looked_up, 0);
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	/* a neighbour with real nonces: ten guesses a second for 100 s */
+	f.looked_up = 0;
+	f.cred.password = S("guess");
+	for (int i = 0; i < 1000; i++) {
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		(void)judge(&f, credentials(&f));
+		f.w.clock.mono_us += 100000;
+	}
+	assert_in_range(f.looked_up, 10, 24);
+	f.w.clock.mono_us += 8000000; /* the longest wait */
+	f.cred.password = S("long and secret");
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	/* more names and sources than are remembered, then the account from many: the trunk's address is known still */
+	f.cred.password = S("guess");
+	for (int i = 0; i < 200; i++) {
+		struct addr own = f.from;
+		char text[32], name[16];
+
+		snprintf(text, sizeof(text), "198.51.100.%d:5060", i);
+		snprintf(name, sizeof(name), "n%d", i);
+		assert_int_equal(addr_parse(str_z(text), 5060, &f.from), 0);
+		f.cred.username = i < 100 ? str_z(name) : S("trunk42");
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		(void)judge(&f, credentials(&f));
+		f.from = own;
+	}
+	f.cred.username = S("trunk42");
+	f.cred.password = S("long and secret");
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	fix_fini(&f);
+}
+
+/* who was registered before a restart is not locked out by those who guess at it since */
+static void pwd_02_known_from_before(void **s)
+{
+	struct addr trunk;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){0});
+	trunk = f.from;
+	auth_prove(f.a, &trunk, S("trunk42"));
+	f.cred.password = S("guess");
+	for (int i = 0; i < 100; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "198.51.100.%d:5060", i);
+		assert_int_equal(addr_parse(str_z(text), 5060, &f.from), 0);
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		(void)judge(&f, credentials(&f));
+	}
+	f.cred.password = S("long and secret");
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_SLOWED);
+	f.from = trunk;
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	fix_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +501,8 @@ int main(void)
 	    cmocka_unit_test(what_is_not_digest),
 	    cmocka_unit_test(pwd_02_guessing),
 	    cmocka_unit_test(pwd_02_many_sources),
+	    cmocka_unit_test(pwd_02_same_address),
+	    cmocka_unit_test(pwd_02_known_from_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
