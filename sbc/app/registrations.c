@@ -80,6 +80,8 @@ static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 	struct store_req *s;
 	struct buf b;
 
+	if (!a->b2b)
+		return; /* stopping: the store is closed, and who asked is gone */
 	for (unsigned i = 0; i < ch->n_put; i++)
 		bytes += sizeof(*s->put) + text_bytes(&ch->put[i]);
 	s = malloc(sizeof(*s) + bytes + ch->n_del * sizeof(*s->del));
@@ -133,17 +135,18 @@ static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
 {
 	struct app *a = ctx;
-	const struct pol_trunk *t = b2b_policy(a->b2b) ? policy_trunk(b2b_policy(a->b2b), trunk_id) : NULL;
+	const struct policy *p = a->b2b ? b2b_policy(a->b2b) : NULL; /* stopping: what was being stored ends */
+	const struct pol_trunk *t = p ? policy_trunk(p, trunk_id) : NULL;
 	char code[REASON_CODE_MAX], at[ADDR_TEXT_MAX] = "-";
 	struct str name = t ? t->name : S("-");
+	bool news = reg_history_note(a->reg_history, a->loop.clock.wall_us, trunk_id, c, why);
 
 	if (c)
 		addr_text(&c->flow.remote, at);
 	if (why == REASON_NONE)
 		log_debug(&a->log, "registered", "trunk=%.*s from=%s", STR(name), at);
-	else
+	else if (news) /* anybody can send what is refused: a line a minute of each kind */
 		log_warn(&a->log, "registration", "trunk=%.*s reason=%s from=%s", STR(name), reason_code(why, code), at);
-	reg_history_note(a->reg_history, a->loop.clock.wall_us, trunk_id, c, why);
 }
 
 const struct reg_user app_reg_user = {on_store, app_is_local, on_event};

@@ -304,7 +304,8 @@ uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *fro
 		const struct binding *b = container_of(n, struct binding, by_flow);
 
 		if (b->c.flow.realm == from->realm && b->c.flow.proto == from->proto &&
-		    addr_eq(&b->c.flow.remote, &from->remote))
+		    addr_eq(&b->c.flow.remote, &from->remote) &&
+		    (!net_reliable((enum net_proto)from->proto) || (from->conn && b->c.flow.conn == from->conn)))
 			return b->c.trunk_id;
 	}
 	return 0;

@@ -56,8 +56,8 @@ const struct reg_contact *bindings_next(
 const struct reg_contact *bindings_find(const struct bindings *bs, uint64_t id);
 /* All of them, for the CLI: walk with *at = 0; in no order. */
 const struct reg_contact *bindings_walk(const struct bindings *bs, const struct reg_contact *after);
-/* Whose registration came from there (ACC-01: flow before address)? 0: nobody's. UDP: address and port; streams: the
- * connection, or its address and port. */
+/* Whose registration came from there (ACC-01: flow before address)? 0: nobody's. UDP: address and port; streams: that
+ * very connection, since behind one NAT the next one from the same address and port may be somebody else's. */
 uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *from);
 unsigned bindings_count(const struct bindings *bs);
 size_t bindings_bytes(const struct bindings *bs);

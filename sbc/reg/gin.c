@@ -62,7 +62,7 @@ int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, str
 {
 	struct str rest = bulk->params, name, value;
 
-	if (!is_global(number))
+	if (!is_global(number) || !bulk->host.n)
 		return -EINVAL;
 	buf_str(b, bulk->scheme == SIP_SCHEME_SIPS ? S("sips:") : S("sip:"));
 	buf_str(b, number);

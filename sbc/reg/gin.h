@@ -22,7 +22,7 @@ enum reason gin_kind_of(const struct sip_uri *contact, enum gin_kind *ret);
 
 /* The contact of one number: bulk without bnc, with user "+digits"; port and every other parameter stay (GINS-02,
  * -03). sg: of the GRUU that was called, copied (GRUU-02); empty: none. -EINVAL: number is not "+" and 1 to 15
- * digits. */
+ * digits, or the contact has no host (tel). */
 MUST_USE int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, struct buf *ret);
 
 /* The bulk contact we register as a PBX (GINP-01): "sip:192.0.2.10:5060;transport=tcp;tk=c41f;bnc". host raw, port 0:

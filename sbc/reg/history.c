@@ -25,25 +25,31 @@ void reg_history_free(struct reg_history *h)
 	free(h);
 }
 
-void reg_history_note(struct reg_history *h, int64_t wall_us, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
+bool reg_history_note(struct reg_history *h, int64_t wall_us, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
 {
-	const struct reg_event *last = reg_history_at(h, trunk_id, 0);
+	uint64_t kept = h->n < h->max ? h->n : h->max;
 	struct reg_event *e;
 	struct buf b;
 
 	/* a refresh: it began to be registered earlier */
 	if (why == REASON_NONE && c && c->since_wall_us != wall_us)
-		return;
-	if (last && why != REASON_NONE && last->why == why && wall_us - last->wall_us < 60000000)
-		return;
+		return false;
+	for (uint64_t k = 0; k < kept && why != REASON_NONE; k++) {
+		e = &h->e[(h->n - 1 - k) % h->max];
+		if (wall_us - e->wall_us >= 60000000 || wall_us < e->wall_us)
+			break;
+		if (e->trunk_id == trunk_id && e->why == why && !c)
+			return false;
+	}
 	e = &h->e[h->n++ % h->max];
 	*e = (struct reg_event){.wall_us = wall_us, .trunk_id = trunk_id, .why = why};
 	if (!c)
-		return;
+		return true;
 	e->from = c->flow.remote;
 	buf_init(&b, e->contact, sizeof(e->contact) - 1);
 	buf_escaped(&b, c->uri, 88);
 	e->contact[b.err ? 0 : b.n] = '\0';
+	return true;
 }
 
 const struct reg_event *reg_history_at(const struct reg_history *h, uint32_t trunk_id, unsigned i)

@@ -15,8 +15,8 @@ struct reg_event {
 struct reg_history;
 struct reg_history *reg_history_new(unsigned max); /* NULL: no memory */
 void reg_history_free(struct reg_history *h);
-/* c may be NULL. The same refusal of the same trunk again within a minute is counted, not kept. */
-void reg_history_note(struct reg_history *h, int64_t wall_us, uint32_t trunk_id, const struct reg_contact *c, enum reason why);
+/* c may be NULL. The same refusal of the same trunk again within a minute is not kept, nor is a refresh: false. */
+bool reg_history_note(struct reg_history *h, int64_t wall_us, uint32_t trunk_id, const struct reg_contact *c, enum reason why);
 /* Newest first, i from 0; trunk_id 0: of all. NULL at the end. */
 const struct reg_event *reg_history_at(const struct reg_history *h, uint32_t trunk_id, unsigned i);
 

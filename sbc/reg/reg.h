@@ -47,7 +47,8 @@ struct reg *reg_new(const struct env *env, const struct reg_cfg *cfg, const stru
 void reg_free(struct reg *r);
 /* Takes a reference; bindings of trunks that are gone, or register no more, are dropped. */
 void reg_set_policy(struct reg *r, struct policy *p);
-/* At start: a binding from the database. expires_us is set from the wall clock. 0 or -ENOMEM */
+/* At start, with a policy: a binding from the database. expires_us is set from the wall clock, no longer than the trunk
+ * may register for. 0, -ENOMEM, or -ENOENT: its trunk or number may not have it any more, and its row is deleted. */
 MUST_USE int reg_restore(struct reg *r, struct reg_contact *c);
 
 /* A REGISTER. t is answered sooner or later. */

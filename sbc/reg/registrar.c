@@ -25,7 +25,10 @@
 
 #define CONTACTS_MAX 16   /* in one REGISTER */
 #define QUEUE_MAX 8       /* REGISTERs of one address that wait for the store */
-#define ANSWER_MAX 16384  /* bytes of headers of a 200 */
+#define ANSWER_MAX 49152  /* bytes of headers of a 200 */
+#define TEXT_MAX 512      /* bytes of a Contact's URI, of its parameters, of a Call-ID */
+#define PATH_MAX_BYTES 2048
+#define INSTANCE_MAX 128
 #define FLOW_TIMER_S 120
 
 static const char *const metric_names[REG_METRICS] = {
@@ -65,6 +68,8 @@ struct work {
 	struct asked c[CONTACTS_MAX];
 	unsigned n;
 	bool star, gruu, outbound;
+	bool lost; /* no memory for a copy */
+	bool over; /* while the refresh of a binding was stored, its time ended */
 	/* the change, while it is stored */
 	struct reg_contact put[CONTACTS_MAX];
 	uint64_t del[CONTACTS_MAX + 100];
@@ -89,6 +94,7 @@ struct reg {
 };
 
 static void work_begin(struct work *w);
+static struct work *storing(const struct reg *r, const struct reg_contact *c, unsigned *ret_put);
 
 /* ------------------------------------------------------------------ life */
 
@@ -98,8 +104,14 @@ static void on_over(void *ctx, const struct reg_contact *c)
 	const struct reg_change ch = {.del = &c->id, .n_del = 1};
 	char at[ADDR_TEXT_MAX];
 
-	r->metrics[REG_EXPIRED]++;
+	struct work *w = storing(r, c, NULL);
+
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
+	if (w) { /* its refresh came in time: the row that is being written stays */
+		w->over = true;
+		return;
+	}
+	r->metrics[REG_EXPIRED]++;
 	log_warn(&r->log, "registration_over", "trunk=%u from=%s", c->trunk_id, addr_text(&c->flow.remote, at));
 	r->user->store(r->ctx, &ch, 0);
 	r->user->on_event(r->ctx, c->trunk_id, c, REASON_REG_OVER);
@@ -185,6 +197,18 @@ static bool registers(const struct pol_trunk *t)
 	return t && t->role == POL_PBX && t->reg.auth != POL_AUTH_STATIC;
 }
 
+/* May the address have bindings, by the policy of now? */
+static bool fits(const struct reg *r, uint32_t trunk_id, unsigned realm, struct str aor)
+{
+	const struct pol_trunk *t = r->policy ? policy_trunk(r->policy, trunk_id) : NULL;
+	const struct pol_number *n;
+
+	if (!registers(t) || t->realm != realm)
+		return false;
+	n = aor.n ? policy_number(r->policy, aor) : NULL;
+	return aor.n == 0 || (n && n->trunk_id == trunk_id);
+}
+
 void reg_set_policy(struct reg *r, struct policy *p)
 {
 	const struct reg_contact *c, *next;
@@ -196,7 +220,7 @@ void reg_set_policy(struct reg *r, struct policy *p)
 		const struct reg_change ch = {.del = &c->id, .n_del = 1};
 
 		next = bindings_walk(r->bindings, c);
-		if (registers(policy_trunk(p, c->trunk_id)))
+		if (fits(r, c->trunk_id, c->flow.realm, c->aor))
 			continue;
 		r->user->store(r->ctx, &ch, 0);
 		(void)bindings_del(r->bindings, c->id);
@@ -206,12 +230,23 @@ void reg_set_policy(struct reg *r, struct policy *p)
 
 int reg_restore(struct reg *r, struct reg_contact *c)
 {
+	const struct reg_change gone = {.del = &c->id, .n_del = 1};
+	int64_t left_us = c->expires_wall_us - r->env->clock->wall_us, max_us;
+	const struct pol_trunk *t;
 	int e;
 
-	c->expires_us = r->env->clock->mono_us + (c->expires_wall_us - r->env->clock->wall_us);
-	e = bindings_put(r->bindings, c);
 	if (c->id >= r->next_id)
 		r->next_id = c->id + 1;
+	if (!fits(r, c->trunk_id, c->flow.realm, c->aor)) {
+		r->user->store(r->ctx, &gone, 0);
+		return -ENOENT;
+	}
+	/* a wall clock that was set back makes nobody's registration longer than it may be */
+	t = policy_trunk(r->policy, c->trunk_id);
+	max_us = (int64_t)t->reg.max_s * 1000000;
+	c->expires_us = r->env->clock->mono_us + (left_us < max_us ? left_us : max_us);
+	e = bindings_put(r->bindings, c);
+	auth_prove(r->auth, &c->flow.remote, t->reg.auth_user);
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
 	return e;
 }
@@ -235,9 +270,14 @@ bool reg_kick(struct reg *r, uint64_t id)
 {
 	const struct reg_contact *c = bindings_find(r->bindings, id);
 	const struct reg_change ch = {.del = &id, .n_del = 1};
+	struct work *w;
+	unsigned put;
 
 	if (!c)
 		return false;
+	w = storing(r, c, &put);
+	if (w)
+		w->put[put].id = 0; /* a refresh under way does not bring it back: its row is deleted behind it */
 	r->user->store(r->ctx, &ch, 0);
 	r->user->on_event(r->ctx, c->trunk_id, c, REASON_REG_KICKED);
 	(void)bindings_del(r->bindings, id);
@@ -474,6 +514,22 @@ static const struct txn_srv_ops work_ops = {.on_cancel = on_cancel, .on_end = on
 
 /* ------------------------------------------------------------------ the change */
 
+/* The work that is storing a new version of the binding; NULL: none. */
+static struct work *storing(const struct reg *r, const struct reg_contact *c, unsigned *ret_put)
+{
+	struct turn *u = turn_find(r, c->trunk_id, c->aor);
+	struct work *w = u && !list_empty(&u->works) ? container_of(u->works.next, struct work, node) : NULL;
+
+	for (unsigned i = 0; w && w->token && i < w->n_put; i++) {
+		if (w->put[i].id != c->id)
+			continue;
+		if (ret_put)
+			*ret_put = i;
+		return w;
+	}
+	return NULL;
+}
+
 /* The binding that this contact speaks of (RGS-10, KA-10, GINS-19); NULL: a new one. */
 static const struct reg_contact *same(const struct work *w, const struct asked *a)
 {
@@ -494,6 +550,24 @@ static const struct reg_contact *same(const struct work *w, const struct asked *
 			return c;
 	}
 	return NULL;
+}
+
+/* Do both speak of one binding? */
+static bool same_asked(const struct asked *a, const struct asked *b)
+{
+	struct sip_uri x, y;
+
+	if (a->reg_id || b->reg_id)
+		return a->reg_id == b->reg_id && str_eq(a->instance, b->instance);
+	return sip_uri_parse(a->uri, &x) == 0 && sip_uri_parse(b->uri, &y) == 0 && gin_contact_eq(&x, &y);
+}
+
+static bool said_before(const struct work *w, unsigned i)
+{
+	for (unsigned k = 0; k < i; k++)
+		if (same_asked(&w->c[k], &w->c[i]))
+			return true;
+	return false;
 }
 
 static bool is_deleted(const struct work *w, uint64_t id)
@@ -556,8 +630,12 @@ static void add_put(struct work *w, const struct asked *a, const struct reg_cont
 static enum reason make_room(struct work *w)
 {
 	const struct reg_contact *c, *oldest;
-	unsigned n = w->n_put;
+	unsigned n = w->n_put, added = 0;
 
+	for (unsigned i = 0; i < w->n_put; i++)
+		added += !bindings_find(w->r->bindings, w->put[i].id);
+	if (!added)
+		return REASON_NONE; /* a limit that was lowered does not take what there is */
 	for (c = bindings_next(w->r->bindings, w->trunk->id, w->aor, NULL); c;
 	     c = bindings_next(w->r->bindings, w->trunk->id, w->aor, c))
 		n += !is_put(w, c->id) && !is_deleted(w, c->id);
@@ -591,6 +669,8 @@ static enum reason make_change(struct work *w)
 		const struct asked *a = &w->c[i];
 		const struct reg_contact *old = same(w, a);
 
+		if (said_before(w, i))
+			continue;
 		if (old && is_old(w, old))
 			return REASON_REG_ORDER;
 		if (a->expires_s == 0) {
@@ -606,7 +686,7 @@ static enum reason make_change(struct work *w)
 static void work_begin(struct work *w)
 {
 	struct reg *r = w->r;
-	enum reason why = make_change(w);
+	enum reason why = fits(r, w->trunk->id, w->flow.realm, w->aor) ? make_change(w) : REASON_REG_UNKNOWN;
 	const struct reg_change ch = {w->put, w->n_put, w->del, w->n_del};
 
 	if (why != REASON_NONE) {
@@ -639,6 +719,7 @@ static struct work *work_find(const struct reg *r, uint64_t token)
 static enum reason apply(struct work *w)
 {
 	struct reg *r = w->r;
+	enum reason why = REASON_NONE;
 
 	for (unsigned i = 0; i < w->n_del; i++) {
 		const struct reg_contact *c = bindings_find(r->bindings, w->del[i]);
@@ -649,12 +730,28 @@ static enum reason apply(struct work *w)
 		(void)bindings_del(r->bindings, w->del[i]);
 	}
 	for (unsigned i = 0; i < w->n_put; i++) {
+		if (!w->put[i].id)
+			continue;
 		if (bindings_put(r->bindings, &w->put[i]) < 0)
-			return REASON_NO_MEMORY;
-		r->user->on_event(r->ctx, w->trunk->id, &w->put[i], REASON_NONE);
+			why = REASON_NO_MEMORY;
+		else
+			r->user->on_event(r->ctx, w->trunk->id, &w->put[i], REASON_NONE);
 	}
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
-	return REASON_NONE;
+	return why;
+}
+
+/* Rows of bindings that are not, or no longer, in force. */
+static void unstore(struct work *w)
+{
+	struct reg *r = w->r;
+
+	for (unsigned i = 0; i < w->n_put; i++) {
+		const struct reg_change ch = {.del = &w->put[i].id, .n_del = 1};
+
+		if (w->put[i].id && !bindings_find(r->bindings, w->put[i].id))
+			r->user->store(r->ctx, &ch, 0);
+	}
 }
 
 void reg_stored(struct reg *r, uint64_t token, enum reason why)
@@ -664,8 +761,19 @@ void reg_stored(struct reg *r, uint64_t token, enum reason why)
 	if (!w)
 		return;
 	htab_del(&r->tokens, &w->by_token);
-	if (why == REASON_NONE)
+	w->token = 0;
+	if (why == REASON_NONE && !fits(r, w->trunk->id, w->flow.realm, w->aor)) {
+		unstore(w); /* the trunk or its number went while it was written */
+		refuse(r, w->t, w->trunk, REASON_REG_UNKNOWN, STR_NONE);
+		work_end(w);
+		return;
+	}
+	if (why == REASON_NONE) {
 		why = apply(w);
+		unstore(w); /* no memory for it, or its time ended before it was stored */
+	} else if (w->over) {
+		unstore(w);
+	}
 	if (why == REASON_NONE) {
 		r->metrics[REG_ACCEPTED]++;
 		answer(w);
@@ -732,6 +840,24 @@ static uint32_t read_expires(struct str s)
 	return e == -ERANGE ? UINT32_MAX : e < 0 ? 3600 : (uint32_t)v;
 }
 
+static struct str copy(struct work *w, struct str s)
+{
+	struct str c = str_dup(w->arena, s);
+
+	w->lost = w->lost || !c.p;
+	return c;
+}
+
+/* Between the quotes and brackets of +sip.instance: a URN, which goes into URIs as it is. */
+static bool instance_ok(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= 'A' && s.p[i] <= 'Z') && !chr_digit(s.p[i]) &&
+		    (!s.p[i] || !strchr("-_.!~*'():@=+$,%/", s.p[i])))
+			return false;
+	return s.n > 0 && s.n <= INSTANCE_MAX;
+}
+
 static enum reason read_contact(struct work *w, struct str value, const struct sip_msg *m, struct buf *h)
 {
 	const struct pol_trunk *t = w->trunk;
@@ -750,6 +876,8 @@ static enum reason read_contact(struct work *w, struct str value, const struct s
 		return why;
 	if (w->n == CONTACTS_MAX)
 		return REASON_REG_FULL;
+	if (addr.uri.raw.n > TEXT_MAX || addr.params.n > TEXT_MAX)
+		return REASON_MALFORMED;
 	*a = (struct asked){.bulk = kind == GIN_BULK, .q = 1000, .expires_s = t->reg.expires_s};
 	if (a->bulk && w->aor.n)
 		return REASON_GIN_CONTACT; /* of one number there is nothing in bulk */
@@ -770,13 +898,17 @@ static enum reason read_contact(struct work *w, struct str value, const struct s
 	if (sip_param_get(addr.params, S("q"), &v))
 		a->q = read_q(v);
 	if (sip_param_get(addr.params, S("+sip.instance"), &v) && v.n > 4 && v.p[0] == '"' && v.p[1] == '<' &&
-	    v.p[v.n - 2] == '>')
-		a->instance = str_dup(w->arena, str_n(v.p + 1, v.n - 2));
+	    v.p[v.n - 2] == '>') {
+		if (!instance_ok(str_n(v.p + 2, v.n - 4)))
+			return REASON_MALFORMED;
+		a->instance = copy(w, str_n(v.p + 1, v.n - 2));
+	}
 	if (a->instance.n && sip_param_get(addr.params, S("reg-id"), &v) && str_u32(v, INT32_MAX, &s) == 0)
 		a->reg_id = s;
-	a->uri = str_dup(w->arena, addr.uri.raw);
+	a->uri = copy(w, addr.uri.raw);
 	a->params = other_params(w->arena, addr.params);
-	if (!a->uri.p)
+	w->lost = w->lost || !a->params.p;
+	if (w->lost)
 		return REASON_NO_MEMORY;
 	w->n++;
 	return REASON_NONE;
@@ -802,29 +934,38 @@ static enum reason read_contacts(struct work *w, const struct sip_msg *m, struct
 	return why;
 }
 
-static struct str all_values(struct arena *arena, const struct sip_msg *m, enum sip_hdr_id id)
+/* Path, as it will be the Route of calls (RFC 3327 5.3): every value a name-addr with a SIP URI. */
+static enum reason read_path(struct work *w, const struct sip_msg *m)
 {
-	struct sip_values values = sip_values(m, id);
+	struct sip_values values = sip_values(m, SIP_H_PATH);
+	struct sip_addr a;
+	struct buf b;
 	size_t n = 0;
 	struct str v;
-	struct buf b;
 	char *p;
 
-	while (sip_values_next(&values, &v))
+	while (sip_values_next(&values, &v)) {
+		if (str_chr(v, '<') < 0 || sip_addr_parse(v, &a) < 0 ||
+		    (a.uri.scheme != SIP_SCHEME_SIP && a.uri.scheme != SIP_SCHEME_SIPS))
+			return REASON_MALFORMED;
 		n += v.n + 2;
+	}
+	if (n > PATH_MAX_BYTES)
+		return REASON_MALFORMED;
 	if (!n)
-		return STR_NONE;
-	p = arena_alloc(arena, n);
+		return REASON_NONE;
+	p = arena_alloc(w->arena, n);
 	if (!p)
-		return STR_NONE;
+		return REASON_NO_MEMORY;
 	buf_init(&b, p, n);
-	values = sip_values(m, id);
+	values = sip_values(m, SIP_H_PATH);
 	while (sip_values_next(&values, &v)) {
 		if (b.n)
 			buf_lit(&b, ", ");
 		buf_str(&b, v);
 	}
-	return buf_text(&b);
+	w->path = buf_text(&b);
+	return REASON_NONE;
 }
 
 /* ------------------------------------------------------------------ who, and for what */
@@ -974,14 +1115,13 @@ static struct work *work_new(struct reg *r, struct txn_srv *t, const struct sip_
 	w->t = t;
 	w->policy = policy_ref(r->policy);
 	w->trunk = trunk;
-	w->aor = str_dup(arena, aor);
-	w->domain = str_dup(arena, m->to.uri.host);
-	w->call_id = str_dup(arena, m->call_id);
+	w->aor = copy(w, aor);
+	w->domain = copy(w, m->to.uri.host);
+	w->call_id = copy(w, m->call_id);
 	w->cseq = m->cseq;
 	w->flow = *from;
 	w->flow.local = (struct addr){.sa = {.sa_family = AF_UNSPEC}};
-	w->path = all_values(arena, m, SIP_H_PATH);
-	w->user_agent = str_dup(arena, str_head(sip_hdr_value(m, SIP_H_USER_AGENT), 128));
+	w->user_agent = copy(w, str_head(sip_hdr_value(m, SIP_H_USER_AGENT), 128));
 	w->gruu = sip_has_token(m, SIP_H_SUPPORTED, S("gruu")) || sip_has_token(m, SIP_H_REQUIRE, S("gruu"));
 	return w;
 }
@@ -1009,7 +1149,10 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		return;
 	}
 	(void)find_aor(r, from->realm, m, NULL, &guess, &n);
-	if (!require_ok(m, guess, &h)) {
+	if (guess && guess->sip.nat)
+		txn_srv_set_symmetric(t);
+	/* what none of our trunks can do; whether this one does GIN is told to those who may register it */
+	if (!require_ok(m, NULL, &h)) {
 		refuse(r, t, guess, REASON_OPTION_TAG, buf_err(&h) ? STR_NONE : buf_text(&h));
 		return;
 	}
@@ -1040,7 +1183,7 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		break;
 	}
 	buf_init(&n, number, sizeof(number));
-	if (!find_aor(r, from->realm, m, check.account, &trunk, &n)) {
+	if (!uri_ok(&check, m->to.uri.host) || !find_aor(r, from->realm, m, check.account, &trunk, &n)) {
 		refuse(r, t, check.account, REASON_REG_UNKNOWN, STR_NONE);
 		return;
 	}
@@ -1052,12 +1195,18 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		refuse(r, t, trunk, REASON_TRUNK_DISABLED, STR_NONE);
 		return;
 	}
+	if (!require_ok(m, trunk, &h)) {
+		refuse(r, t, trunk, REASON_OPTION_TAG, buf_err(&h) ? STR_NONE : buf_text(&h));
+		return;
+	}
 	w = work_new(r, t, m, from, trunk, buf_text(&n));
 	if (!w) {
 		refuse(r, t, trunk, REASON_NO_MEMORY, STR_NONE);
 		return;
 	}
-	why = read_contacts(w, m, &h);
+	why = w->lost ? REASON_NO_MEMORY : m->call_id.n > TEXT_MAX ? REASON_MALFORMED : read_path(w, m);
+	if (why == REASON_NONE)
+		why = read_contacts(w, m, &h);
 	if (why == REASON_NONE)
 		why = wants_outbound(w, m);
 	if (why != REASON_NONE) {
@@ -1086,7 +1235,10 @@ static unsigned add_ways(struct reg *r, uint32_t trunk_id, struct str aor, struc
 			if (sip_uri_parse(c->uri, &bulk) < 0 || gin_expand(&bulk, number, c->bulk ? sg : STR_NONE, &one) < 0)
 				continue;
 		} else {
-			buf_str(&one, c->uri);
+			/* a request URI has no header fields (RFC 3261 19.1.1) */
+			if (sip_uri_parse(c->uri, &bulk) < 0)
+				continue;
+			buf_str(&one, str_head(c->uri, c->uri.n - (bulk.headers.p ? bulk.headers.n + 1 : 0)));
 		}
 		if (buf_err(&one))
 			break;

@@ -590,6 +590,199 @@ static void gins_17_policy_moves(void **s)
 	free(r);
 }
 
+static void set_trunk(struct rig *r, unsigned i, const char *setting)
+{
+	struct db_credential c = r->fix.trunks[i].credential;
+
+	trunk_draft_assign(r->fix.draft[i], str_z(setting), NULL);
+	r->fix.trunks[i] = *trunk_draft_row(r->fix.draft[i]);
+	r->fix.trunks[i].id = i + 1;
+	r->fix.trunks[i].credential = c;
+	rig_compile(r);
+}
+
+/* what happens while a REGISTER is being stored: the trunk stops registering, an operator ends the binding, its time ends */
+static void rgs_02_world_moves_while_stored(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	uint64_t id;
+
+	(void)s;
+	rig_init(r);
+	r->hold = true;
+	assert_string_equal(rig_register(r, AOR, BULK "\r\n"), "");
+	(void)rig_register(r, AOR, BULK ";q=0.5\r\n"); /* waits behind it */
+	set_trunk(r, 0, "auth=static");
+	r->n_sent = r->n_stored = 0;
+	rig_release(r);
+	assert_int_equal(r->n_sent, 2);
+	assert_status(r->sent[0], 404);
+	assert_status(r->sent[1], 404);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	assert_int_equal(r->n_stored, 1); /* the row goes again */
+	assert_int_equal(r->stored[0].n_del, 1);
+	assert_int_equal(r->stored[0].token, 0);
+
+	set_trunk(r, 0, "auth=gin");
+	r->hold = false;
+	memset(&r->session, 0, sizeof(r->session));
+	assert_status(rig_register(r, AOR, BULK ";expires=60\r\n"), 200);
+	r->hold = true;
+	(void)rig_register(r, AOR, BULK ";expires=60\r\n");
+	id = bindings_last_id(reg_bindings(r->reg));
+	assert_true(reg_kick(r->reg, id));
+	r->n_sent = 0;
+	rig_release(r);
+	assert_status(r->sent[0], 200);
+	assert_null(strstr(r->sent[0], "Contact:"));
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+
+	/* a refresh that is stored when the time is over: registered, and its row is not deleted */
+	r->hold = false;
+	assert_status(rig_register(r, AOR, BULK ";expires=60\r\n"), 200);
+	rig_run(r, 59);
+	r->hold = true;
+	(void)rig_register(r, AOR, BULK ";expires=60\r\n");
+	rig_run(r, 2);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	assert_int_equal(r->n_stored, 1);
+	rig_release(r);
+	assert_int_equal(r->n_stored, 1);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 1);
+	/* the same, but it cannot be stored: what is left of it goes */
+	rig_run(r, 57);
+	(void)rig_register(r, AOR, BULK ";expires=60\r\n");
+	rig_run(r, 5);
+	r->store_says = REASON_DB_FULL;
+	rig_release(r);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	assert_int_equal(r->n_stored, 2);
+	assert_int_equal(r->stored[1].n_del, 1);
+	rig_fini(r);
+	free(r);
+}
+
+/* a contact said twice is one; a limit that was lowered does not end what there is */
+static void rgs_10_11_twice_and_lowered(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h>, <sip:a@h;line=2>, <sip:b@h>\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 2);
+	set_trunk(r, 0, "max-contacts=1");
+	assert_status(rig_register(r, AOR, "Contact: <sip:a@h>\r\n"), 200);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 2);
+	assert_status(rig_register(r, AOR, "Contact: <sip:c@h>\r\n"), 403);
+	rig_fini(r);
+	free(r);
+}
+
+/* what goes into a 200 or a call is checked before it is kept */
+static void bad_pieces(void **s)
+{
+	static const char *const bad[] = {
+	    "Path: nonsense\r\nContact: <sip:a@h>\r\n",
+	    "Path: sip:edge.example;lr\r\nContact: <sip:a@h>\r\n",
+	    "Path: <tel:+1>\r\nContact: <sip:a@h>\r\n",
+	    "Path: <sip:e;lr>, <http://x>\r\nContact: <sip:a@h>\r\n",
+	    "Contact: <sip:a@h>;+sip.instance=\"<a\\\"b>\"\r\n",
+	    "Contact: <sip:a@h>;+sip.instance=\"<urn:x y>\"\r\n",
+	    "Contact: <sip:a@h>;+sip.instance=\"<urn:x>;gr\\\"<>\"\r\n",
+	};
+	struct rig *r = malloc(sizeof(*r));
+	char text[4096], more[1200];
+
+	(void)s;
+	rig_init(r);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+		assert_status(rig_register(r, AOR, bad[i]), 400);
+	memset(more, 'x', sizeof(more) - 1);
+	more[sizeof(more) - 1] = '\0';
+	snprintf(text, sizeof(text), "Contact: <sip:a@h;p=%s>\r\n", more);
+	assert_status(rig_register(r, AOR, text), 400);
+	snprintf(text, sizeof(text), "Contact: <sip:a@h>;p=%s\r\n", more);
+	assert_status(rig_register(r, AOR, text), 400);
+	snprintf(text, sizeof(text), "Path: <sip:%s;lr>, <sip:%s;lr>\r\nContact: <sip:a@h>\r\n", more, more);
+	assert_status(rig_register(r, AOR, text), 400);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+	/* header fields of a contact are none of the request URI; without a host there is none to put a number at */
+	assert_status(rig_register(r, AOR, "Contact: <sip:a?b@h?Route=%3csip:evil%3e>\r\n"), 200);
+	ways_are(r, 1, "", "sip:a?b@h");
+	assert_status(rig_register(r, AOR, "Contact: *\r\nExpires: 0\r\n"), 200);
+	assert_status(rig_register(r, AOR, "Contact: <tel:+4930123450>\r\n"), 200);
+	ways_are(r, 1, "+4930123450", "");
+	rig_fini(r);
+	free(r);
+}
+
+/* To is of a domain of ours; whether a trunk does GIN is told to nobody who cannot register it */
+static void rgs_01_domain_and_options(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, "sip:trunk42@evil.example", "Contact: <sip:h>\r\n"), 404);
+	assert_status(rig_register(r, "sip:trunk42@10.0.0.9", "Contact: <sip:h>\r\n"), 200);
+	assert_status(rig_send_register(r, "sip:300@sbc.example.net", BULK "\r\n", ""), 401);
+	assert_status(rig_send_register(r, "sip:nobody@sbc.example.net", BULK "\r\n", ""), 401);
+	rig_fini(r);
+	free(r);
+}
+
+/* a stream's flow is the connection: the next one from the same address is somebody else's until it registers */
+static void flow_of_a_stream(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct net_path p;
+
+	(void)s;
+	rig_init(r);
+	r->from.proto = NET_TCP;
+	r->from.conn = 17;
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+	p = r->from;
+	assert_int_equal(bindings_trunk_at(reg_bindings(r->reg), &p), 1);
+	p.conn = 18;
+	assert_int_equal(bindings_trunk_at(reg_bindings(r->reg), &p), 0);
+	p.conn = 0;
+	assert_int_equal(bindings_trunk_at(reg_bindings(r->reg), &p), 0);
+	r->from.conn = 18;
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+	assert_int_equal(bindings_trunk_at(reg_bindings(r->reg), &r->from), 1);
+	p.conn = 17;
+	assert_int_equal(bindings_trunk_at(reg_bindings(r->reg), &p), 0);
+	rig_fini(r);
+	free(r);
+}
+
+/* after a restart: of a trunk that registers no more, in another realm, of a number it lost; with a clock set back */
+static void rgs_12_restore_checks(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct reg_contact c = {.id = 9, .trunk_id = 3, .q = 1000, .uri = S("sip:x@h"), .call_id = S("old"), .flow = {.realm = 1}};
+
+	(void)s;
+	rig_init(r);
+	c.expires_wall_us = r->clock.wall_us + (int64_t)400 * 86400 * 1000000;
+	assert_int_equal(addr_parse(S("198.51.100.7:41000"), 5060, &c.flow.remote), 0);
+	assert_int_equal(reg_restore(r->reg, &c), -ENOENT);
+	c.trunk_id = 1;
+	c.flow.realm = 0;
+	assert_int_equal(reg_restore(r->reg, &c), -ENOENT);
+	c.flow.realm = 1;
+	c.aor = S("+4940777");
+	assert_int_equal(reg_restore(r->reg, &c), -ENOENT);
+	assert_int_equal(r->n_stored, 3);
+	c.aor = STR_NONE;
+	assert_int_equal(reg_restore(r->reg, &c), 0);
+	assert_non_null(strstr(rig_register(r, AOR, ""), ";expires=7200\r\n"));
+	rig_fini(r);
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -615,6 +808,12 @@ int main(void)
 	    cmocka_unit_test(ka_10_instance_and_reg_id),
 	    cmocka_unit_test(gruu_01_03_answers),
 	    cmocka_unit_test(gins_17_policy_moves),
+	    cmocka_unit_test(rgs_02_world_moves_while_stored),
+	    cmocka_unit_test(rgs_10_11_twice_and_lowered),
+	    cmocka_unit_test(bad_pieces),
+	    cmocka_unit_test(rgs_01_domain_and_options),
+	    cmocka_unit_test(flow_of_a_stream),
+	    cmocka_unit_test(rgs_12_restore_checks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
