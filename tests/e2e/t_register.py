@@ -3,11 +3,13 @@ import hashlib
 import os
 import re
 import signal
+import socket
+import struct
 
 import peers
 import t_audio
 from box import NUMBERS, hop, uri
-from lab import BOX, LISTEN, Failed, check, wait
+from lab import BOX, LISTEN, Failed, check, inside, wait
 from raw import party
 from sip import Msg, Ua, ack_failure, sdp
 
@@ -149,6 +151,58 @@ def gin_out(box):
     box.cdrs(1, calling=GIN + '501', from_trunk='gin', to_trunk='itsp')
 
 
+def neighbour(box):
+    """a connection from the address and port of one that is gone is not taken for it until it registers itself"""
+    trunks(box)
+    p = Pbx(box)
+    p.bulk()
+    at = p.conn.getsockname()
+    p.conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))  # no TIME_WAIT
+    p.conn.close()
+    p.ua.conns.pop(p.conn)
+    with inside(p.ua.host):
+        p.conn = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        p.conn.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        p.conn.bind(at)
+    p.conn.settimeout(3)
+    p.conn.connect(p.ua.hop)
+    p.ua.conns[p.conn] = b''
+    box.lab.sockets.append(p.conn)
+    i = party(box, 'itsp')
+
+    for trunk, number in (('pbxt', GIN + '511'), ('gin', GIN + '512')):
+        t = p.ua.request('INVITE', 'sip:%s@%s' % (NUMBERS['itsp'], DOMAIN), number, NUMBERS['itsp'],
+                         body=sdp(p.ua.addr, 30000))
+        p.ua.raw(t, p.ua.hop, p.conn)
+        i.reply(i.expect('INVITE'), 486, 'Busy Here', tag='b')
+        i.expect('ACK')
+        m = p.ua.expect(lambda m: m.status == 486 and m.method == 'INVITE')
+        ack_failure(p.ua, t, m, p.ua.hop)
+        box.cdrs(1, calling=number, from_trunk=trunk)
+        p.bulk()
+    i.close()
+
+
+def stopping(box):
+    """TERM while many registrations are being stored: a clean end, and what was acknowledged is there afterwards"""
+    trunks(box)
+    p = Pbx(box, host='pbx0', proto='udp')
+    p.bulk(';expires=300')
+    for _ in range(200):
+        p.cseq += 1
+        p.ua.raw(p.ua.request('REGISTER', 'sip:' + DOMAIN, p.user, '', to='<sip:%s@%s>' % (p.user, DOMAIN),
+                              headers=[p.contact(';expires=300'), p.authorization()], callid=p.callid, cseq=p.cseq),
+                 p.ua.hop)
+    box.proc.p.send_signal(signal.SIGTERM)
+    rc = box.proc.wait(15)
+    check(rc == 0, 'exit %s' % rc)
+    box.proc.stop()
+    box.start()
+    l = box.json('reg', 'inside', '--trunk', 'gin')['registrations']
+    check(len(l) == 1, str(l))
+    box.cli('reg', 'kick', l[0]['id'])
+
+
 def algorithms(box):
     """MD5, SHA-256 and SHA-512-256 are offered, strongest first, and each is taken"""
     trunks(box)
@@ -262,4 +316,4 @@ def weak(box):
     box.cli('trunk', 'password', 'phones', stdin=SECRET + '\n')
 
 
-CASES = [gin, gin_out, algorithms, strangers, gone, expiry, killed, baresip, weak]
+CASES = [gin, gin_out, neighbour, stopping, algorithms, strangers, gone, expiry, killed, baresip, weak]
