@@ -323,10 +323,14 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	if (ch->kind == CHANGE_NONE || ch->to != l)
 		return;
 	timer_stop(c->b2b->env->timers, &ch->timer);
+	leg_content(l, m);
 	if (status < 300) {
 		changed(l, t, m);
 		return;
 	}
+	if ((status == 401 || status == 407) && (ch->srv || ch->kind == CHANGE_OWN) &&
+	    leg_challenged(l, m) == REASON_NONE && send_change(c))
+		return;
 	if (status == 491 && (ch->srv || ch->kind == CHANGE_OWN) && ++ch->tries < GLARE_TRIES_MAX) {
 		retry_later(l);
 		return;

@@ -10,6 +10,7 @@
  *   leg.c     one leg's mechanics: its requests and answers
  *   registered.c  calls to those who registered, and to where we are registered
  *   rewrite.c what an outgoing INVITE says
+ *   credentials.c  far ends that ask who we are
  *   large.c   requests too big for a datagram
  *   trunks.c  run-time state of trunks: counts, rates
  *   strays.c  far ends of running calls that the policy no longer knows
@@ -31,6 +32,7 @@
 #define CARRIED_MAX 16 /* requests of one call on their way to the other side */
 
 struct leg;
+struct leg_auth;
 struct stray;
 
 enum leg_state {
@@ -76,6 +78,8 @@ struct leg {
 	struct timer timer;     /* B: no answer at all (failover before timer B); INVITE's Expires is call->expires */
 	struct try *try;        /* B: its line in the record */
 	struct str called;      /* B: what this leg dials; in the arena */
+	struct leg_auth *auth;  /* in the arena; NULL: nobody asked who we are (credentials.c) */
+	uint32_t invite_cseq;   /* B: of its first INVITE, more than 1 when that was challenged; 0: 1 */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
 	bool connecting;        /* B: its INVITE waits for the connection to say which family it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
@@ -274,6 +278,8 @@ extern const struct txn_srv_ops leg_srv_ops; /* INVITE and UPDATE transactions o
 void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept text */);
 /* The leg's INVITE to the next address of its target (DNS-05); false: there is none, and nothing was changed but
  * that its try has ended. */
+/* The same INVITE once more to where it was challenged, with credentials; false: it could not be sent. */
+bool walk_same_way(struct leg *l, const struct net_path *path);
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
 bool walk_can_go_on(const struct call *c); /* to another target */
 /* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
@@ -345,6 +351,17 @@ extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup 
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called, struct str sg,
     struct target_way *ways);
+/* credentials.c */
+bool leg_has_credentials(const struct leg *l); /* a provider's leg, and the trunk has some */
+/* Takes a 401 or 407 to a request of ours. NONE: it may be sent once more; DIGEST_AUTH: we have nothing to say;
+ * AUTH_REJECTED, AUTH_REALM, AUTH_SCHEME, MALFORMED, NO_MEMORY */
+enum reason leg_challenged(struct leg *l, const struct sip_msg *m);
+/* a final answer that is no challenge */
+void leg_content(struct leg *l, const struct sip_msg *m);
+/* Credentials for a request of the leg, when somebody has asked; for ACK those of its INVITE. 0, -EIO, -ENOSPC */
+MUST_USE int leg_put_credentials(struct leg *l, enum sip_method method, struct str method_name, uint32_t cseq,
+    struct str ruri, struct str body, struct buf *h);
+
 /* REG_NEEDED: calls to t wait for its registration, and there is none */
 enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t);
 /* The way that holds the registration of t becomes the first, Service-Route the route of all. 0 or -ENOMEM */

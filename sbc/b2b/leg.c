@@ -203,7 +203,7 @@ static struct txn_cli *send_request(struct leg *l, enum sip_method method, struc
 	}
 	b2b_put_agent(l->call->b2b, l->trunk, true, &h);
 	buf_str(&h, extra);
-	if (buf_err(&h))
+	if (leg_put_credentials(l, method, method_name, r.cseq, r.ruri, body, &h) < 0 || buf_err(&h))
 		return NULL;
 	r.headers = buf_text(&h);
 	buf_init(&s, small, sizeof(small));
@@ -262,6 +262,8 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	if (n && way_in_use(ways, n, &r.path) == n)
 		r.path = l->dlg.path = ways[0].path;
 	b2b_put_agent(l->call->b2b, l->trunk, true, &h);
+	if (leg_put_credentials(l, SIP_ACK, STR_NONE, cseq, r.ruri, body, &h) < 0)
+		buf_fail(&h);
 	if (l->ack && l->ack_cseq != cseq) { /* it may have been lost, and be asked for after the next INVITE left */
 		txn_ack_free(l->old_ack);
 		l->old_ack = l->ack;

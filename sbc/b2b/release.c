@@ -113,7 +113,12 @@ static void bye_response(void *owner, struct txn_cli *t, const struct sip_msg *m
 {
 	struct leg *l = owner;
 
-	(void)t;
+	if ((m->status == 401 || m->status == 407) && leg_challenged(l, m) == REASON_NONE) {
+		l->bye = leg_request(l, SIP_BYE, STR_NONE, l->bye_headers, STR_NONE, STR_NONE, &bye_ops, l);
+		txn_cli_detach(t);
+		if (l->bye)
+			return;
+	}
 	if (m->status >= 200)
 		leg_gone(l); /* 481, 408, anything: the dialog is over (15.1.1) */
 }
@@ -151,7 +156,7 @@ void leg_bye(struct leg *l, enum reason why, struct str headers)
 	}
 	dlg_2xx_stop(&l->twoxx);
 	leg_set_state(l, LEG_ENDING, reason_info(why)->name);
-	l->bye_headers = leg_has_ways(l) ? str_dup(l->call->arena, headers) : STR_NONE;
+	l->bye_headers = leg_has_ways(l) || leg_has_credentials(l) ? str_dup(l->call->arena, headers) : STR_NONE;
 	l->bye = leg_request(l, SIP_BYE, STR_NONE, headers, STR_NONE, STR_NONE, &bye_ops, l);
 	if (!l->bye)
 		leg_gone(l);

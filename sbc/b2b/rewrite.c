@@ -146,7 +146,7 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 	l->dlg.target = target;
 	l->dlg.nat = l->trunk->sip.nat;
 	l->dlg.sips = l->sips;
-	l->dlg.local_cseq = 1;
+	l->dlg.local_cseq = l->invite_cseq ? l->invite_cseq : 1;
 
 	/* LOOP-01, -02: one less, unless the trunk is told to start afresh */
 	mf = l->trunk->sip.reset_max_forwards || !m || !m->has_max_forwards ? 70 : m->max_forwards - 1;
@@ -170,7 +170,9 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 	buf_str(headers, l->dlg.remote);
 	buf_lit(headers, "\r\nCall-ID: ");
 	buf_str(headers, l->dlg.call_id);
-	buf_lit(headers, "\r\nCSeq: 1 INVITE\r\n");
+	buf_lit(headers, "\r\nCSeq: ");
+	buf_u64(headers, l->dlg.local_cseq);
+	buf_lit(headers, " INVITE\r\n");
 	leg_put_contact(l, headers);
 	b2b_put_caps(b, l->trunk, headers);
 	b2b_put_agent(b, l->trunk, true, headers);

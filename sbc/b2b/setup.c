@@ -557,6 +557,13 @@ static void final_failure(struct leg *l, const struct sip_msg *m)
 	char text[4096];
 	struct buf h;
 
+	if (status == 401 || status == 407) {
+		why = leg_challenged(l, m);
+		if (why == REASON_NONE && walk_same_way(l, &l->dlg.path))
+			return;
+		if (why == REASON_NONE)
+			why = REASON_DIGEST_AUTH;
+	}
 	c->peer_status = status;
 	setup_keep_reason(c, m);
 	report(l, m);
@@ -849,6 +856,7 @@ void setup_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 			b2b_orphan_ops.on_response(l->call->b2b, t, m);
 		return;
 	}
+	leg_content(l, m);
 	if (m->status < 200)
 		progress(l, t, m);
 	else if (m->status < 300)

@@ -216,6 +216,9 @@ static enum reason write_invite(
 			return REASON_TOO_LARGE;
 		r.body = buf_text(&o);
 	}
+	e = leg_put_credentials(l, SIP_INVITE, STR_NONE, l->dlg.local_cseq, buf_text(&u), r.body, &h);
+	if (e < 0)
+		return e == -ENOSPC ? REASON_TOO_LARGE : REASON_DIGEST_AUTH;
 	buf_init(&k, mark, sizeof(mark));
 	rewrite_loop_mark(b, c->trunk_a->id, c->calling, c->called, &k);
 	r.branch_tail = buf_text(&k);
@@ -409,6 +412,35 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 	else
 		l->try = NULL; /* each has its reason already */
 	return went;
+}
+
+bool walk_same_way(struct leg *l, const struct net_path *path)
+{
+	struct call *c = l->call;
+	struct target_way w = {.path = *path, .try_ms = l->trunk->sip.try_ms, .server = l->hop.target->host};
+	const struct sip_msg *m;
+	enum reason why = REASON_NO_MEMORY;
+	struct again g;
+
+	if (c->setup->sdp_sent || registrar_first(c->b2b, c->arena, l->trunk, &w, 1) < 0)
+		return false;
+	m = parse_again(c, &g);
+	if (m) {
+		timer_stop(c->b2b->env->timers, &l->timer);
+		if (l->inv_cli) /* has its final answer */
+			txn_cli_detach(l->inv_cli);
+		l->cli = l->inv_cli = NULL;
+		list_init(&l->forks); /* in the call's arena */
+		l->n_forks = 0;
+		l->early_sdp = false;
+		l->invite_cseq = l->dlg.local_cseq + 1;
+		leg_set_state(l, LEG_CALLING, "challenged");
+		why = send_invite(l, &w, m);
+		if (why == REASON_NONE)
+			c->setup->n_tries--; /* it is the same try */
+	}
+	again_free(&g);
+	return why == REASON_NONE;
 }
 
 /* ------------------------------------------------------------------ the targets of the route */

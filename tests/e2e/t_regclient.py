@@ -1,4 +1,5 @@
 """We register at a provider: Kamailio as its registrar and proxy."""
+import hashlib
 import json
 import re
 import signal
@@ -101,7 +102,7 @@ class Provider:
 
 def add(box, name='prov', user='trunk42', *more):
     box.cli('trunk', 'add', name, 'role=itsp', 'realm=wan', 'target=203.0.113.23:%d' % ITSP_PORT, 'domain=' + REALM,
-            'probe=off', 'auth=register', 'aor=' + user, 'address=203.0.113.23', *more)
+            'probe=off', 'aor=' + user, 'address=203.0.113.23', *(more if 'auth=static' in more else ('auth=register',) + more))
 
 
 def drop(box, *names):
@@ -281,4 +282,90 @@ def two_customers(box):
         pr.stop()
 
 
-CASES = [calls, wrong_password, no_gin, two_customers]
+def challenge(nonce, more=''):
+    return 'Proxy-Authenticate: Digest realm="%s", nonce="%s", algorithm=MD5, qop="auth"%s' % (REALM, nonce, more)
+
+
+def answers(m, nonce):
+    """The credentials of a request are right, and for that nonce."""
+    v = m.get('proxy-authorization')
+    f = dict(re.findall(r'(\w+)="?([^",]+)"?', v.split(' ', 1)[1] if v else ''))
+    h = lambda t: hashlib.md5(t.encode()).hexdigest()
+    method, uri = m.start.split(' ')[:2]
+    want = h(':'.join((h('trunk42:%s:%s' % (REALM, SECRET)), nonce, f.get('nc', ''), f.get('cnonce', ''), 'auth',
+                       h('%s:%s' % (method, uri)))))
+    check(f.get('nonce') == nonce and f.get('uri') == uri and f.get('response') == want, '%s: %s' % (m.start, v))
+    return v
+
+
+def cseq(m):
+    return int(m.get('cseq').split()[0])
+
+
+def challenged(box):
+    """INVITE, re-INVITE and BYE are challenged by the provider and answered; the PBX sees nothing of it"""
+    add(box, 'prov', 'trunk42', 'auth=static')
+    far, pbx = Ua(box.lab, HOST, ITSP_PORT), party(box, 'pbx')
+    try:
+        password(box, 'prov')
+        box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        first = far.expect('INVITE')
+        check(not first.get('proxy-authorization'), first.start)
+        far.reply(first, 407, 'Proxy Authentication Required', tag='c', headers=[challenge('n1')])
+        check(not far.expect('ACK').get('proxy-authorization'), 'the ACK of a 407 goes hop by hop')
+        inv = far.expect('INVITE')
+        sent = answers(inv, 'n1')
+        check(inv.get('call-id') == first.get('call-id') and inv.get('from') == first.get('from') and
+              inv.get('to') == first.get('to') and cseq(inv) == cseq(first) + 1 and
+              inv.get('via') != first.get('via'), str(inv))
+        far.reply(inv, 200, 'OK', tag='f', body=sdp(far.addr, 30002, session='3'))
+        ok = pbx.expect(lambda m: m.status > 100)
+        check(ok.status == 200, ok.start)
+        d = Dialog(pbx, True, t, ok, hop('lan'))
+        d.ack(d.invite_cseq)
+        check(far.expect('ACK').get('proxy-authorization') == sent, 'the ACK has the credentials of its INVITE')
+        # hold: with credentials, challenged all the same since the nonce is too old
+        d.request('INVITE', sdp(pbx.addr, 30000, 'sendonly', version=2))
+        again = far.expect('INVITE')
+        answers(again, 'n1')
+        far.reply(again, 407, 'Proxy Authentication Required', tag='f', headers=[challenge('n2', ', stale=true')])
+        far.expect('ACK')
+        hold = far.expect('INVITE')
+        answers(hold, 'n2')
+        check(cseq(hold) == cseq(again) + 1, hold.get('cseq'))
+        far.reply(hold, 200, 'OK', tag='f', body=sdp(far.addr, 30002, 'recvonly', version=2, session='3'))
+        m = pbx.expect(lambda m: m.status > 100 and m.method == 'INVITE' and cseq(m) > d.invite_cseq)
+        check(m.status == 200, m.start)
+        d.ack(cseq(m))
+        check(far.expect('ACK').get('proxy-authorization') == hold.get('proxy-authorization'), 'ACK of the re-INVITE')
+        d.request('BYE')
+        bye = far.expect('BYE')
+        answers(bye, 'n2')
+        far.reply(bye, 407, 'Proxy Authentication Required', headers=[challenge('n3', ', stale=true')])
+        last = far.expect('BYE')
+        answers(last, 'n3')
+        check(cseq(last) == cseq(bye) + 1, last.get('cseq'))
+        far.reply(last, 200, 'OK')
+        m = pbx.expect(lambda m: m.status and m.method == 'BYE')
+        check(m.status == 200, m.start)
+        # a wrong password: no third try, and the PBX gets no challenge
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        for nonce in ('n4', 'n5'):
+            far.reply(far.expect('INVITE'), 401, 'Unauthorized', tag='u', headers=['WWW-' + challenge(nonce)[6:]])
+            far.expect('ACK')
+        m = pbx.expect(lambda m: m.status > 100)
+        check(m.status == 403 and not m.all('www-authenticate'), str(m))
+        ack_failure(pbx, t, m, hop('lan'))
+        far.nothing(0.5, lambda m: m.method == 'INVITE')
+        check(box.cdrs(1, to_trunk='prov')[0]['reason'].startswith('PSN-E1101'), str(box.cdrs(1, to_trunk='prov')[0]))
+    finally:
+        far.close()
+        pbx.close()
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+
+
+CASES = [calls, wrong_password, no_gin, two_customers, challenged]

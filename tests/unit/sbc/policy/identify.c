@@ -35,6 +35,46 @@ static void acc_01_address_realm_port_transport(void **s)
 	fix_fini(&f);
 }
 
+static bool may_come(struct fix *f, unsigned trunk, const char *ip)
+{
+	struct net_path from = {.proto = NET_UDP, .realm = 1};
+
+	assert_int_equal(addr_parse(str_z(ip), 5060, &from.remote), 0);
+	return policy_may_come_from(f->p, policy_trunk(f->p, trunk), &from);
+}
+
+/* RGC-09: customers of one provider share its addresses when each registers there; nobody else does. */
+static void registrations_at_one_provider_share_its_addresses(void **s)
+{
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "one", "role=itsp realm=wan auth=register target=192.0.2.1,sip.example.net address=198.51.100.0/24");
+	fix_trunk(&f, "two", "role=itsp realm=wan auth=gin target=192.0.2.1,sip.example.net address=198.51.100.0/24");
+	fix_trunk(&f, "three", "role=itsp realm=wan auth=gin target=192.0.2.1 address=203.0.113.3");
+	fix_resolved(&f, "sip.example.net", "192.0.2.7");
+	fix_compile(&f);
+	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.1"), "one"); /* without a word of whose it is: the first */
+	assert_string_equal(fix_who(&f, 1, NET_UDP, "192.0.2.7"), "one");
+	assert_string_equal(fix_who(&f, 1, NET_UDP, "198.51.100.9"), "one");
+	for (unsigned t = 1; t <= 3; t++) {
+		assert_true(may_come(&f, t, "192.0.2.1"));
+		assert_int_equal(may_come(&f, t, "192.0.2.7"), t < 3);
+		assert_int_equal(may_come(&f, t, "198.51.100.200"), t < 3);
+		assert_int_equal(may_come(&f, t, "203.0.113.3"), t == 3);
+		assert_false(may_come(&f, t, "203.0.113.4"));
+	}
+	fix_fini(&f);
+	/* one that does not register cannot be told apart */
+	fix_init(&f);
+	fix_trunk(&f, "one", "role=itsp realm=wan auth=register target=192.0.2.1");
+	fix_trunk(&f, "two", "role=itsp realm=wan target=192.0.2.1");
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_true(fix_error(&f, "trunk two", "requests from 192.0.2.1 in realm wan would belong to trunk one", NULL));
+	fix_fini(&f);
+}
+
 static void most_specific_net_wins(void **s)
 {
 	struct fix f;
@@ -301,6 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(acc_01_address_realm_port_transport),
+	    cmocka_unit_test(registrations_at_one_provider_share_its_addresses),
 	    cmocka_unit_test(most_specific_net_wins),
 	    cmocka_unit_test(names_are_what_the_resolver_says),
 	    cmocka_unit_test(resolved_never_beats_configured),
