@@ -5,6 +5,7 @@
  */
 #include "sbc/app/app.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct store_req {
@@ -43,22 +44,6 @@ static void store_done(struct db_req *req)
 	free(s);
 }
 
-struct failed {
-	struct loop_hook hook;
-	struct app *app;
-	uint64_t token;
-};
-
-/* no memory for the request: the answer comes at the end of this turn, as from the store */
-static void on_failed(struct loop_hook *hook)
-{
-	struct failed *f = container_of(hook, struct failed, hook);
-
-	if (f->app->reg)
-		reg_stored(f->app->reg, f->token, REASON_NO_MEMORY);
-	free(f);
-}
-
 static size_t text_bytes(const struct reg_contact *c)
 {
 	return c->aor.n + c->uri.n + c->params.n + c->instance.n + c->call_id.n + c->path.n + c->user_agent.n +
@@ -73,7 +58,7 @@ static struct str keep(struct buf *b, struct str s)
 	return copy;
 }
 
-static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
+static int on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 {
 	struct app *a = ctx;
 	size_t bytes = 0;
@@ -81,19 +66,13 @@ static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 	struct buf b;
 
 	if (!a->b2b)
-		return; /* stopping: the store is closed, and who asked is gone */
+		return 0; /* stopping: the store is closed, and who asked is gone */
 	for (unsigned i = 0; i < ch->n_put; i++)
 		bytes += sizeof(*s->put) + text_bytes(&ch->put[i]);
 	s = malloc(sizeof(*s) + bytes + ch->n_del * sizeof(*s->del));
 	if (!s) {
-		struct failed *f = token ? calloc(1, sizeof(*f)) : NULL;
-
 		log_error(&a->log, "no_memory", "for=registration token=%llu", (unsigned long long)token);
-		if (f) {
-			*f = (struct failed){.hook = {.fn = on_failed}, .app = a, .token = token};
-			loop_at_turn_end(&a->loop, &f->hook);
-		}
-		return;
+		return -ENOMEM;
 	}
 	*s = (struct store_req){.req = {.kind = DB_WRITE, .run = store_run, .done = store_done},
 	    .app = a,
@@ -130,6 +109,7 @@ static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 		    .expires_us = c->expires_wall_us};
 	}
 	db_submit_any(a->db, &s->req);
+	return 0;
 }
 
 static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, enum reason why)

@@ -26,9 +26,9 @@ struct reg_change {
 };
 
 struct reg_user {
-	/* Copies ch before it returns. reg_stored(reg, token, why) must follow on a later turn, exactly once, but for
-	 * token 0: nobody waits (bindings whose time was over). */
-	void (*store)(void *ctx, const struct reg_change *ch, uint64_t token);
+	/* Copies ch before it returns 0. reg_stored(reg, token, why) must follow on a later turn, exactly once, but for
+	 * token 0: nobody waits (bindings whose time was over). -ENOMEM: nothing was taken, nothing follows. */
+	int (*store)(void *ctx, const struct reg_change *ch, uint64_t token);
 	/* Is this numeric host:port one of our listeners of that realm? */
 	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
 	/* Something happened to a trunk's bindings: for alarms and history. why: REASON_NONE: registered or refreshed;

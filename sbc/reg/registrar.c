@@ -113,7 +113,7 @@ static void on_over(void *ctx, const struct reg_contact *c)
 	}
 	r->metrics[REG_EXPIRED]++;
 	log_warn(&r->log, "registration_over", "trunk=%u from=%s", c->trunk_id, addr_text(&c->flow.remote, at));
-	r->user->store(r->ctx, &ch, 0);
+	(void)r->user->store(r->ctx, &ch, 0);
 	r->user->on_event(r->ctx, c->trunk_id, c, REASON_REG_OVER);
 }
 
@@ -222,7 +222,7 @@ void reg_set_policy(struct reg *r, struct policy *p)
 		next = bindings_walk(r->bindings, c);
 		if (fits(r, c->trunk_id, c->flow.realm, c->aor))
 			continue;
-		r->user->store(r->ctx, &ch, 0);
+		(void)r->user->store(r->ctx, &ch, 0);
 		(void)bindings_del(r->bindings, c->id);
 	}
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
@@ -238,7 +238,7 @@ int reg_restore(struct reg *r, struct reg_contact *c)
 	if (c->id >= r->next_id)
 		r->next_id = c->id + 1;
 	if (!fits(r, c->trunk_id, c->flow.realm, c->aor)) {
-		r->user->store(r->ctx, &gone, 0);
+		(void)r->user->store(r->ctx, &gone, 0);
 		return -ENOENT;
 	}
 	/* a wall clock that was set back makes nobody's registration longer than it may be */
@@ -278,7 +278,7 @@ bool reg_kick(struct reg *r, uint64_t id)
 	w = storing(r, c, &put);
 	if (w)
 		w->put[put].id = 0; /* a refresh under way does not bring it back: its row is deleted behind it */
-	r->user->store(r->ctx, &ch, 0);
+	(void)r->user->store(r->ctx, &ch, 0);
 	r->user->on_event(r->ctx, c->trunk_id, c, REASON_REG_KICKED);
 	(void)bindings_del(r->bindings, id);
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
@@ -683,6 +683,16 @@ static enum reason make_change(struct work *w)
 	return why ? why : make_room(w);
 }
 
+static void not_stored(struct work *w, enum reason why)
+{
+	struct reg *r = w->r;
+
+	r->metrics[REG_FAILED]++;
+	if (w->t && txn_srv_reply(w->t, &(struct txn_reply){.status = 500, .headers = S("Retry-After: 10\r\n")}) < 0)
+		txn_srv_detach(w->t);
+	r->user->on_event(r->ctx, w->trunk->id, NULL, why);
+}
+
 static void work_begin(struct work *w)
 {
 	struct reg *r = w->r;
@@ -702,7 +712,12 @@ static void work_begin(struct work *w)
 	}
 	w->token = r->next_token++;
 	htab_add(&r->tokens, &w->by_token, token_hash(r, w->token));
-	r->user->store(r->ctx, &ch, w->token);
+	if (r->user->store(r->ctx, &ch, w->token) < 0) {
+		htab_del(&r->tokens, &w->by_token);
+		w->token = 0;
+		not_stored(w, REASON_NO_MEMORY);
+		work_end(w);
+	}
 }
 
 static struct work *work_find(const struct reg *r, uint64_t token)
@@ -750,7 +765,7 @@ static void unstore(struct work *w)
 		const struct reg_change ch = {.del = &w->put[i].id, .n_del = 1};
 
 		if (w->put[i].id && !bindings_find(r->bindings, w->put[i].id))
-			r->user->store(r->ctx, &ch, 0);
+			(void)r->user->store(r->ctx, &ch, 0);
 	}
 }
 
@@ -778,10 +793,7 @@ void reg_stored(struct reg *r, uint64_t token, enum reason why)
 		r->metrics[REG_ACCEPTED]++;
 		answer(w);
 	} else {
-		r->metrics[REG_FAILED]++;
-		if (w->t && txn_srv_reply(w->t, &(struct txn_reply){.status = 500, .headers = S("Retry-After: 10\r\n")}) < 0)
-			txn_srv_detach(w->t);
-		r->user->on_event(r->ctx, w->trunk->id, NULL, why);
+		not_stored(w, why);
 	}
 	work_end(w);
 }

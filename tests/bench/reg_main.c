@@ -133,7 +133,7 @@ static void store_done(struct db_req *r)
 	free(s);
 }
 
-static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
+static int on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 {
 	struct store_req *s = calloc(1, sizeof(*s));
 	const struct reg_contact *c = ch->put;
@@ -153,6 +153,7 @@ static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 	    .transport = S("UDP"), .received = str_n(s->text + c->uri.n + c->call_id.n, t.n - c->uri.n - c->call_id.n),
 	    .since_us = c->since_wall_us, .expires_us = c->expires_wall_us};
 	db_submit_any(b->db, &s->req);
+	return 0;
 }
 
 static bool is_local(void *ctx, unsigned realm, const struct addr *a)

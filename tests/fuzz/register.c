@@ -8,6 +8,7 @@
  * parsed, and a 200 has the Contacts that it should have, so nobody writes lines of his own into it; the same for the
  * request of a call to the registered; and the database has the bindings that are in force, no more and no less.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,6 +51,7 @@ struct world {
 	unsigned n_changes;
 	uint64_t rows[ROWS_MAX];            /* ids in the database */
 	unsigned n_rows, branch, cseq;
+	bool store_full;                    /* no memory for a change */
 	const struct sip_msg *last; /* the last answer; in the arena */
 };
 
@@ -162,11 +164,14 @@ static void store_one(struct world *w, bool ok)
 		reg_stored(w->reg, token, ok ? REASON_NONE : REASON_DB_FULL);
 }
 
-static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
+static int on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 {
 	struct world *w = ctx;
-	struct change *c = &w->changes[w->n_changes++];
+	struct change *c = &w->changes[w->n_changes];
 
+	if (token && w->store_full)
+		return -ENOMEM;
+	w->n_changes++;
 	CHECK(w->n_changes < CHANGES_MAX && ch->n_put <= IDS_MAX && ch->n_del <= IDS_MAX && ch->n_put + ch->n_del);
 	c->token = token;
 	c->n_put = ch->n_put;
@@ -175,6 +180,7 @@ static void on_store(void *ctx, const struct reg_change *ch, uint64_t token)
 		c->put[i] = ch->put[i].id;
 	if (ch->n_del)
 		memcpy(c->del, ch->del, ch->n_del * sizeof(c->del[0]));
+	return 0;
 }
 
 static bool is_local(void *ctx, unsigned realm, const struct addr *a)
@@ -408,6 +414,7 @@ static void step(struct world *w)
 		store_one(w, v % 8 != 0);
 		break;
 	case 7:
+		w->store_full = v & 128;
 		reg_set_policy(w->reg, policies[v % POLICIES]);
 		break;
 	case 8:

@@ -400,6 +400,12 @@ static void rgs_02_stored_first(void **s)
 	assert_non_null(strstr(r->events, "2 DB_FULL"));
 	ways_are(r, 2, "", "sip:300@h");
 	assert_int_equal(reg_metric(r->reg, REG_FAILED), 1);
+	/* no memory to ask the store: answered at once, and the next of the address goes on */
+	r->store_says = REASON_NONE;
+	r->hold = r->store_full = true;
+	assert_status(rig_register(r, "sip:300@sbc.example.net", "Contact: <sip:301@h>\r\n"), 500);
+	r->hold = r->store_full = false;
+	assert_status(rig_register(r, "sip:300@sbc.example.net", "Contact: <sip:301@h>\r\n"), 200);
 	rig_fini(r);
 	free(r);
 }

@@ -41,6 +41,7 @@ struct rig {
 	unsigned n_stored;
 	bool hold;             /* stored is told later, by rig_release() */
 	enum reason store_says;
+	bool store_full;       /* no memory for what it is asked */
 	uint64_t waiting[RIG_STORED_MAX];
 	unsigned n_waiting;
 	/* what went out */
@@ -101,17 +102,20 @@ static void rig_request(void *ctx, struct txn_srv *t, const struct sip_msg *m, c
 
 static const struct txn_user rig_txn_user = {.on_request = rig_request};
 
-static void rig_store(void *ctx, const struct reg_change *ch, uint64_t token)
+static int rig_store(void *ctx, const struct reg_change *ch, uint64_t token)
 {
 	struct rig *r = ctx;
 
 	assert_true(r->n_stored < RIG_STORED_MAX);
+	if (r->store_full)
+		return -ENOMEM;
 	r->stored[r->n_stored++] = (struct rig_stored){.token = token,
 	    .n_put = ch->n_put,
 	    .n_del = ch->n_del,
 	    .uri = ch->n_put ? str_dup(r->arena, ch->put[0].uri) : STR_NONE};
 	if (token)
 		r->waiting[r->n_waiting++] = token;
+	return 0;
 }
 
 static bool rig_is_local(void *ctx, unsigned realm, const struct addr *a)
