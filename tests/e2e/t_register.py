@@ -70,7 +70,8 @@ class Pbx:
         t = self.ua.request('REGISTER', 'sip:' + DOMAIN, self.user, '', to='<sip:%s@%s>' % (aor, DOMAIN), headers=h,
                             callid=self.callid, cseq=self.cseq)
         self.ua.raw(t, self.ua.hop, self.conn)
-        return self.ua.expect(lambda m: m.status and m.method == 'REGISTER', callid=self.callid)
+        # not an older one, which is sent again when its connection broke (RFC 3261 18.2.2)
+        return self.ua.expect(lambda m: m.status and m.get('cseq') == '%d REGISTER' % self.cseq, callid=self.callid)
 
     def register(self, *headers, aor=None):
         """The final answer."""
