@@ -197,6 +197,16 @@ static bool registers(const struct pol_trunk *t)
 	return t && t->role == POL_PBX && t->reg.auth != POL_AUTH_STATIC;
 }
 
+/* The binding ends from outside, and its row is deleted: a refresh under way does not bring it back. */
+static void strike(struct reg *r, const struct reg_contact *c)
+{
+	unsigned put;
+	struct work *w = storing(r, c, &put);
+
+	if (w)
+		w->put[put].id = 0;
+}
+
 /* May the address have bindings, by the policy of now? */
 static bool fits(const struct reg *r, uint32_t trunk_id, unsigned realm, struct str aor)
 {
@@ -222,6 +232,7 @@ void reg_set_policy(struct reg *r, struct policy *p)
 		next = bindings_walk(r->bindings, c);
 		if (fits(r, c->trunk_id, c->flow.realm, c->aor))
 			continue;
+		strike(r, c);
 		(void)r->user->store(r->ctx, &ch, 0);
 		(void)bindings_del(r->bindings, c->id);
 	}
@@ -270,14 +281,10 @@ bool reg_kick(struct reg *r, uint64_t id)
 {
 	const struct reg_contact *c = bindings_find(r->bindings, id);
 	const struct reg_change ch = {.del = &id, .n_del = 1};
-	struct work *w;
-	unsigned put;
 
 	if (!c)
 		return false;
-	w = storing(r, c, &put);
-	if (w)
-		w->put[put].id = 0; /* a refresh under way does not bring it back: its row is deleted behind it */
+	strike(r, c);
 	(void)r->user->store(r->ctx, &ch, 0);
 	r->user->on_event(r->ctx, c->trunk_id, c, REASON_REG_KICKED);
 	(void)bindings_del(r->bindings, id);

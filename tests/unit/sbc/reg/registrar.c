@@ -643,6 +643,16 @@ static void rgs_02_world_moves_while_stored(void **s)
 	assert_null(strstr(r->sent[0], "Contact:"));
 	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
 
+	/* the trunk stops and begins again while a refresh is stored: its row went behind it, so it is not in force */
+	r->hold = false;
+	assert_status(rig_register(r, AOR, BULK ";expires=60\r\n"), 200);
+	r->hold = true;
+	(void)rig_register(r, AOR, BULK ";expires=60\r\n");
+	set_trunk(r, 0, "auth=static");
+	set_trunk(r, 0, "auth=gin");
+	rig_release(r);
+	assert_int_equal(bindings_count(reg_bindings(r->reg)), 0);
+
 	/* a refresh that is stored when the time is over: registered, and its row is not deleted */
 	r->hold = false;
 	assert_status(rig_register(r, AOR, BULK ";expires=60\r\n"), 200);
