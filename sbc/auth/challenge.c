@@ -1,6 +1,6 @@
 /* challenge.c - nonces without memory, credentials checked, guessing slowed down.
  *
- * A nonce is 32 characters: base64url of 8 bytes of time and serial (milliseconds of the monotonic clock in 42 bits,
+ * A nonce is 32 characters: base64 of 8 bytes of time and serial (milliseconds of the monotonic clock in 42 bits,
  * 22 bits of serial) and 16 bytes of HMAC-SHA-256 over them, the source's address and the realm. A restart makes a
  * new key: old nonces are then stale, which costs each client one more round trip.
  *
@@ -16,6 +16,7 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 
+#include "sbc/base/base64.h"
 #include "sbc/base/list.h"
 #include "sbc/sip/header.h"
 
@@ -157,37 +158,6 @@ uint64_t auth_metric(const struct auth *a, enum auth_metric m)
 
 /* ------------------------------------------------------------------ nonces */
 
-static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static void put_b64(struct buf *b, const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i + 2 < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)p[i + 1] << 8 | p[i + 2];
-
-		for (int s = 18; s >= 0; s -= 6)
-			buf_chr(b, b64[v >> s & 63]);
-	}
-}
-
-static bool get_b64(struct str s, uint8_t *ret)
-{
-	for (size_t i = 0; i + 3 < s.n; i += 4) {
-		uint32_t v = 0;
-
-		for (size_t k = 0; k < 4; k++) {
-			const char *at = s.p[i + k] ? strchr(b64, s.p[i + k]) : NULL;
-
-			if (!at)
-				return false;
-			v = v << 6 | (uint32_t)(at - b64);
-		}
-		*ret++ = (uint8_t)(v >> 16);
-		*ret++ = (uint8_t)(v >> 8);
-		*ret++ = (uint8_t)v;
-	}
-	return true;
-}
-
 static bool nonce_mac(
     struct auth *a, const uint8_t stamp[8], struct str realm, const struct addr *source, uint8_t ret[NONCE_MAC])
 {
@@ -215,7 +185,7 @@ static void put_nonce(struct auth *a, struct str realm, const struct addr *sourc
 		buf_fail(b);
 		return;
 	}
-	put_b64(b, raw, sizeof(raw));
+	base64_put(b, raw, sizeof(raw));
 }
 
 /* Ours, for this realm and source, and not too old. */
@@ -225,8 +195,9 @@ static bool nonce_fresh(
 	uint8_t raw[NONCE_RAW], mac[NONCE_MAC];
 	uint64_t stamp = 0;
 	int64_t age_ms;
+	size_t n;
 
-	if (nonce.n != NONCE_TEXT || !get_b64(nonce, raw) || !nonce_mac(a, raw, realm, source, mac) ||
+	if (nonce.n != NONCE_TEXT || !base64_get(nonce, raw, sizeof(raw), &n) || !nonce_mac(a, raw, realm, source, mac) ||
 	    CRYPTO_memcmp(mac, raw + 8, NONCE_MAC) != 0)
 		return false;
 	for (int i = 0; i < 8; i++)

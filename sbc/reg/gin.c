@@ -14,6 +14,8 @@
 #include <openssl/rsa.h>
 #include <stdlib.h>
 
+#include "sbc/base/base64.h"
+
 #define E_MAX 1024 /* bytes of a ciphertext: RSA 8192 */
 #define D_BYTES 10 /* 80 bits */
 
@@ -127,46 +129,6 @@ struct str gin_sg(const struct sip_uri *ruri)
 	return v;
 }
 
-static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void put_b64(struct buf *b, const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-		unsigned chars = n - i >= 3 ? 4 : (unsigned)(n - i) + 1;
-
-		for (unsigned k = 0; k < chars; k++)
-			buf_chr(b, b64[v >> (18 - 6 * k) & 63]);
-	}
-}
-
-/* false: not base64, a length that cannot be, or bits left over */
-static bool get_b64(struct str s, uint8_t *out, size_t cap, size_t *ret_n)
-{
-	uint32_t v = 0;
-	unsigned bits = 0;
-	size_t n = 0;
-
-	if (s.n % 4 == 1)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		const char *at = s.p[i] ? strchr(b64, s.p[i]) : NULL;
-
-		if (!at)
-			return false;
-		v = (v << 6 | (uint32_t)(at - b64)) & 0xffffff;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			if (n == cap)
-				return false;
-			out[n++] = (uint8_t)(v >> bits);
-		}
-	}
-	*ret_n = n;
-	return (v & ((1u << bits) - 1)) == 0;
-}
-
 static bool mac16(const struct gin_secret *s, const uint8_t *p, size_t n, uint8_t ret[16])
 {
 	uint8_t full[32];
@@ -188,7 +150,7 @@ int gin_cookie(const struct gin_secret *s, uint64_t registration, char ret[GIN_C
 	if (!mac16(s, raw, 8, raw + 8))
 		return -EIO;
 	buf_init(&b, ret, GIN_COOKIE_TEXT);
-	put_b64(&b, raw, sizeof(raw));
+	base64_put(&b, raw, sizeof(raw));
 	return 0;
 }
 
@@ -300,7 +262,7 @@ int gin_temp_gruu(const struct gin_rsa *public, const struct gin_secret *pbx, st
 	int ok;
 
 	/* a cookie of another service provider may be longer than ours: it is opaque to a PBX */
-	if (!get_b64(cookie, m, GIN_COOKIE_RAW, &n) || n == 0)
+	if (!base64_get(cookie, m, GIN_COOKIE_RAW, &n) || n == 0)
 		return -EINVAL;
 	rng_bytes(rng, m + n, D_BYTES);
 	c = oaep(public, true);
@@ -309,9 +271,9 @@ int gin_temp_gruu(const struct gin_rsa *public, const struct gin_secret *pbx, st
 	if (ok != 1 || !mac16(pbx, e, en, pa))
 		return -EIO;
 	buf_lit(ret, "tgruu.");
-	put_b64(ret, e, en);
+	base64_put(ret, e, en);
 	buf_chr(ret, '.');
-	put_b64(ret, pa, sizeof(pa));
+	base64_put(ret, pa, sizeof(pa));
 	return buf_err(ret);
 }
 
@@ -323,7 +285,7 @@ static bool split(struct str user, uint8_t e[E_MAX], size_t *ret_en, struct str 
 	if (!str_prefix(user, S("tgruu.")))
 		return false;
 	*ret_pa = str_cut(str_from(user, 6), '.', &left);
-	return get_b64(left, e, E_MAX, ret_en) && *ret_en > 0;
+	return base64_get(left, e, E_MAX, ret_en) && *ret_en > 0;
 }
 
 int gin_temp_gruu_open(struct gin_rsa *const *keys, unsigned n_keys, const struct gin_secret *s, struct str user,
@@ -353,6 +315,6 @@ bool gin_temp_gruu_mine(const struct gin_secret *pbx, struct str user)
 	struct str text;
 	size_t en, n;
 
-	return split(user, e, &en, &text) && get_b64(text, pa, sizeof(pa), &n) && n == sizeof(want) &&
+	return split(user, e, &en, &text) && base64_get(text, pa, sizeof(pa), &n) && n == sizeof(want) &&
 	       mac16(pbx, e, en, want) && CRYPTO_memcmp(pa, want, sizeof(want)) == 0;
 }
