@@ -69,7 +69,6 @@ struct db_header {
 struct db_credential {
 	struct str user, realm;
 	struct str md5, sha256, sha512_256;
-	struct str secret;    /* sealed password, for peers whose realm is not known; or empty */
 };
 struct db_trunk {
 	uint32_t id;          /* 0 when new */

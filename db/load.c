@@ -178,8 +178,7 @@ static enum reason load_credentials(struct load *l)
 			    .realm = text(l, st, 2),
 			    .md5 = text(l, st, 3),
 			    .sha256 = text(l, st, 4),
-			    .sha512_256 = text(l, st, 5),
-			    .secret = text(l, st, 6)};
+			    .sha512_256 = text(l, st, 5)};
 	}
 	return done(l, st, rc);
 }

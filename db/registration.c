@@ -41,7 +41,6 @@ enum reason db_credential_put(struct db_handle *h, uint32_t trunk_id, const stru
 	db_bind_str(st, 4, c->md5);
 	db_bind_str(st, 5, c->sha256);
 	db_bind_str(st, 6, c->sha512_256);
-	sqlite3_bind_blob64(st, 7, c->secret.p ? c->secret.p : "", c->secret.n, SQLITE_STATIC);
 	r = db_run(h, st, "storing a credential", err);
 	h->secret_changed = h->secret_changed || !r;
 	return r;

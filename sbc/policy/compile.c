@@ -246,11 +246,8 @@ static void settle(struct build *b, const struct db_trunk *row, struct pol_trunk
 {
 	if (t->probe.interval_s == KEY_FITTING)
 		t->probe.interval_s = t->role == POL_ITSP ? 60 : 0;
-	t->sip.keepalive_udp_s = t->sip.keepalive_s;
-	if (t->sip.keepalive_s == KEY_FITTING) {
+	if (t->sip.keepalive_s == KEY_FITTING)
 		t->sip.keepalive_s = 110;
-		t->sip.keepalive_udp_s = 0;
-	}
 	if (t->sip.udp_only && (t->transport == POL_TRANSPORT_TCP || t->transport == POL_TRANSPORT_TLS))
 		bad(b, "trunk", row->name, "leave one of them out", "udp-only=yes contradicts transport=%s",
 		    t->transport == POL_TRANSPORT_TCP ? "tcp" : "tls");
@@ -334,7 +331,6 @@ static void build_registration(struct build *b, const struct db_trunk *row, stru
 	t->reg.ha1[0] = keep_hash(b, row, c->md5, 32);
 	t->reg.ha1[1] = keep_hash(b, row, c->sha256, 64);
 	t->reg.ha1[2] = keep_hash(b, row, c->sha512_256, 64);
-	t->reg.secret = keep(b, c->secret);
 	if (!t->reg.user.n)
 		t->reg.user = t->reg.auth_user;
 	if (t->reg.max_s < t->reg.min_s)
@@ -538,7 +534,7 @@ static uint64_t print_of(const struct db_trunk *row, const struct pol_trunk *t)
 	for (unsigned i = 0; i < row->n_settings; i++)
 		h = mix_str(mix_str(h, row->settings[i].key), row->settings[i].value);
 	h = mix_str(mix_str(mix_str(h, row->credential.user), row->credential.realm), row->credential.md5);
-	h = mix_str(mix_str(h, row->credential.sha512_256), row->credential.secret);
+	h = mix_str(h, row->credential.sha512_256);
 	for (unsigned i = 0; i < row->n_sources; i++)
 		h = mix_str(h, row->sources[i].address);
 	for (unsigned i = 0; i < row->n_headers; i++)

@@ -73,8 +73,7 @@ struct pol_trunk {
 		uint32_t try_ms;         /* INVITE: no answer at all from one address, and another way is left: that one */
 		uint32_t setup_budget_s; /* all tries together until a provisional answer above 100 */
 		uint32_t quarantine_s;   /* how long a dead address rests */
-		uint32_t keepalive_s;     /* pings from us on connections, 0: none */
-		uint32_t keepalive_udp_s; /* and on UDP flows: 0 unless somebody asked for it */
+		uint32_t keepalive_s;    /* pings from us on connections, 0: none */
 		uint32_t large;          /* enum pol_large: what a request over mtu_limit does */
 	} sip;
 	struct {
@@ -113,7 +112,6 @@ struct pol_trunk {
 		uint32_t auth;       /* enum pol_auth */
 		struct str user;     /* of the trunk's own address of record; empty: that of the credential */
 		struct str auth_user, realm, ha1[3]; /* credential; H(A1) as hex: MD5, SHA-256, SHA-512-256; empty: none */
-		struct str secret;   /* sealed password, or empty */
 		uint32_t expires_s;  /* asked for, or given when nothing is asked for */
 		uint32_t min_s, max_s; /* of a PBX: 423 below, shortened above */
 		uint16_t max_contacts; /* bindings of one address of record */

@@ -65,7 +65,7 @@ const struct trunk_key trunk_keys[] = {
     {"probe-down", TKEY_U16, AT(probe.down), "3", 1, 20, NULL, NULL, "probes in a row without answer: address is down", "2"},
     {"probe-up", TKEY_U16, AT(probe.up), "1", 1, 20, NULL, NULL, "probes in a row with answer: address is up again", "2"},
     {"keepalive", TKEY_S32, AT(sip.keepalive_s), "auto", 5, 600, "off", "auto",
-	"time between our pings on its connections and UDP flows; auto: 110s on connections, none on UDP", "30s"},
+	"time between our pings on its connections; auto: 110s; UDP flows are kept as both sides agree (keep)", "30s"},
     {"keep", TKEY_BOOL, AT(sip.keep), "no", 0, 0, NULL, NULL, "offer keepalives in Via (RFC 6223)", "yes"},
     {"ring-timeout", TKEY_S32, AT(sip.ring_timeout_s), "180s", 5, 3600, NULL, NULL, "how long it may ring", "60s"},
     {"max-duration", TKEY_S32, AT(sip.max_duration_s), "off", 0, 604800, "off", NULL, "longest call", "4h"},

@@ -66,7 +66,6 @@ static void settings_arrive(void **s)
 	assert_int_equal(t->probe.down, 4);
 	assert_int_equal(t->probe.up, 2);
 	assert_int_equal(t->sip.keepalive_s, 20);
-	assert_int_equal(t->sip.keepalive_udp_s, 20);
 	assert_true(t->sip.keep && t->sip.learn_address && !t->sip.scheme_sips && !t->sip.transport_param);
 	assert_int_equal(t->sip.large, POL_LARGE_REFUSE);
 	assert_int_equal(t->targets[0].proto, NET_UDP);
@@ -82,7 +81,6 @@ static void settings_arrive(void **s)
 	assert_true(str_eq(d->tls.cert, S("edge1")));
 	assert_int_equal(d->probe.interval_s, 0);
 	assert_int_equal(d->sip.keepalive_s, 0);
-	assert_int_equal(d->sip.keepalive_udp_s, 0);
 	assert_int_equal(d->targets[0].proto, NET_TLS);
 	assert_int_equal(d->targets[0].port, 0); /* SRV says */
 	assert_true(addr_none(&d->targets[0].addr));
@@ -99,7 +97,6 @@ static void settings_arrive(void **s)
 	assert_int_equal(d->sip.setup_budget_s, 20);
 	assert_int_equal(d->sip.quarantine_s, 60);
 	assert_int_equal(d->sip.keepalive_s, 110);
-	assert_int_equal(d->sip.keepalive_udp_s, 0);
 	assert_int_equal(d->sip.large, POL_LARGE_TCP);
 	assert_int_equal(d->source.grace_s, 3600);
 	assert_int_equal(d->source.identify, POL_BY_ADDRESS);
