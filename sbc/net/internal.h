@@ -2,7 +2,9 @@
  *
  *   netio.c   listeners, reload, the operations of struct net, late delivery of failures
  *   udp.c     one UDP socket: batches in, batches out, ICMP errors
- *   tcp.c     listening and connected TCP sockets: accept, connect, table, deadlines, queue
+ *   tcp.c     connections by where they lead: table, handles, operations; accept.c: listening sockets
+ *   conn.c    one connection: states, reading, writing, how it ends; queue.c: what is queued and what of it was
+ *             acknowledged; due.c: deadlines
  *   stream.c  the bytes of one connection: framing, pings, lost framing
  *   tls.c     certificates, roots, contexts; tls_link.c: one connection's encryption and what its peer proved
  *   peer.c    whom connections are for
@@ -171,7 +173,7 @@ void udp_rx_free(struct udp_rx *rx);
 /* the last piece of l, when its handle is gone */
 void udp_free(struct udp *u);
 
-/* ---- tcp.c ---- */
+/* ---- connections ---- */
 
 enum conn_state {
 	CONN_CONNECTING,
@@ -253,8 +255,8 @@ struct race {
 	int err;        /* of the attempt that failed */
 };
 
-int tcp_listen(struct listener *l);
-void tcp_listener_close(struct listener *l);
+/* ---- tcp.c ---- */
+
 /* by handle, by remote, or a new one; fills in path->conn and path->local */
 int tcp_send(struct netio *io, struct net_path *path, const void *p, size_t len, uint64_t owner);
 int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt);
@@ -269,20 +271,49 @@ void tcp_move_realm(struct netio *io, uint16_t listener, uint8_t realm);
 void tcp_limits_changed(struct netio *io);
 /* after a peer changed; usable: its connections are still what it asks for */
 void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable);
-/* A new connection for path, from a listener of its realm and family. 0 or -errno. */
-int conn_open(struct netio *io, struct net_path *path, struct conn **ret);
 /* by path->conn; NULL: gone */
 struct conn *tcp_conn(const struct netio *io, const struct net_path *path);
 /* in and out of the tables that new messages look in */
 void table_add(struct conn *c);
 void table_del(struct conn *c);
+/* Gives c a handle, -ENOMEM; the caller has looked at max_conns. And takes it back. */
+int conn_slot_take(struct netio *io, struct conn *c);
+void conn_slot_give(struct conn *c);
 
-/* Bytes towards the peer; -ENOBUFS when the queue is full, -ENOMEM. */
-int conn_put(struct conn *c, const void *p, size_t len, uint64_t owner);
+/* ---- accept.c ---- */
+
+int tcp_listen(struct listener *l);
+void tcp_listener_close(struct listener *l);
+/* one connection of s is gone; NULL is fine */
+void source_give(struct netio *io, struct source *s);
+
+/* ---- conn.c ---- */
+
+/* A new connection for path, from a listener of its realm and family. 0 or -errno. */
+int conn_open(struct netio *io, struct net_path *path, struct conn **ret);
+/* A connection around fd, which is closed on failure. */
+int conn_new(struct netio *io, int fd, const struct net_path *path, bool inbound, const struct listener *l,
+    struct conn **ret);
+/* what every connection asks of its socket */
+void conn_tune(int fd, const struct netio_cfg *cfg);
 /* Writes the rest, then closes. */
 void conn_finish(struct conn *c);
 /* Closes at once; owners of what did not get out hear err. */
 void conn_drop(struct conn *c, int err);
+
+/* ---- queue.c ---- */
+
+/* Bytes towards the peer; -ENOBUFS when the queue is full, -ENOMEM. */
+int conn_put(struct conn *c, const void *p, size_t len, uint64_t owner);
+/* some of the queue went to the socket */
+void queue_written(struct conn *c);
+/* all of it did */
+void queue_shrink(struct conn *c);
+/* owners of what was not acknowledged hear err */
+void queue_failed(struct conn *c, int err);
+
+/* ---- due.c ---- */
+
 /* moves the timer when a deadline came nearer */
 void conn_timer(struct conn *c);
 

@@ -1,6 +1,6 @@
 /* tls_link.c - one connection's encryption, and what its peer proved (RFC 5922, RFC 5923 8, RFC 8446, RFC 5246).
  *
- * OpenSSL reads and writes the connection's non-blocking socket through two methods of ours. tcp.c drives it:
+ * OpenSSL reads and writes the connection's non-blocking socket through two methods of ours. conn.c drives it:
  * tls_handshake() until it is over, then the link's read and write. What OpenSSL has read ahead is never left behind:
  * conn_read() reads until there is no whole record any more, and only c->fetches bounds how much the socket gives.
  *
