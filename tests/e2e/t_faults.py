@@ -51,9 +51,11 @@ def killed_often(box):
         p = subprocess.Popen(['sh', '-c', 'i=0; while [ $i -lt 50 ]; do "$0" --socket "$1" number add +4940%d000$i pbx || exit; '
                               'echo +4940%d000$i; i=$((i+1)); done' % (i, i), os.path.join(box.lab.bindir, 'postern'), box.ctl],
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        time.sleep(0.15 + 0.02 * i)
+        first = p.stdout.readline()     # the clock begins with the first change, however busy the machine is
+        time.sleep(0.02 + 0.02 * i)
         box.proc.stop(signal.SIGKILL)
         out, _ = p.communicate(timeout=20)
+        out = first + out
         done += [l for l in out.split('\n') if re.match(r'^\+4940\d000\d+$', l)]
         box.start()
     check(len(done) >= 10, 'only %d changes were made' % len(done))
