@@ -1,0 +1,161 @@
+/* answer.c - what a REGISTER is told.
+ *
+ * The 200 has every contact of its address (RFC 3261 10.3), bulk ones as they are (GINS-22); with GRUUs where they were
+ * asked for (RFC 5627 5.3, RFC 6140 7.1).
+ */
+#include "sbc/reg/internal.h"
+
+#include <time.h>
+
+#include "sbc/sip/print.h"
+
+#define ANSWER_MAX 49152 /* bytes of headers of a 200 */
+#define FLOW_TIMER_S 120
+
+void answer_refuse(struct reg *r, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why, struct str headers)
+{
+	r->metrics[REG_REFUSED]++;
+	if (trunk)
+		r->user->on_event(r->ctx, trunk->id, NULL, why);
+	if (t && txn_srv_refuse(t, why, trunk && trunk->sip.trusted, headers) < 0)
+		txn_srv_detach(t);
+}
+
+struct str answer_usual_realm(const struct reg *r, unsigned realm)
+{
+	const struct pol_realm *p = policy_realm(r->policy, realm);
+
+	return p && p->n_domains ? p->domains[0] : r->cfg.realm;
+}
+
+void answer_challenge(
+    struct reg *r, struct txn_srv *t, const struct pol_trunk *trunk, const struct net_path *from, bool stale)
+{
+	struct auth_ask ask = {.realm = trunk ? trunk->reg.realm : answer_usual_realm(r, from->realm), .source = &from->remote, .stale = stale};
+	char text[2048];
+	struct buf h;
+
+	for (unsigned i = 0; i < DIGEST_ALGS; i++)
+		if (!trunk || (trunk->reg.ha1[i].n && i <= trunk->reg.digest))
+			ask.algs |= AUTH_ALG(i);
+	r->metrics[REG_CHALLENGED]++;
+	buf_init(&h, text, sizeof(text));
+	auth_challenge(r->auth, &ask, &h);
+	if (buf_err(&h) || txn_srv_reply(t, &(struct txn_reply){.status = 401, .headers = buf_text(&h)}) < 0)
+		txn_srv_detach(t);
+}
+
+static void put_date(struct buf *h, int64_t wall_us)
+{
+	static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	time_t s = (time_t)(wall_us / 1000000);
+	struct tm tm;
+
+	if (!gmtime_r(&s, &tm))
+		return;
+	buf_fmt(h, "Date: %.3s, %02d %.3s %d %02d:%02d:%02d GMT\r\n", days + 3 * tm.tm_wday, tm.tm_mday,
+	    months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+static void put_q(struct buf *h, uint16_t q)
+{
+	if (q == 1000)
+		return;
+	buf_fmt(h, ";q=0.%03u", q);
+	while (h->n && h->p[h->n - 1] == '0' && h->p[h->n - 2] != '.')
+		h->n--;
+}
+
+/* One Contact of the 200: uri is the binding's, or the implicit one of a number. */
+static void put_contact(struct work *w, const struct reg_contact *c, struct str uri, struct buf *h)
+{
+	int64_t left = (c->expires_us - w->r->env->clock->mono_us + 999999) / 1000000;
+
+	buf_lit(h, "Contact: <");
+	buf_str(h, uri);
+	buf_chr(h, '>');
+	put_q(h, c->q);
+	buf_lit(h, ";expires=");
+	buf_u64(h, left > 0 ? (uint64_t)left : 0);
+	if (c->instance.n) {
+		buf_lit(h, ";+sip.instance=\"");
+		buf_str(h, c->instance);
+		buf_chr(h, '"');
+	}
+	if (c->reg_id) {
+		buf_lit(h, ";reg-id=");
+		buf_u64(h, c->reg_id);
+	}
+	if (c->params.n) {
+		buf_chr(h, ';');
+		buf_str(h, c->params);
+	}
+	if (w->gruu && c->instance.n) {
+		char cookie[GIN_COOKIE_TEXT];
+
+		buf_lit(h, ";pub-gruu=\"");
+		if (c->bulk) {
+			gin_put_pub_gruu(h, w->domain, c->instance);
+		} else {
+			buf_lit(h, "sip:");
+			sip_put_user(h, w->aor.n ? w->aor : w->trunk->reg.user);
+			buf_chr(h, '@');
+			buf_str(h, w->domain);
+			buf_lit(h, ";gr=");
+			buf_str(h, str_n(c->instance.p + 1, c->instance.n - 2));
+		}
+		buf_chr(h, '"');
+		if (c->bulk && gin_cookie(&w->r->secret, c->id, cookie) == 0) {
+			buf_lit(h, ";temp-gruu-cookie=");
+			buf_put(h, cookie, sizeof(cookie));
+		}
+	}
+	buf_lit(h, "\r\n");
+}
+
+void answer_ok(struct work *w)
+{
+	struct reg *r = w->r;
+	const struct reg_contact *c;
+	struct sip_uri bulk;
+	char text[ANSWER_MAX], uri[1024];
+	struct buf h, u;
+
+	if (!w->t)
+		return;
+	buf_init(&h, text, sizeof(text));
+	for (c = bindings_next(r->bindings, w->trunk->id, w->aor, NULL); c;
+	     c = bindings_next(r->bindings, w->trunk->id, w->aor, c))
+		put_contact(w, c, c->uri, &h);
+	/* of a number: the contacts it has through the trunk's bulk registrations (GINS-08) */
+	for (c = w->aor.n ? bindings_next(r->bindings, w->trunk->id, STR_NONE, NULL) : NULL; c;
+	     c = bindings_next(r->bindings, w->trunk->id, STR_NONE, c)) {
+		buf_init(&u, uri, sizeof(uri));
+		if (c->bulk && sip_uri_parse(c->uri, &bulk) == 0 && gin_expand(&bulk, w->aor, STR_NONE, &u) == 0)
+			put_contact(w, c, buf_text(&u), &h);
+	}
+	if (w->path.n) {
+		buf_lit(&h, "Path: ");
+		buf_str(&h, w->path);
+		buf_lit(&h, "\r\n");
+	}
+	if (w->outbound)
+		buf_fmt(&h, "Require: outbound\r\nFlow-Timer: %d\r\n", FLOW_TIMER_S);
+	put_date(&h, r->env->clock->wall_us);
+	if (buf_err(&h)) {
+		answer_refuse(r, w->t, w->trunk, REASON_TOO_LARGE, STR_NONE);
+		return;
+	}
+	if (txn_srv_reply(w->t, &(struct txn_reply){.status = 200, .headers = buf_text(&h)}) < 0)
+		txn_srv_detach(w->t);
+}
+
+void answer_not_stored(struct work *w, enum reason why)
+{
+	struct reg *r = w->r;
+
+	r->metrics[REG_FAILED]++;
+	if (w->t && txn_srv_reply(w->t, &(struct txn_reply){.status = 500, .headers = S("Retry-After: 10\r\n")}) < 0)
+		txn_srv_detach(w->t);
+	r->user->on_event(r->ctx, w->trunk->id, NULL, why);
+}
