@@ -189,6 +189,8 @@ enum b2b_metric {
 	B2B_NEXT_WAYS,       /* moved to another address of the same target */
 	B2B_TRIMMED,         /* requests made smaller to fit the trunk's mtu */
 	B2B_FRAGMENTED,      /* requests over the mtu that went over UDP all the same */
+	B2B_OUTSIDE,         /* requests outside of calls that somebody behind us answered */
+	B2B_OUTSIDE_FAILED,  /* and those that nobody did */
 	B2B_METRICS
 };
 extern const char *const b2b_metric_names[B2B_METRICS];

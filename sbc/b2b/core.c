@@ -10,12 +10,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/b2b/outside.h"
 #include "sbc/reg/client.h"
 #include "sbc/reg/reg.h"
 
 const char *const b2b_metric_names[B2B_METRICS] = {"calls_in", "calls_answered", "calls_refused", "calls_failed",
     "tries", "failovers", "strangers", "glare", "late_2xx", "no_dialog", "reinvites", "next_ways", "trimmed",
-    "fragmented"};
+    "fragmented", "outside", "outside_failed"};
 
 const char *const call_phase_names[4] = {"setup", "ringing", "up", "ending"};
 
@@ -47,6 +48,7 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	b->log = (struct log){.to = env->logger, .area = LOG_CALL};
 	list_init(&b->calls);
 	list_init(&b->dead);
+	list_init(&b->outside);
 	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
 	arena_pool_init_more(&b->pool, 1424, 304, 8192);
 	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
@@ -98,6 +100,7 @@ void b2b_free(struct b2b *b)
 		timer_stop(b->env->timers, &b->reaper);
 		reap(&b->reaper);
 	}
+	outsides_free(b);
 	targets_free(b->targets); /* its probes are transactions */
 	txn_free(b->txn);
 	metrics_del(&b->metric_set);
@@ -423,7 +426,8 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 	}
 	switch (m->method) {
 	case SIP_OPTIONS:
-		answer_options(b, t, srv);
+		if (!outside_request(b, t, srv, m, from))
+			answer_options(b, t, srv);
 		break;
 	case SIP_BYE:
 	case SIP_PRACK:
@@ -437,8 +441,13 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 		b2b_refuse(b, srv, t, REASON_EVENT_PACKAGE, S("Allow-Events: \r\n"));
 		break;
 	case SIP_UNKNOWN:
-		b2b_refuse(b, srv, t, REASON_METHOD_UNKNOWN, STR_NONE);
+		if (!outside_request(b, t, srv, m, from))
+			b2b_refuse(b, srv, t, REASON_METHOD_UNKNOWN, STR_NONE);
 		break;
+	case SIP_MESSAGE:
+		if (outside_request(b, t, srv, m, from))
+			break;
+		/* fallthrough */
 	default:
 		b2b_refuse(b, srv, t, REASON_METHOD_NOT_ALLOWED, STR_NONE);
 		break;

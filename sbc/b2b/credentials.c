@@ -19,7 +19,7 @@ struct leg_auth {
 	struct str ack;     /* credentials of the INVITE of that CSeq; in the arena */
 };
 
-static bool stale(const struct sip_msg *m)
+bool challenge_stale(const struct sip_msg *m)
 {
 	enum sip_hdr_id id = m->status == 407 ? SIP_H_PROXY_AUTHENTICATE : SIP_H_WWW_AUTHENTICATE;
 	struct digest_fields f;
@@ -30,25 +30,29 @@ static bool stale(const struct sip_msg *m)
 	return false;
 }
 
+void trunk_credential(const struct pol_trunk *t, struct auth_credential *ret)
+{
+	*ret = (struct auth_credential){.realm = t->reg.realm, .username = t->reg.auth_user};
+	for (int i = 0; i < DIGEST_ALGS; i++) {
+		struct str x = t->reg.ha1[i];
+
+		if (x.n == 0 || x.n > DIGEST_HEX_MAX)
+			continue;
+		memcpy(ret->ha1[i].hex, x.p, x.n);
+		ret->ha1[i].n = (uint8_t)x.n;
+	}
+}
+
 static struct leg_auth *auth_of(struct leg *l)
 {
 	struct leg_auth *a = l->auth;
-	const struct pol_trunk *t = l->trunk;
 
 	if (a)
 		return a;
 	a = arena_new_obj(l->call->arena, struct leg_auth);
 	if (!a)
 		return NULL;
-	a->credential = (struct auth_credential){.realm = t->reg.realm, .username = t->reg.auth_user};
-	for (int i = 0; i < DIGEST_ALGS; i++) {
-		struct str x = t->reg.ha1[i];
-
-		if (x.n == 0 || x.n > DIGEST_HEX_MAX)
-			continue;
-		memcpy(a->credential.ha1[i].hex, x.p, x.n);
-		a->credential.ha1[i].n = (uint8_t)x.n;
-	}
+	trunk_credential(l->trunk, &a->credential);
 	l->auth = a;
 	return a;
 }
@@ -72,7 +76,7 @@ enum reason leg_challenged(struct leg *l, const struct sip_msg *m)
 		return REASON_NO_MEMORY;
 	why = auth_take(&a->session, m, &a->credential, 1);
 	/* a 407 of a proxy and a 401 of who stands behind it are two; each may say stale once */
-	if (why == REASON_NONE && a->asked[which] >= (stale(m) ? 2 : 1))
+	if (why == REASON_NONE && a->asked[which] >= (challenge_stale(m) ? 2 : 1))
 		why = REASON_AUTH_REJECTED;
 	a->asked[which]++;
 	if (why != REASON_NONE)

@@ -8,6 +8,7 @@
  *   indialog.c  BYE, INFO, OPTIONS and the rest inside a dialog
  *   release.c ends of calls and legs, records
  *   leg.c     one leg's mechanics: its requests and answers
+ *   outside.c  requests outside of dialogs that are for somebody behind us
  *   registered.c  calls to those who registered, and to where we are registered
  *   rewrite.c what an outgoing INVITE says
  *   credentials.c  far ends that ask who we are
@@ -33,6 +34,7 @@
 
 struct leg;
 struct leg_auth;
+struct auth_credential;
 struct stray;
 
 enum leg_state {
@@ -216,7 +218,8 @@ struct b2b {
 	struct policy *policy; /* ref */
 	struct arena_pool pool;
 	struct list calls, dead;
-	unsigned n_calls, n_legs;
+	struct list outside;   /* struct outside */
+	unsigned n_calls, n_legs, n_outside;
 	struct htab ids, dialogs, trunks, strays;
 	uint64_t next_id;
 	struct timer reaper;
@@ -251,6 +254,11 @@ void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk,
 void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h);
 void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h);
 
+/* what we say of ourselves towards t by that path, as Via and Contact have it; NULL: no listener */
+const struct net_local *b2b_local(const struct b2b *b, const struct pol_trunk *t, const struct net_path *path);
+/* header lines of m that may go from one trunk to the other */
+void b2b_pass_headers(const struct pol_trunk *from, const struct pol_trunk *to, const struct sip_msg *m, struct buf *h);
+
 /* screen.c: 0, or a reason; extra header lines (Unsupported, Accept …) are written to h */
 enum reason screen_request(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
     const struct sip_msg *m, const struct net_path *from, struct buf *h);
@@ -282,6 +290,9 @@ void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept t
 bool walk_same_way(struct leg *l, const struct net_path *path);
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
 bool walk_can_go_on(const struct call *c); /* to another target */
+/* an address of ours that nobody out there can reach would be shown to somebody out there, and the realm forbids that */
+bool walk_leaks(const struct policy *p, const struct net_local *us, const struct net_path *path);
+unsigned walk_keep_secure(struct target_way *ways, unsigned n); /* those a sips: request may use, in order */
 /* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
  * true when it is the best so far. */
 bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown);
@@ -349,9 +360,11 @@ void leg_pass_reason(const struct leg *from, const struct leg *to, const struct 
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did */
-unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called, struct str sg,
-    struct target_way *ways);
+unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
+    const struct sip_msg *m /* what is to go there: says which of them; NULL: all */, struct target_way *ways);
 /* credentials.c */
+bool challenge_stale(const struct sip_msg *m); /* the password was right, the nonce too old */
+void trunk_credential(const struct pol_trunk *t, struct auth_credential *ret); /* borrow: the snapshot */
 bool leg_has_credentials(const struct leg *l); /* a provider's leg, and the trunk has some */
 /* Takes a 401 or 407 to a request of ours. NONE: it may be sent once more; DIGEST_AUTH: we have nothing to say;
  * AUTH_REJECTED, AUTH_REALM, AUTH_SCHEME, MALFORMED, NO_MEMORY */
@@ -380,12 +393,20 @@ MUST_USE int rewrite_invite(struct leg *b, const struct sip_msg *m, const struct
     struct buf *headers);
 /* "sip:+49301@host:port" for a number towards a hop */
 void rewrite_ruri(const struct pol_hop *hop, bool sips, struct str called, struct buf *b);
+/* a random token in the arena, for a Call-ID or tag; p NULL: no memory */
+struct str rewrite_token(struct b2b *b, struct arena *a, size_t n);
+/* Whom To names towards a trunk: the called number; towards a PBX whom the caller named, when that is somebody else (a
+ * forwarded call; GINS-13). space: for its text */
+struct str rewrite_to_of(const struct pol_trunk *from, const struct pol_trunk *to, const struct sip_msg *m,
+    struct str called, struct buf *space);
 /* loop marker for our branches: hash of what decides the route, as token text */
 void rewrite_loop_mark(const struct b2b *b, uint32_t trunk_a, struct str calling, struct str called, struct buf *t);
 void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, bool sips, const struct net_local *us, struct str display,
     struct str calling, struct str called, struct buf *from, struct buf *to);
 
 /* large.c */
+enum reason large_fit_trunk(struct b2b *b, const struct pol_trunk *t, const struct log *log, struct txn_req *r,
+    struct buf *small, bool *ret_fragmented); /* as large_fit(), for what is no leg's */
 /* Fits r, complete but for what the trunk says of sizes and of our address, to the mtu of l's trunk; the headers may
  * come to lie in small. REASON_NONE, OVER_MTU (not to be sent); *ret_fragmented: over it, and over UDP all the same. */
 enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small, bool *ret_fragmented);

@@ -69,10 +69,16 @@ static size_t size_of(const struct txn_req *r)
 	       r->content_type.n + r->body.n;
 }
 
-enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small, bool *ret_fragmented)
+static void fragmented(
+    struct b2b *b, const struct pol_trunk *t, const struct log *log, size_t bytes, const char *to)
 {
-	struct b2b *b = l->call->b2b;
-	const struct pol_trunk *t = l->trunk;
+	b2b_count(b, B2B_FRAGMENTED);
+	log_info(log, "request_fragmented", "trunk=%.*s to=%s bytes=%zu mtu=%u", STR(t->name), to, bytes, t->sip.mtu_limit);
+}
+
+enum reason large_fit_trunk(struct b2b *b, const struct pol_trunk *t, const struct log *log, struct txn_req *r,
+    struct buf *small, bool *ret_fragmented)
+{
 	char text[ADDR_TEXT_MAX];
 	size_t limit = t->sip.mtu_limit ? t->sip.mtu_limit : MTU_USUAL;
 	struct str whole;
@@ -80,7 +86,7 @@ enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small,
 	*ret_fragmented = false;
 	r->udp_only = t->sip.udp_only;
 	r->mtu_limit = t->sip.mtu_limit;
-	r->local = leg_local(l, &r->path);
+	r->local = b2b_local(b, t, &r->path);
 	if (r->path.proto != NET_UDP || size_of(r) <= limit)
 		return REASON_NONE;
 	whole = r->headers;
@@ -100,7 +106,7 @@ enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small,
 			return REASON_NONE;
 		}
 		*ret_fragmented = true;
-		large_fragmented(l, size_of(r), addr_text(&r->path.remote, text));
+		fragmented(b, t, log, size_of(r), addr_text(&r->path.remote, text));
 	}
 	r->udp_only = true;
 	if (r->compact)
@@ -108,11 +114,14 @@ enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small,
 	return REASON_NONE;
 }
 
+enum reason large_fit(const struct leg *l, struct txn_req *r, struct buf *small, bool *ret_fragmented)
+{
+	return large_fit_trunk(l->call->b2b, l->trunk, &l->call->log, r, small, ret_fragmented);
+}
+
 void large_fragmented(const struct leg *l, size_t bytes, const char *to)
 {
-	b2b_count(l->call->b2b, B2B_FRAGMENTED);
-	log_info(&l->call->log, "request_fragmented", "trunk=%.*s to=%s bytes=%zu mtu=%u", STR(l->trunk->name), to, bytes,
-	    l->trunk->sip.mtu_limit);
+	fragmented(l->call->b2b, l->trunk, &l->call->log, bytes, to);
 }
 
 void large_heard(struct leg *l, const struct txn_cli *t)

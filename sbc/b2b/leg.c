@@ -40,16 +40,20 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because)
 	l->state = s;
 }
 
-const struct net_local *leg_local(const struct leg *l, const struct net_path *path)
+const struct net_local *b2b_local(const struct b2b *b, const struct pol_trunk *t, const struct net_path *path)
 {
-	const struct b2b *b = l->call->b2b;
 	int family = path->remote.sa.sa_family;
-	const struct net_local *us =
-	    l->trunk->sip.learn_address ? targets_local(b->targets, l->trunk->id, path)
-	                                : net_local(b->net, path->realm, (enum net_proto)path->proto, family);
+	const struct net_local *us = t->sip.learn_address
+	    ? targets_local(b->targets, t->id, path)
+	    : net_local(b->net, path->realm, (enum net_proto)path->proto, family);
 
 	/* UDP: it came in over a transport we do not listen on any more */
 	return us ? us : net_local(b->net, path->realm, NET_UDP, family);
+}
+
+const struct net_local *leg_local(const struct leg *l, const struct net_path *path)
+{
+	return b2b_local(l->call->b2b, l->trunk, path);
 }
 
 /* ;transport= of our Contact. TLS is not a transport of a sip: URI (RFC 5630 5.1.1): only for peers that need it, and
@@ -292,19 +296,24 @@ void leg_ack_refusing(struct leg *l, uint32_t cseq, struct str offer)
 	leg_ack(l, cseq, buf_text(&s));
 }
 
-void leg_pass_headers(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h)
+void b2b_pass_headers(const struct pol_trunk *from, const struct pol_trunk *to, const struct sip_msg *m, struct buf *h)
 {
 	for (unsigned i = 0; i < m->n_hdr; i++) {
 		const struct sip_hdr *hdr = &m->hdr[i];
 		enum sip_hdr_id id = (enum sip_hdr_id)hdr->id;
 
-		if (policy_header(from->trunk, to->trunk, id, hdr->name) != POL_HDR_PASS)
+		if (policy_header(from, to, id, hdr->name) != POL_HDR_PASS)
 			continue;
 		buf_str(h, id == SIP_H_OTHER ? hdr->name : sip_hdr_name(id));
 		buf_lit(h, ": ");
 		buf_str(h, hdr->value);
 		buf_lit(h, "\r\n");
 	}
+}
+
+void leg_pass_headers(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h)
+{
+	b2b_pass_headers(from->trunk, to->trunk, m, h);
 }
 
 void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h)

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "sbc/reg/client.h"
+#include "sbc/reg/gin.h"
 #include "sbc/reg/reg.h"
 
 static enum net_proto proto_of(const struct sip_uri *u, enum net_proto flow)
@@ -50,8 +51,8 @@ static struct net_path path_of(const struct reg_contact *c)
 	return p;
 }
 
-unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called, struct str sg,
-    struct target_way *ways)
+unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
+    const struct sip_msg *m, struct target_way *ways)
 {
 	struct reg_way found[REG_WAYS_MAX];
 	char space[8192];
@@ -61,7 +62,7 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	if (!b->cfg.reg)
 		return 0;
 	buf_init(&s, space, sizeof(space));
-	n = reg_ways(b->cfg.reg, t->id, called, sg, &s, found);
+	n = reg_ways(b->cfg.reg, t->id, called, m ? gin_sg(&m->ruri) : STR_NONE, &s, found);
 	for (unsigned i = 0; i < n && kept < TARGET_WAYS_MAX; i++) {
 		struct target_way w = {.path = path_of(found[i].contact),
 		    .uri = str_dup(arena, found[i].uri),

@@ -83,7 +83,25 @@ void rewrite_from_to(struct b2b *b, const struct pol_hop *hop, bool sips, const 
 	buf_chr(to, '>');
 }
 
-static struct str token(struct b2b *b, struct arena *a, size_t n)
+struct str rewrite_to_of(const struct pol_trunk *from, const struct pol_trunk *to, const struct sip_msg *m,
+    struct str called, struct buf *space)
+{
+	char text[256], canon[256];
+	struct buf n, k;
+
+	if (!m || to->role != POL_PBX || m->to.uri.user.n == 0)
+		return called;
+	buf_init(&n, text, sizeof(text));
+	buf_init(&k, canon, sizeof(canon));
+	if (sip_uri_number(&m->to.uri, &n) == 0)
+		policy_number_in(from, buf_text(&n), &k);
+	if (!buf_err(&k) && str_eq(buf_text(&k), called))
+		return called;
+	sip_unescape(space, m->to.uri.user);
+	return buf_err(space) || space->n == 0 ? called : buf_text(space);
+}
+
+struct str rewrite_token(struct b2b *b, struct arena *a, size_t n)
 {
 	char *p = arena_bytes_alloc(a, n + 1);
 	struct buf t;
@@ -99,18 +117,21 @@ int rewrite_identity(struct leg *l, const struct sip_msg *m, const struct net_pa
 {
 	const struct net_local *us = leg_local(l, path);
 	struct call *c = l->call;
-	char from_text[1024], to_text[1024];
-	struct buf from, to;
+	char from_text[1024], to_text[1024], named[256];
+	struct buf from, to, space;
+	struct str who;
 
 	if (!us)
 		return -ENETUNREACH;
 	buf_init(&from, from_text, sizeof(from_text));
 	buf_init(&to, to_text, sizeof(to_text));
-	rewrite_from_to(c->b2b, &l->hop, l->sips, us, m ? m->from.display : STR_NONE, c->calling, l->called, &from, &to);
+	buf_init(&space, named, sizeof(named));
+	who = rewrite_to_of(c->trunk_a, l->trunk, m, l->called, &space);
+	rewrite_from_to(c->b2b, &l->hop, l->sips, us, m ? m->from.display : STR_NONE, c->calling, who, &from, &to);
 	if (buf_err(&from) || buf_err(&to))
 		return -ENOSPC;
-	l->dlg.call_id = token(c->b2b, c->arena, 26);
-	l->dlg.local_tag = token(c->b2b, c->arena, 12);
+	l->dlg.call_id = rewrite_token(c->b2b, c->arena, 26);
+	l->dlg.local_tag = rewrite_token(c->b2b, c->arena, 12);
 	l->dlg.local = str_dup(c->arena, buf_text(&from));
 	l->dlg.remote = str_dup(c->arena, buf_text(&to));
 	return l->dlg.call_id.p && l->dlg.local_tag.p && l->dlg.local.p && l->dlg.remote.p ? 0 : -ENOMEM;

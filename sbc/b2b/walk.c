@@ -17,8 +17,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "sbc/reg/gin.h"
-
 /* ------------------------------------------------------------------ the record */
 
 static struct try *try_new(struct call *c, const struct pol_hop *hop, const struct target_way *w)
@@ -134,6 +132,13 @@ static bool leaks(struct str host, const struct addr *remote)
 	struct addr us;
 
 	return !addr_is_private(remote) && addr_parse_ip(host, 0, &us) == 0 && addr_is_private(&us);
+}
+
+bool walk_leaks(const struct policy *p, const struct net_local *us, const struct net_path *path)
+{
+	const struct pol_realm *realm = policy_realm(p, path->realm);
+
+	return !(realm && realm->not_public) && leaks(us->host, &path->remote);
 }
 
 static enum reason check_addresses(const struct leg *l, const struct net_path *path)
@@ -445,8 +450,7 @@ bool walk_same_way(struct leg *l, const struct net_path *path)
 
 /* ------------------------------------------------------------------ the targets of the route */
 
-/* Keeps what a call of that scheme may use, in order. */
-static unsigned keep_secure(struct target_way *ways, unsigned n)
+unsigned walk_keep_secure(struct target_way *ways, unsigned n)
 {
 	unsigned kept = 0;
 
@@ -518,7 +522,7 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 		return why;
 	n = *ret_n;
 	if (n == 0 && hop->target->registered) {
-		n = registered_ways(b, c->arena, hop->trunk, called, gin_sg(&m->ruri), ways);
+		n = registered_ways(b, c->arena, hop->trunk, called, m, ways);
 		if (n == 0)
 			return REASON_NOT_REGISTERED;
 	} else if (n == 0) {
@@ -529,7 +533,7 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 	if (registrar_first(b, c->arena, hop->trunk, ways, n) < 0)
 		return REASON_NO_MEMORY;
 	if (c->sips) {
-		n = keep_secure(ways, n);
+		n = walk_keep_secure(ways, n);
 		if (n == 0)
 			return REASON_SIPS_DOWNGRADE;
 	}

@@ -26,6 +26,7 @@ enum pol_stranger { POL_STRANGER_DROP, POL_STRANGER_REFUSE /* 403 */ };
 
 enum pol_transport { POL_TRANSPORT_AUTO, POL_TRANSPORT_UDP, POL_TRANSPORT_TCP, POL_TRANSPORT_TLS };
 enum pol_identify { POL_BY_ADDRESS, POL_BY_TLS_NAME, POL_BY_BOTH };
+enum pol_outside { POL_OUTSIDE_AUTO /* to a PBX that registers */, POL_OUTSIDE_ON, POL_OUTSIDE_OFF };
 enum pol_large { POL_LARGE_TCP, POL_LARGE_FRAGMENT, POL_LARGE_REFUSE };
 
 /* One place calls of a trunk are sent to, as configured; which servers stand behind a name is the locator's. */
@@ -107,6 +108,7 @@ struct pol_trunk {
 		uint32_t grace_s;    /* an address that left the set of its name is its still for so long */
 	} source;
 	uint32_t transport;      /* enum pol_transport: of targets that do not say */
+	uint32_t outside;        /* enum pol_outside: requests outside of calls for it */
 	/* Registration: a PBX registers with us, we register with an ITSP. */
 	struct {
 		uint32_t auth;       /* enum pol_auth */
