@@ -227,6 +227,10 @@ static const char *dangerous(const struct ctl_args *a)
 		return "take these numbers away";
 	case CTL_CMD_number_import:
 		return ctl_value(a, "--replace") && !ctl_value(a, "--dry-run") ? "replace the numbers of these trunks" : NULL;
+	case CTL_CMD_apply:
+		return ctl_value(a, "--keep") || ctl_value(a, "--dry-run")
+			   ? NULL
+			   : "delete the trunks, numbers and routes that the file does not name";
 	case CTL_CMD_route_del:
 		return "delete this route";
 	case CTL_CMD_call_clear:
@@ -334,7 +338,7 @@ static int run_daemon(struct client *c, const struct ctl_args *a, const struct c
 	c->streaming = a->cmd->id == CTL_CMD_log_tail || a->cmd->id == CTL_CMD_cdr_tail
 			   ? ctl_value(a, "--follow") != NULL
 			   : false;
-	if (a->cmd->id == CTL_CMD_number_import) {
+	if (a->cmd->id == CTL_CMD_number_import || a->cmd->id == CTL_CMD_apply) {
 		if (!read_input(ctl_value(a, "FILE"), &input))
 			return 2;
 		in = text_get(&input);

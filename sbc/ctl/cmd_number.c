@@ -7,11 +7,11 @@
 
 #include "sbc/ctl/view.h"
 
-static void put_range(struct text *t, const struct db_number *n)
+void view_range(struct buf *b, const struct db_number *n)
 {
-	text_fmt(t, "%s", n->first);
+	buf_str(b, str_z(n->first));
 	if (strcmp(n->first, n->last))
-		text_fmt(t, "..%s", n->last);
+		buf_fmt(b, "..%s", n->last);
 }
 
 /* -------------------------------------------------------------------- looking */
@@ -207,7 +207,12 @@ static enum reason parse_range(struct ctl_req *r, struct db_number *n, struct db
 
 static void note_range(struct ctl_req *r, const struct db_number *n, uint64_t count, const char *what)
 {
-	put_range(&r->note, n);
+	char range[2 * DB_NUMBER_MAX + 2];
+	struct buf b;
+
+	buf_init(&b, range, sizeof(range));
+	view_range(&b, n);
+	text_fmt(&r->note, "%s", buf_z(&b));
 	text_fmt(&r->note, "  %llu number%s %s\n", (unsigned long long)count, count == 1 ? "" : "s", what);
 }
 

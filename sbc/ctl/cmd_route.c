@@ -22,18 +22,25 @@ void view_route_names(struct ctl_req *r)
 
 /* -------------------------------------------------------------------- looking */
 
-static void put_via(struct text *t, const struct db_rows *rows, const struct db_route *x)
+void view_via(struct text *t, const struct db_rows *rows, const struct db_route_via *via)
+{
+	const struct db_trunk *v = db_rows_trunk(rows, via->trunk_id);
+
+	text_str(t, v ? v->name : S("?"));
+	if (via->priority != 1 || via->weight != 1)
+		text_fmt(t, "@%u", via->priority);
+	if (via->weight != 1)
+		text_fmt(t, "*%u", via->weight);
+}
+
+static void put_vias(struct text *t, const struct db_rows *rows, const struct db_route *x)
 {
 	if (x->deny)
 		text_lit(t, "deny");
 	for (unsigned i = 0; i < x->n_via; i++) {
-		const struct db_trunk *v = db_rows_trunk(rows, x->via[i].trunk_id);
-
-		text_fmt(t, "%s%.*s", i ? ", " : "", STR(v ? v->name : S("?")));
-		if (x->via[i].priority != 1 || x->via[i].weight != 1)
-			text_fmt(t, "@%u", x->via[i].priority);
-		if (x->via[i].weight != 1)
-			text_fmt(t, "*%u", x->via[i].weight);
+		if (i)
+			text_lit(t, ", ");
+		view_via(t, rows, &x->via[i]);
 	}
 }
 
@@ -50,7 +57,7 @@ static json_t *route_json(const struct db_rows *rows, const struct db_route *x, 
 		policy_hours_put(&b, &x->hours);
 	else
 		buf_lit(&b, "always");
-	put_via(&via, rows, x);
+	put_vias(&via, rows, x);
 	json_object_set_new(j, "place", json_integer(place));
 	json_object_set_new(j, "name", print_json(x->name));
 	json_object_set_new(j, "from", print_json(from ? from->name : S("any")));
@@ -130,7 +137,7 @@ void cmd_route_show(struct ctl_req *r)
 #define VIA_MAX POL_HOPS_MAX
 
 /* "acme", "acme@2", "acme@2*10" */
-static enum reason parse_via(struct db_handle *h, struct str s, struct db_route_via *ret, struct db_err *err)
+enum reason view_read_via(struct db_handle *h, struct str s, struct db_route_via *ret, struct db_err *err)
 {
 	ptrdiff_t at = str_chr(s, '@');
 	struct str name = at < 0 ? s : str_head(s, (size_t)at), rest = at < 0 ? STR_NONE : str_from(s, (size_t)at + 1), prio;
@@ -140,7 +147,7 @@ static enum reason parse_via(struct db_handle *h, struct str s, struct db_route_
 	if ((at >= 0 && (str_u32(prio, 1000, &p) < 0 || p == 0)) ||
 	    (prio.n < rest.n && (str_u32(weight, 1000, &w) < 0 || w == 0)))
 		return db_fail(err, REASON_BAD_VALUE, "write TRUNK@PRIORITY*WEIGHT, both 1..1000, for example acme@2*10",
-		    "--via '%.*s' cannot be read", STR(str_head(s, 60)));
+		    "via '%.*s' cannot be read", STR(str_head(s, 60)));
 	ret->priority = (uint16_t)p;
 	ret->weight = (uint16_t)w;
 	return db_trunk_id(h, name, &ret->trunk_id, err);
@@ -160,7 +167,7 @@ static enum reason parse_vias(struct db_handle *h, struct ctl_req *r, struct db_
 			rest = str_cut(rest, ',', &one);
 			if (*ret_n == VIA_MAX)
 				return db_fail(err, REASON_BAD_VALUE, "", "more than %d trunks in a route", VIA_MAX);
-			why = parse_via(h, str_trim(one), &via[(*ret_n)++], err);
+			why = view_read_via(h, str_trim(one), &via[(*ret_n)++], err);
 			if (why != REASON_NONE)
 				return why;
 		}
@@ -168,14 +175,12 @@ static enum reason parse_vias(struct db_handle *h, struct ctl_req *r, struct db_
 	return REASON_NONE;
 }
 
-static enum reason parse_pattern(const char *opt, const char *v, struct str *ret, struct db_err *err)
+enum reason view_read_pattern(const char *what, struct str v, struct str *ret, struct db_err *err)
 {
-	if (!v)
-		return REASON_NONE;
-	if (policy_pattern_check(str_z(v)) < 0)
+	if (policy_pattern_check(v) < 0)
 		return db_fail(err, REASON_BAD_VALUE, "digits, a leading + and one * at the end: +49*, 112, *",
-		    "%s '%.60s' is no pattern of numbers", opt, v);
-	*ret = str_z(v);
+		    "%s '%.*s' is no pattern of numbers", what, STR(str_head(v, 60)));
+	*ret = v;
 	return REASON_NONE;
 }
 
@@ -191,10 +196,10 @@ static enum reason route_options(struct db_handle *h, struct ctl_req *r, struct 
 		x->from_trunk = 0;
 	else if (from)
 		why = db_trunk_id(h, str_z(from), &x->from_trunk, err);
-	if (why == REASON_NONE)
-		why = parse_pattern("--calling", ctl_arg(r, "--calling"), &x->from, err);
-	if (why == REASON_NONE)
-		why = parse_pattern("--to", ctl_arg(r, "--to"), &x->to, err);
+	if (why == REASON_NONE && ctl_flag(r, "--calling"))
+		why = view_read_pattern("--calling", ctl_arg_str(r, "--calling"), &x->from, err);
+	if (why == REASON_NONE && ctl_flag(r, "--to"))
+		why = view_read_pattern("--to", ctl_arg_str(r, "--to"), &x->to, err);
 	if (why == REASON_NONE && hours && policy_hours_parse(str_z(hours), &x->hours, &bad) < 0)
 		why = db_fail(err, REASON_BAD_VALUE, "for example \"mon-fri 08:00-18:00\", \"sat,sun\" or always",
 		    "--hours '%.60s': %s", hours, bad ? bad : "cannot be read");

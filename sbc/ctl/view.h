@@ -16,6 +16,14 @@ extern const struct print_col view_trunk_cols[VIEW_TRUNK_COLS];
 /* names of routes, one a line */
 void view_route_names(struct ctl_req *r);
 
+/* "+49301234500..+49301234599", or one number */
+void view_range(struct buf *b, const struct db_number *n);
+/* "acme", "acme@2", "acme@2*10": where a route leads. Reading: BAD_VALUE, NO_SUCH; on the store thread. */
+void view_via(struct text *t, const struct db_rows *rows, const struct db_route_via *via);
+enum reason view_read_via(struct db_handle *h, struct str s, struct db_route_via *ret, struct db_err *err);
+/* "+49*", "112", "*"; what: its name for the error. BAD_VALUE; *ret borrows v. */
+enum reason view_read_pattern(const char *what, struct str v, struct str *ret, struct db_err *err);
+
 #define VIEW_NET_MAX (ADDR_TEXT_MAX + 4)
 const char *view_net(const struct addr_net *net, char text[VIEW_NET_MAX]);
 
