@@ -84,6 +84,8 @@ static void conn_step(struct conn *c, enum conn_state to)
 	if (to == CONN_UP) {
 		race_won(c);
 		ping_set(c);
+		if (c->awaited)
+			netio_flow_up_later(c->io, &c->path);
 	}
 }
 
@@ -101,6 +103,16 @@ static void on_conn_closed(uv_handle_t *h)
 	netio_handle_closed(io);
 }
 
+/* Once, when nothing can be sent over it any more, if anybody has to hear of it. */
+static void tell_lost(struct conn *c, int err)
+{
+	bool relied_on = c->awaited || c->keep_ms || c->tx_msgs || c->rx_msgs;
+
+	if (relied_on && !c->follower && !c->lost_told && !c->io->closing)
+		netio_flow_lost_later(c->io, &c->path, err);
+	c->lost_told = true;
+}
+
 void conn_drop(struct conn *c, int err)
 {
 	struct netio *io = c->io;
@@ -110,8 +122,7 @@ void conn_drop(struct conn *c, int err)
 		return;
 	if (err && !io->closing && (err == -ECANCELED || !race_lost(c, &err)))
 		queue_failed(c, err);
-	if (c->keep_ms && !io->closing)
-		netio_flow_lost_later(io, &c->path, err ? err : -ECONNRESET);
+	tell_lost(c, c->closed_in_order || err == -ECANCELED ? 0 : err);
 	other = c->rival;
 	race_part(c);
 	if (c->state == CONN_UP || c->state == CONN_FINISHING)
@@ -261,6 +272,7 @@ void conn_finish(struct conn *c)
 	if (c->state != CONN_UP)
 		return;
 	conn_step(c, CONN_FINISHING);
+	tell_lost(c, 0);
 	c->partial_us = 0;
 	/* an answer may still be put in this turn */
 	loop_at_turn_end(c->io->loop, &c->flush);
@@ -317,6 +329,8 @@ static void conn_lost(struct conn *c, int err)
 {
 	if (err < 0)
 		c->io->counts[NET_TCP_LOST]++;
+	else
+		c->closed_in_order = true;
 	/* the end of the stream with messages unacknowledged: the peer closed before it read them */
 	conn_drop(c, err < 0 ? err : -ECONNRESET);
 }
@@ -380,6 +394,7 @@ static void conn_refuse(struct conn *c, int err)
 		c->io->counts[NET_TCP_CONNECT_FAILED]++;
 	if (!race_lost(c, &err))
 		queue_failed(c, err);
+	tell_lost(c, err);
 	race_part(c);
 	c->tx_at = c->tx_n = 0;
 	c->link = &plain;

@@ -55,12 +55,15 @@ struct listener {
 	struct udp *udp;     /* own; UDP only */
 };
 
+enum tell { TELL_FAILURE, TELL_FLOW_UP, TELL_FLOW_LOST };
+
+/* What the user hears at the end of the turn, of a message or of the flow itself. */
 struct failure {
 	struct list node;
 	struct net_path path;
 	uint64_t owner;
 	int err;
-	bool flow; /* not a message but the flow itself */
+	enum tell what;
 	size_t n;
 	char sent[];
 };
@@ -149,7 +152,8 @@ struct listener *netio_listener(const struct netio *io, const struct net_path *p
 /* on_failure() at the end of this turn. */
 void netio_fail_later(
     struct netio *io, const struct net_path *path, uint64_t owner, int err, const void *sent, size_t n);
-/* on_flow_lost() at the end of this turn */
+/* on_flow_up(), on_flow_lost() at the end of this turn */
+void netio_flow_up_later(struct netio *io, const struct net_path *flow);
 void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err);
 /* true when a line may be written now; *ret_unsaid: how many were not since the last one */
 bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
@@ -211,6 +215,9 @@ struct conn {
 	enum conn_state state; /* conn_step() alone writes it */
 	bool inbound;
 	bool had_message;
+	bool awaited;         /* prepare() was told that it is on its way */
+	bool closed_in_order; /* by its peer */
+	bool lost_told;       /* on_flow_lost() was called for it, or nobody relied on it */
 	bool in_table;
 	struct net_path path; /* peer: whom it was made for; 0 when accepted */
 	struct hnode by_remote, by_peer;

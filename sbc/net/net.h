@@ -99,7 +99,8 @@ struct net_ops {
 	 * path carries its handle after. With alt, a second attempt to it starts when the first
 	 * is not up after the stagger (RFC 8305 5), and the first that is up (TLS included) becomes the connection,
 	 * under the address it reached. What send() gives to path meanwhile waits in it and goes out once.
-	 * 1: it is up, and path says where it leads; 0: it is on its way; -errno as send(). */
+	 * 1: it is up, and path says where it leads; 0: it is on its way, and on_flow_up() or on_flow_lost() says what
+	 * becomes of it; -errno as send(). */
 	int (*prepare)(struct net *n, struct net_path *path, const struct addr *alt);
 	/* NULL: not TLS, or gone. Lives until the loop goes on. */
 	const struct net_identity *(*identity)(struct net *n, const struct net_path *path);
@@ -127,8 +128,14 @@ struct net_user {
 	/* What was handed to send() with owner did not get out: connect failed, connection lost with it queued,
 	 * ICMP error. For ICMP the owner is not known (0) and sent holds the first bytes of our datagram. */
 	void (*on_failure)(void *ctx, const struct net_path *to, uint64_t owner, int err, struct str sent);
-	/* A flow that the peer agreed to be pinged on (keep()) is gone: closed by either side, or its pings are not
-	 * answered any more, or (UDP) our address as the peer sees it has changed. May be NULL. */
+	/* A connection that prepare() said is on its way is up (TLS: and its peer has proved what it must). flow carries
+	 * the handle that prepare() gave and the address it leads to, of two the one that was up first. Once for each
+	 * connection, however many prepared it. May be NULL. */
+	void (*on_flow_up)(void *ctx, const struct net_path *flow);
+	/* A flow is gone: a connection that was prepared or that messages went over, by either side's doing, or one that
+	 * was prepared and did not come up; pings that were agreed upon (keep()) and are not answered any more; (UDP) our
+	 * address as the peer sees it has changed. err 0: it was closed in order, by either side. Owners of what did not
+	 * get out over it have heard before (on_failure()). May be NULL. */
 	void (*on_flow_lost)(void *ctx, const struct net_path *flow, int err);
 };
 

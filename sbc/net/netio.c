@@ -180,9 +180,11 @@ static void deliver(struct loop_hook *h)
 
 		if (io->closing)
 			; /* nobody is told any more */
-		else if (!f->flow)
+		else if (f->what == TELL_FAILURE)
 			io->user->on_failure(io->ctx, &f->path, f->owner, f->err, str_n(f->sent, f->n));
-		else if (io->user->on_flow_lost)
+		else if (f->what == TELL_FLOW_UP && io->user->on_flow_up)
+			io->user->on_flow_up(io->ctx, &f->path);
+		else if (f->what == TELL_FLOW_LOST && io->user->on_flow_lost)
 			io->user->on_flow_lost(io->ctx, &f->path, f->err);
 		free(f);
 	}
@@ -205,15 +207,25 @@ void netio_fail_later(
 	loop_at_turn_end(io->loop, &io->deliver);
 }
 
-void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err)
+static void flow_later(struct netio *io, const struct net_path *flow, enum tell what, int err)
 {
 	struct failure *f = io->closing ? NULL : calloc(1, sizeof(*f));
 
 	if (!f)
-		return;
-	*f = (struct failure){.path = *flow, .err = err, .flow = true};
+		return; /* who waits for it has a timer */
+	*f = (struct failure){.path = *flow, .err = err, .what = what};
 	list_push(&io->failures, &f->node);
 	loop_at_turn_end(io->loop, &io->deliver);
+}
+
+void netio_flow_up_later(struct netio *io, const struct net_path *flow)
+{
+	flow_later(io, flow, TELL_FLOW_UP, 0);
+}
+
+void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err)
+{
+	flow_later(io, flow, TELL_FLOW_LOST, err);
 }
 
 /* ---- listeners ---- */

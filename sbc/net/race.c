@@ -8,6 +8,8 @@
  * takes over handle and queue and becomes the leader. So nothing is ever sent twice, and holders of the handle
  * notice nothing but the address.
  *
+ * Who prepared the connection hears which of the two it has become: on_flow_up() (net.h).
+ *
  * Both failed: owners hear of the more telling of the two errors, which is one of TLS.
  */
 #include <errno.h>
@@ -80,6 +82,7 @@ static void take_over(struct conn *f, struct conn *c)
 	f->sent_n = c->sent_n;
 	f->sent_marked = 0; /* c never was up */
 	f->tx_msgs = c->tx_msgs;
+	f->awaited = c->awaited;
 	f->keep_ms = c->keep_ms;
 	c->keep_ms = 0;
 	c->tx = NULL;

@@ -210,6 +210,7 @@ int tcp_prepare(struct netio *io, struct net_path *path, const struct addr *alt)
 	if (alt)
 		(void)race_add(c, alt); /* without memory there is one attempt */
 	path_fill(path, c);
+	c->awaited = c->awaited || c->state != CONN_UP;
 	return c->state == CONN_UP;
 }
 

@@ -122,7 +122,10 @@ static void a_missing_pong_fails_the_flow(void **state)
 	assert_true(next_ping(&w, fd2, 250, 31000) > 0);
 	w_skip(&w, 10500);
 	assert_int_equal(netio_count(w.io, NET_TCP_PING_LOST), 2);
-	assert_int_equal(w.n_flows_lost, 0); /* nobody agreed to anything */
+	assert_int_equal(w.n_flows_lost, 2);
+	assert_int_equal(w.flow_err, -NET_ERR_KEEPALIVE);
+	assert_int_equal(w.flow_lost.conn, again.conn);
+	assert_int_equal(w.flow_lost.peer, to.peer);
 	close(fd);
 	close(fd2);
 	close(lfd);

@@ -122,6 +122,10 @@ static void a_black_holed_first_address_costs_less_than_300_ms(void **state)
 	assert_int_equal(info.race, RACE_SECOND);
 	assert_true(addr_eq(&info.path.remote, &four));
 	assert_true(info.up);
+	/* who prepared it hears once, and where it leads */
+	assert_int_equal(w.n_flows_up, 1);
+	assert_int_equal(w.flow_up.conn, to.conn);
+	assert_true(addr_eq(&w.flow_up.remote, &four));
 	assert_int_equal(info.tx_msgs, 3);
 	/* the handle leads there, and says where */
 	again = to;
@@ -173,6 +177,9 @@ static void a_first_address_that_answers_is_not_raced(void **state)
 	assert_int_equal(netio_count(w.io, NET_TCP_RACED), 0);
 	assert_true(info_of(&w, to.conn, &info));
 	assert_int_equal(info.race, RACE_FIRST);
+	assert_int_equal(w.n_flows_up, 1);
+	assert_true(addr_eq(&w.flow_up.remote, &six));
+	assert_int_equal(w.n_flows_lost, 0);
 	close(fd);
 	close(l4);
 	close(l6);
@@ -248,7 +255,82 @@ static void when_both_fail_each_owner_hears_once(void **state)
 	assert_int_equal(w.lost[1].owner, 8);
 	assert_int_equal(w.lost[0].err, -ETIMEDOUT);
 	W_UNTIL(&w, open_conns(&w) == 0);
+	assert_int_equal(w.n_flows_up, 0);
+	assert_int_equal(w.n_flows_lost, 1);
+	assert_int_equal(w.flow_lost.conn, to.conn);
+	assert_int_equal(w.flow_err, -ETIMEDOUT);
 	hole_close(&six);
+	w_fini(&w);
+}
+
+/* nobody has given it anything to send: who prepared it hears all the same */
+static void a_prepared_connection_says_what_becomes_of_it(void **state)
+{
+	struct world w;
+	struct addr them;
+	struct net_path to = {.proto = NET_TCP}, other;
+	int lfd, fd, in;
+	struct linger rst = {.l_onoff = 1, .l_linger = 0};
+
+	(void)state;
+	init(&w, 4000);
+	lfd = peer(SOCK_STREAM, "127.0.0.1:0", &them);
+	to.remote = them;
+	other = to;
+	assert_int_equal(net_prepare(w.net, &to, NULL), 0);
+	assert_int_equal(net_prepare(w.net, &other, NULL), 0); /* somebody else, the same one */
+	assert_int_equal(other.conn, to.conn);
+	assert_int_equal(w.n_flows_up, 0); /* never from inside */
+	W_UNTIL(&w, w.n_flows_up == 1);
+	fd = peer_accept(&w, lfd);
+	w_spin(&w, 20);
+	assert_int_equal(w.n_flows_up, 1);
+	assert_int_equal(net_prepare(w.net, &other, NULL), 1);
+	/* reset: an error; it never carried anything */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+	close(fd);
+	W_UNTIL(&w, w.n_flows_lost == 1);
+	assert_int_equal(w.flow_lost.conn, to.conn);
+	assert_int_equal(w.flow_err, -ECONNRESET);
+	/* closed in order: no error */
+	to.conn = 0;
+	assert_int_equal(net_prepare(w.net, &to, NULL), 0);
+	W_UNTIL(&w, w.n_flows_up == 2);
+	close(peer_accept(&w, lfd));
+	W_UNTIL(&w, w.n_flows_lost == 2);
+	assert_int_equal(w.flow_lost.conn, to.conn);
+	assert_int_equal(w.flow_err, 0);
+	/* closed by us: told when nothing can be sent over it any more, not when the peer has closed its side as well */
+	to.conn = 0;
+	assert_int_equal(net_prepare(w.net, &to, NULL), 0);
+	W_UNTIL(&w, w.n_flows_up == 3);
+	fd = peer_accept(&w, lfd);
+	w.net->ops->close(w.net, &to, false);
+	W_UNTIL(&w, w.n_flows_lost == 3);
+	assert_int_equal(w.flow_err, 0);
+	assert_int_equal(open_conns(&w), 1);
+	close(fd);
+	W_UNTIL(&w, open_conns(&w) == 0);
+	/* refused */
+	close(lfd);
+	to.conn = 0;
+	assert_int_equal(net_prepare(w.net, &to, NULL), 0);
+	W_UNTIL(&w, w.n_flows_lost == 4);
+	assert_int_equal(w.flow_err, -ECONNREFUSED);
+	assert_int_equal(w.n_flows_up, 3);
+	/* an accepted one matters when a message came over it, and a stranger's knock does not */
+	them = w_listener(&w, NET_TCP, 0);
+	in = peer_connect(&w, &them, NULL);
+	W_UNTIL(&w, open_conns(&w) == 1);
+	close(in);
+	W_UNTIL(&w, open_conns(&w) == 0);
+	in = peer_connect(&w, &them, NULL);
+	assert_int_equal(send(in, "L0001:q", 7, 0), 7);
+	W_UNTIL(&w, w.n_got == 1);
+	assert_int_equal(w.n_flows_lost, 4);
+	close(in);
+	W_UNTIL(&w, w.n_flows_lost == 5);
+	assert_int_equal(w.flow_lost.conn, w.got[0].path.conn);
 	w_fini(&w);
 }
 
@@ -506,6 +588,7 @@ int main(void)
 	    cmocka_unit_test(a_refused_first_address_starts_the_second_at_once),
 	    cmocka_unit_test(a_family_without_listener_leaves_the_other),
 	    cmocka_unit_test(when_both_fail_each_owner_hears_once),
+	    cmocka_unit_test(a_prepared_connection_says_what_becomes_of_it),
 	    cmocka_unit_test(the_first_may_win_after_the_second_was_started),
 	    cmocka_unit_test(the_second_takes_over_when_the_first_fails),
 	    cmocka_unit_test(closing_ends_both_attempts),

@@ -54,6 +54,8 @@ struct world {
 	unsigned n_got;
 	struct lost lost[256];
 	unsigned n_lost;
+	unsigned n_flows_up;
+	struct net_path flow_up;
 	unsigned n_flows_lost;
 	struct net_path flow_lost;
 	int flow_err;
@@ -147,7 +149,15 @@ static void w_flow_lost(void *ctx, const struct net_path *flow, int err)
 	w->flow_err = err;
 }
 
-static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_lost};
+static void w_flow_up(void *ctx, const struct net_path *flow)
+{
+	struct world *w = ctx;
+
+	w->n_flows_up++;
+	w->flow_up = *flow;
+}
+
+static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_up, w_flow_lost};
 
 /* the real time and what tests skipped */
 static void w_clock(void *ctx, struct clock *c)
