@@ -189,6 +189,23 @@ static int kept_to_udp(struct txn_layer *l, struct kept *k, struct net_path *pat
 
 /* ------------------------------------------------------------------ transactions */
 
+static void flow_unlink(struct cli *t)
+{
+	if (t->on_flow)
+		htab_del(&t->n.l->flows, &t->by_flow);
+	t->on_flow = false;
+}
+
+/* t waits for its answer on the connection it has just gone out by. */
+static void flow_link(struct cli *t)
+{
+	flow_unlink(t);
+	if (!net_reliable((enum net_proto)t->pub.path.proto) || !t->pub.path.conn)
+		return;
+	htab_add(&t->n.l->flows, &t->by_flow, t->pub.path.conn);
+	t->on_flow = true;
+}
+
 int cli_send_bytes(struct cli *t, struct str bytes, struct str call_id)
 {
 	return txn_send(t->n.l, &t->pub.path, bytes, call_id, t->n.id, TXN_TX_REQUEST);
@@ -232,6 +249,7 @@ void cli_gone(struct cli *t)
 	timer_stop(l->env->timers, &t->resend);
 	timer_stop(l->env->timers, &t->end);
 	htab_del(&l->cli, &t->n.by_key);
+	flow_unlink(t);
 	txn_node_unlink(&t->n);
 	l->n_cli--;
 	if (t->ops && t->ops->on_gone)
@@ -388,6 +406,7 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 		err = cli_send_bytes(t, t->sent.bytes, r->call_id);
 	if (err && t->moved)
 		err = cli_back_to_udp(t);
+	flow_link(t);
 	/* a full queue of the system's is a lost datagram: the next copy makes up for it */
 	if (err == -ENOBUFS && !net_reliable(t->pub.path.proto))
 		err = 0;
@@ -438,6 +457,7 @@ void cli_send_cancel(struct cli *invite)
 	t->port = invite->port;
 	cli_link(l, t);
 	err = cli_send_bytes(t, t->sent.bytes, STR_NONE);
+	flow_link(t);
 	if (err == -ENOBUFS && !net_reliable(t->pub.path.proto))
 		err = 0;
 	nict_start(t, err);
@@ -576,6 +596,17 @@ static bool sent_request(struct str sent, struct str *ret_method, struct str *re
 	return got;
 }
 
+/* Once more, over a new connection. The peer may have seen it after all, and knows a copy by its branch. */
+static bool reopen(struct cli *t)
+{
+	t->reopened = true;
+	t->pub.path.conn = 0;
+	if (txn_send(t->n.l, &t->pub.path, t->sent.bytes, STR_NONE, t->n.id, TXN_TX_RETRANS))
+		return false;
+	flow_link(t);
+	return true;
+}
+
 void cli_broken(struct cli *t, int err)
 {
 	bool invite = t->pub.method == SIP_INVITE;
@@ -584,6 +615,7 @@ void cli_broken(struct cli *t, int err)
 		int again = cli_back_to_udp(t);
 
 		if (again == 0) { /* timers as for a fresh start, but for the one that ends it all */
+			flow_unlink(t);
 			if (invite)
 				ict_start(t, 0);
 			else
@@ -591,21 +623,34 @@ void cli_broken(struct cli *t, int err)
 			return;
 		}
 	}
-	/* A standing connection that the peer was just closing took it along: once more on a fresh one (18.4; TCP-03).
-	 * A connect that failed is another matter: nobody is there. The peer may have seen it after all, and knows a copy
-	 * by its branch. */
+	/* A standing connection that the peer was just closing took it along (18.4; TCP-03). A connect that failed is
+	 * another matter: nobody is there. */
 	if (net_reliable(t->pub.path.proto) &&
 	    (err == -ECONNRESET || err == -EPIPE || err == -NET_ERR_KEEPALIVE) && !t->reopened &&
-	    (invite ? ict_waiting(t) : nict_waiting(t))) {
-		t->reopened = true;
-		t->pub.path.conn = 0;
-		if (txn_send(t->n.l, &t->pub.path, t->sent.bytes, STR_NONE, t->n.id, TXN_TX_RETRANS) == 0)
-			return;
-	}
+	    (invite ? ict_waiting(t) : nict_waiting(t)) && reopen(t))
+		return;
+	/* It had been taken, its connection was lost and a new one could not be made. Was it ringing already, the answer
+	 * may still come; else nobody has it. */
+	if (invite && ict_proceeding(t) && (!t->reopened || t->pub.status > 100 || t->cancel_asked))
+		return;
 	if (invite)
 		ict_broken(t, err);
 	else
 		nict_broken(t, err);
+}
+
+void cli_flow_lost(struct cli *t, int err)
+{
+	bool invite = t->pub.method == SIP_INVITE;
+
+	flow_unlink(t);
+	if (!(invite ? ict_may_fail(t) : nict_may_fail(t)) || t->cancel_asked)
+		return;
+	if (!t->reopened && reopen(t))
+		return;
+	/* the second one as well: who took it and closes each time will answer over one of its own */
+	if (!t->moved && (invite ? ict_waiting(t) : nict_waiting(t)))
+		cli_broken(t, err ? err : -ECONNRESET);
 }
 
 void cli_on_icmp(struct txn_layer *l, const struct net_path *to, int err, struct str sent)

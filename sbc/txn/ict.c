@@ -8,6 +8,7 @@
  *    |  | 3xx-6xx: ACK  | 3xx-6xx: ACK                                v
  *    |  +---------------+------> COMPLETED -- D: 32 s, reliable 0 --> TERMINATED -> gone
  *    +--- B: 64*T1, transport error; no final 64*T1 after CANCEL -----^
+ *         (in PROCEEDING only when its connection was lost and nobody answers on a new one)
  *
  * Happy path: send, the first 1xx stops timers A and B, a 2xx goes up and moves to ACCEPTED, where copies and the
  * 2xx of other forks still reach the leg (TXN-08). The ACK to a 2xx is the dialog's.
@@ -152,6 +153,7 @@ static const struct ict_edge ict_edges[ICT_STATES][ICT_EVENTS] = {
         [ICT_RX_2XX] = {act_accept, ICT_ACCEPTED, true},
         [ICT_RX_FAIL] = {act_refused, ICT_COMPLETED, true},
         [ICT_END] = {act_fail, ICT_TERMINATED, true}, /* 9.1: no final after CANCEL */
+        [ICT_BROKEN] = {act_fail, ICT_TERMINATED, true}, /* taken, lost, and nobody there any more (client.c) */
         [ICT_CANCEL] = {act_cancel, ICT_PROCEEDING, true},
     },
     [ICT_COMPLETED] = {
@@ -227,6 +229,11 @@ void ict_cancel(struct cli *t)
 bool ict_waiting(const struct cli *t)
 {
 	return t->state == ICT_CALLING;
+}
+
+bool ict_proceeding(const struct cli *t)
+{
+	return t->state == ICT_PROCEEDING;
 }
 
 bool ict_may_fail(const struct cli *t)

@@ -51,6 +51,7 @@ struct timers_ms {
 struct cli {
 	struct txn_cli pub;
 	struct txn_node n;
+	struct hnode by_flow; /* linked when on_flow */
 	const struct txn_cli_ops *ops; /* NULL: nobody */
 	struct timer resend, end;
 	struct timers_ms tm;
@@ -58,6 +59,7 @@ struct cli {
 	uint8_t state;
 	bool moved;       /* from UDP to TCP for its size, not refused so far (LOOP-09) */
 	bool keep;        /* asks for keepalives in Via */
+	bool on_flow;     /* pub.path.conn is what it went out by */
 	bool reopened;    /* was lost with its connection and went out on a new one */
 	bool cancel_asked;  /* by the user */
 	bool cancel_wanted; /* and waits for a 1xx */
@@ -117,6 +119,7 @@ struct txn_layer {
 	struct arena_pool msg_pool;
 	struct arena *msg;            /* own: reset for each message */
 	struct htab cli, srv, merged, ids;
+	struct htab flows; /* struct cli by connection */
 	struct list all;
 	uint64_t next_id;
 	unsigned n_cli, n_srv;
@@ -157,6 +160,8 @@ void txn_node_unlink(struct txn_node *n);
 void cli_on_response(struct txn_layer *l, const struct sip_msg *m, const struct net_path *from);
 /* the network could not deliver; a request moved for its size goes back to UDP */
 void cli_broken(struct cli *t, int err);
+/* the connection that t went out by is gone */
+void cli_flow_lost(struct cli *t, int err);
 void cli_on_icmp(struct txn_layer *l, const struct net_path *to, int err, struct str sent);
 /* the connection an ACK was moved to for its size did not stand: once more by UDP */
 void txn_ack_back_to_udp(struct txn_ack *k);
@@ -205,6 +210,7 @@ void ict_start(struct cli *t, int err); /* err: the first copy did not get out *
 void ict_response(struct cli *t, const struct sip_msg *m);
 void ict_broken(struct cli *t, int err);
 bool ict_waiting(const struct cli *t); /* nothing came back so far */
+bool ict_proceeding(const struct cli *t); /* a provisional answer came, and no more */
 void ict_cancel(struct cli *t);
 bool ict_may_fail(const struct cli *t); /* no final answer was handed up so far */
 

@@ -184,6 +184,15 @@ void txn_on_failure(struct txn_layer *l, const struct net_path *to, uint64_t own
 	}
 }
 
+void txn_on_flow_lost(struct txn_layer *l, const struct net_path *flow, int err)
+{
+	struct hnode *h;
+
+	/* each leaves the table: what follows from it may end others */
+	while (flow->conn && (h = htab_first(&l->flows, flow->conn)))
+		cli_flow_lost(container_of(h, struct cli, by_flow), err);
+}
+
 /* ------------------------------------------------------------------ the layer */
 
 struct txn_layer *txn_new(const struct env *env, struct net *net, const struct txn_user *user, void *ctx)
@@ -200,12 +209,12 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	list_init(&l->all);
 	/* a transaction with its key and branch; a long Call-ID or a CANCEL's headers take a little more */
 	arena_pool_init_more(&l->srv_pool, 688, 176, 8192);
-	arena_pool_init_more(&l->cli_pool, 496, 176, 8192);
+	arena_pool_init_more(&l->cli_pool, 520, 176, 8192);
 	block_pool_init(&l->kept, KEPT_FREE_MAX);
 	arena_pool_init(&l->msg_pool, 16384, 4);
 	l->msg = arena_new(&l->msg_pool);
 	if (!l->msg || htab_init(&l->cli, 1024) || htab_init(&l->srv, 1024) || htab_init(&l->merged, 1024) ||
-	    htab_init(&l->ids, 2048)) {
+	    htab_init(&l->ids, 2048) || htab_init(&l->flows, 64)) {
 		txn_free(l);
 		return NULL;
 	}
@@ -253,6 +262,7 @@ void txn_free(struct txn_layer *l)
 	htab_fini(&l->srv);
 	htab_fini(&l->merged);
 	htab_fini(&l->ids);
+	htab_fini(&l->flows);
 	arena_free(l->msg);
 	arena_pool_fini(&l->srv_pool);
 	arena_pool_fini(&l->cli_pool);

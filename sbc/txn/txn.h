@@ -188,6 +188,10 @@ void txn_free(struct txn_layer *l);
 /* From struct net_user. */
 void txn_on_message(struct txn_layer *l, const struct net_path *from, char *buf, size_t len, enum reason bad);
 void txn_on_failure(struct txn_layer *l, const struct net_path *to, uint64_t owner, int err, struct str sent);
+/* Requests that went out over that connection and wait for an answer go out once more over a new one: whoever has them
+ * knows them by their branch and repeats its answer, and where nobody is any more that is known at once instead of
+ * at timer B or F. After a 18x an INVITE that finds nobody waits on: its answer may come all the same (18.2.2). */
+void txn_on_flow_lost(struct txn_layer *l, const struct net_path *flow, int err);
 
 /* live transactions, for status and the leak checks of the simulation */
 unsigned txn_count_srv(const struct txn_layer *l);

@@ -351,6 +351,112 @@ static void a_request_in_a_failed_flow_goes_out_once_more(void **s)
 	fake_fini(&f);
 }
 
+static void lose(struct fake *f, uint32_t conn, int err)
+{
+	txn_on_flow_lost(f->l, &(struct net_path){.proto = NET_TCP, .conn = conn}, err);
+}
+
+static const char *branch(const struct fake *f, unsigned i)
+{
+	return strstr(f->sent[i].text, "branch=");
+}
+
+/* TCP-04: taken by the peer's TCP and not answered when the connection goes: a copy over a new one, at once */
+static void an_unanswered_request_follows_a_lost_flow(void **s)
+{
+	enum sip_method method[] = {SIP_INVITE, SIP_INFO};
+	struct fake f;
+
+	(void)s;
+	for (unsigned i = 0; i < ARRAY_LEN(method); i++) {
+		init(&f);
+		request(&f, method[i], NET_TCP);
+		lose(&f, f.sent[0].path.conn + 1, -ECONNRESET); /* another one */
+		assert_int_equal(f.n_sent, 1);
+		lose(&f, f.sent[0].path.conn, i ? 0 : -ECONNRESET);
+		assert_int_equal(f.n_sent, 2);
+		assert_int_not_equal(f.sent[1].path.conn, f.sent[0].path.conn);
+		assert_string_equal(f.sent[1].text, f.sent[0].text);
+		assert_events(&f, "");
+		/* gone a second time without a word: it has failed, as the network would have said it */
+		lose(&f, f.sent[1].path.conn, 0);
+		assert_int_equal(f.n_sent, 2);
+		assert_events(&f, "failed -104;");
+		fake_fini(&f);
+	}
+	/* answered requests do not care */
+	init(&f);
+	request(&f, SIP_INVITE, NET_TCP);
+	answer(&f, &f.sent[0].path, 0, "200 OK", "b");
+	lose(&f, f.sent[0].path.conn, -ECONNRESET);
+	assert_int_equal(f.n_sent, 1);
+	fake_fini(&f);
+	/* over UDP there is no such flow */
+	init(&f);
+	request(&f, SIP_INVITE, NET_UDP);
+	lose(&f, 0, -ECONNRESET);
+	assert_int_equal(f.n_sent, 1);
+	fake_fini(&f);
+}
+
+/* A far end that said 100 and died: whoever listens there now gets a copy; nobody: known at once. With a 18x it waits,
+ * since the answer may come over a connection of the far end's (18.2.2). */
+static void a_request_that_was_taken_follows_too(void **s)
+{
+	static const char *const said[] = {"100 Trying", "180 Ringing"};
+	struct fake f;
+
+	(void)s;
+	for (unsigned i = 0; i < 2; i++) {
+		struct net_path from;
+
+		init(&f);
+		request(&f, SIP_INVITE, NET_TCP);
+		answer(&f, &f.sent[0].path, 0, said[i], "b");
+		f.n_events = 0;
+		f.events[0] = 0;
+		lose(&f, f.sent[0].path.conn, 0);
+		assert_int_equal(f.n_sent, 2);
+		assert_string_equal(branch(&f, 1), branch(&f, 0));
+		txn_on_failure(f.l, &f.sent[1].path, f.sent[1].owner, -ECONNREFUSED, STR_NONE);
+		assert_events(&f, i == 0 ? "failed -111;" : "");
+		if (i == 1) {
+			from = f.sent[0].path;
+			from.conn = 4711;
+			answer(&f, &from, 0, "200 OK", "b");
+			assert_events(&f, "200 b;");
+		}
+		fake_fini(&f);
+		/* closed each time, and answered over one of its own */
+		init(&f);
+		request(&f, SIP_INVITE, NET_TCP);
+		answer(&f, &f.sent[0].path, 0, said[i], "b");
+		lose(&f, f.sent[0].path.conn, 0);
+		lose(&f, f.sent[1].path.conn, 0);
+		assert_int_equal(f.n_sent, 2);
+		f.n_events = 0;
+		f.events[0] = 0;
+		answer(&f, &f.sent[0].path, 0, "200 OK", "b");
+		assert_events(&f, "200 b;");
+		fake_fini(&f);
+	}
+}
+
+/* who asked to stop it does not want it sent again */
+static void a_cancelled_request_does_not_follow(void **s)
+{
+	struct txn_cli *t;
+	struct fake f;
+
+	(void)s;
+	init(&f);
+	t = request(&f, SIP_INVITE, NET_TCP);
+	txn_cli_cancel(t, STR_NONE);
+	lose(&f, f.sent[0].path.conn, -ECONNRESET);
+	assert_int_equal(f.n_sent, 1);
+	fake_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +470,9 @@ int main(void)
 	    cmocka_unit_test(reuse_03_alias_is_heard_over_tls_only),
 	    cmocka_unit_test(reuse_07_cancel_and_ack_take_a_new_connection),
 	    cmocka_unit_test(a_request_in_a_failed_flow_goes_out_once_more),
+	    cmocka_unit_test(an_unanswered_request_follows_a_lost_flow),
+	    cmocka_unit_test(a_request_that_was_taken_follows_too),
+	    cmocka_unit_test(a_cancelled_request_does_not_follow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
