@@ -56,8 +56,26 @@ static void on_failure(void *ctx, const struct net_path *to, uint64_t owner, int
 	b2b_on_failure(a->b2b, to, owner, err, sent);
 }
 
-static const struct net_user net_user = {
-    .admit = on_admit, .on_message = on_message, .on_failure = on_failure};
+static void on_flow_up(void *ctx, const struct net_path *flow)
+{
+	struct app *a = ctx;
+
+	b2b_on_flow_up(a->b2b, flow);
+}
+
+static void on_flow_lost(void *ctx, const struct net_path *flow, int err)
+{
+	struct app *a = ctx;
+
+	b2b_on_flow_lost(a->b2b, flow, err);
+	reg_clients_on_flow_lost(a->clients, flow);
+}
+
+static const struct net_user net_user = {.admit = on_admit,
+    .on_message = on_message,
+    .on_failure = on_failure,
+    .on_flow_up = on_flow_up,
+    .on_flow_lost = on_flow_lost};
 
 bool app_is_local(void *ctx, unsigned realm, const struct addr *addr)
 {

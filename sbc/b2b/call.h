@@ -113,6 +113,8 @@ struct targets *b2b_targets(const struct b2b *b);
 /* From struct net_user. */
 void b2b_on_message(struct b2b *b, const struct net_path *from, char *buf, size_t len, enum reason bad);
 void b2b_on_failure(struct b2b *b, const struct net_path *to, uint64_t owner, int err, struct str sent);
+void b2b_on_flow_up(struct b2b *b, const struct net_path *flow);
+void b2b_on_flow_lost(struct b2b *b, const struct net_path *flow, int err);
 /* No new calls (503), BYE to those that are up; is done when b2b_call_count() is 0. */
 void b2b_shutdown(struct b2b *b);
 /* No new calls on the box, but those up go on (maintenance). OPTIONS says 503. */

@@ -175,6 +175,18 @@ void b2b_on_failure(struct b2b *b, const struct net_path *to, uint64_t owner, in
 	txn_on_failure(b->txn, to, owner, err, sent);
 }
 
+void b2b_on_flow_up(struct b2b *b, const struct net_path *flow)
+{
+	targets_on_flow_up(b->targets, flow);
+}
+
+void b2b_on_flow_lost(struct b2b *b, const struct net_path *flow, int err)
+{
+	/* first what is known of the far end, then who goes on to another one */
+	targets_on_flow_lost(b->targets, flow, err);
+	txn_on_flow_lost(b->txn, flow, err);
+}
+
 struct txn_layer *b2b_txn(const struct b2b *b)
 {
 	return b->txn;

@@ -83,7 +83,7 @@ struct leg {
 	struct leg_auth *auth;  /* in the arena; NULL: nobody asked who we are (credentials.c) */
 	uint32_t invite_cseq;   /* B: of its first INVITE, more than 1 when that was challenged; 0: 1 */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
-	bool connecting;        /* B: its INVITE waits for the connection to say which family it has */
+	bool connecting;        /* B: its INVITE waits until it is known which of two families it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
 	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
 	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
@@ -194,6 +194,7 @@ struct setup {
 	struct target_way way; /* while leg->connecting */
 	struct addr alt;     /* raced against the one that is being tried, or none */
 	bool heard;          /* it has answered anything */
+	bool short_try;      /* left sooner than try-timeout: nobody was ever heard there */
 	bool resorted;       /* everything was down, and one of them is tried all the same */
 	bool budget_over;
 	unsigned n_tries;

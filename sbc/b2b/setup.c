@@ -612,15 +612,14 @@ void setup_failed(struct leg *l, int err)
 	timer_stop(c->b2b->env->timers, &l->timer);
 	if (l->state != LEG_CALLING && l->state != LEG_EARLY)
 		return;
-	if (err == -ETIMEDOUT && !c->setup->heard) {
-		targets_report(c->b2b->targets, l->trunk->id, &l->dlg.path, TARGET_SILENT, why, 0);
-	} else if (err != -ETIMEDOUT && err != -EMFILE && err != -ENOMEM) {
+	if (err == -ETIMEDOUT ? !c->setup->heard : err != -EMFILE && err != -ENOMEM) {
+		enum target_outcome what = err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED;
 		struct net_path alt = l->dlg.path;
 
-		targets_report(c->b2b->targets, l->trunk->id, &l->dlg.path, TARGET_UNREACHED, why, 0);
+		targets_report(c->b2b->targets, l->trunk->id, &l->dlg.path, what, why, 0);
 		alt.remote = c->setup->alt;
 		if (!addr_none(&alt.remote)) /* the race had no winner */
-			targets_report(c->b2b->targets, l->trunk->id, &alt, TARGET_UNREACHED, why, 0);
+			targets_report(c->b2b->targets, l->trunk->id, &alt, what, why, 0);
 	}
 	setup_leave(l, why);
 }

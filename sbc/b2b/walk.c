@@ -67,7 +67,16 @@ bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_
 static void on_no_response(struct timer *t)
 {
 	struct leg *l = container_of(t, struct leg, timer);
+	struct setup *s = l->call->setup;
+	enum reason why;
 
+	/* it was left so soon only as long as nobody had ever been heard there: by now it has answered OPTIONS */
+	if (s->short_try && !l->connecting &&
+	    targets_state(l->call->b2b->targets, l->trunk->id, &l->dlg.path, &why) == TARGET_UP) {
+		s->short_try = false;
+		timer_start_ms(l->call->b2b->env->timers, &l->timer, l->trunk->sip.try_ms, on_no_response);
+		return;
+	}
 	setup_failed(l, -ETIMEDOUT);
 }
 
@@ -168,8 +177,9 @@ static void begin_try(struct leg *l, const struct target_way *w)
 
 	s->alt = w->alt;
 	s->heard = false;
+	s->short_try = wait_ms && wait_ms < l->trunk->sip.try_ms;
 	c->change.to = l;
-	if (wait_ms)
+	if (wait_ms && !(l->connecting && w->path.proto == NET_UDP)) /* that has its own end */
 		timer_start_ms(c->b2b->env->timers, &l->timer, wait_ms, on_no_response);
 	start_budget(c, l->trunk);
 	setup_ring_timer(c, l->trunk);
@@ -249,46 +259,54 @@ static enum reason write_invite(
 	return REASON_NONE;
 }
 
-static void on_connected(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us);
+static void on_connected(void *arg, const struct net_path *path, bool proven, int err);
 
-/* Nobody knows yet which of two families the connection will have, and the INVITE has to say one (c= of the session,
- * Contact). OPTIONS goes ahead; its answer decides. */
+/* Nobody knows yet which of two families it will be, and the INVITE has to say one (c= of the session, Contact): it is
+ * written when that is known. */
 static enum reason connect_first(
     struct leg *l, const struct target_way *w, const struct net_path *path, const struct sip_msg *m)
 {
 	struct setup *s = l->call->setup;
-	enum reason why = check_addresses(l, path);
 	int e;
 
-	if (why != REASON_NONE)
-		return why;
+	l->connecting = true;
+	s->way = *w;
+	s->way.path.conn = path->conn;
+	s->way.server = STR_NONE;
+	l->dlg.path = *path;
 	if (l->dlg.local.n == 0) {
 		e = rewrite_identity(l, m, path);
 		if (e < 0)
 			return e == -ENETUNREACH ? REASON_NO_LISTENER : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
 	}
-	l->dlg.path = *path;
-	e = targets_connect(l->call->b2b->targets, l->trunk, path, on_connected, l);
-	if (e < 0)
-		return e == -ENOMEM ? REASON_NO_MEMORY : net_error_reason(e);
-	l->connecting = true;
-	s->way = *w;
-	s->way.server = STR_NONE;
 	begin_try(l, w);
 	return REASON_NONE;
 }
 
 static enum reason send_invite(struct leg *l, const struct target_way *w, const struct sip_msg *m)
 {
+	struct targets *ts = l->call->b2b->targets;
 	struct net_path path = w->path;
+	struct target_way now;
+	enum reason why;
 	int e;
 
 	if (addr_none(&w->alt))
 		return write_invite(l, w, &path, m);
-	e = net_prepare(l->call->b2b->net, &path, &w->alt);
+	e = targets_connect(ts, l->trunk, &path, &w->alt, on_connected, l);
 	if (e < 0)
-		return e == -EMFILE ? REASON_NO_DESCRIPTORS : net_error_reason(e);
-	return e == 0 ? connect_first(l, w, &path, m) : write_invite(l, w, &path, m);
+		return e == -EMFILE ? REASON_NO_DESCRIPTORS : e == -ENOMEM ? REASON_NO_MEMORY : net_error_reason(e);
+	if (e == 0) {
+		why = connect_first(l, w, &path, m);
+		if (why != REASON_NONE) {
+			targets_forget(ts, l);
+			l->connecting = false;
+		}
+		return why;
+	}
+	now = *w;
+	now.alt = (struct addr){0};
+	return write_invite(l, &now, &path, m);
 }
 
 /* ------------------------------------------------------------------ the ways of one target */
@@ -348,7 +366,16 @@ static void again_free(struct again *g)
 	arena_free(g->a);
 }
 
-static void on_connected(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us)
+/* UDP: the other family took the place of the way that is being tried; that one comes in its place. */
+static void change_places(struct setup *s, const struct net_path *path)
+{
+	struct target_way *next = s->at_way < s->n_ways ? &s->ways[s->at_way] : NULL;
+
+	if (next && next->path.proto == path->proto && addr_eq(&next->path.remote, &path->remote))
+		next->path.remote = s->way.path.remote;
+}
+
+static void on_connected(void *arg, const struct net_path *path, bool proven, int err)
 {
 	struct leg *l = arg;
 	struct call *c = l->call;
@@ -357,21 +384,19 @@ static void on_connected(void *arg, const struct net_path *path, uint16_t status
 	enum reason why = REASON_NO_MEMORY;
 	struct again g;
 
-	(void)rtt_us;
 	l->connecting = false;
 	timer_stop(c->b2b->env->timers, &l->timer);
-	if (status == 0 && err != -ETIMEDOUT) {
+	if (err) {
 		setup_failed(l, err);
 		return;
 	}
-	if (status) { /* else it does not know OPTIONS: the INVITE races itself */
-		w.path = *path;
-		w.alt = (struct addr){0};
-		if (l->try)
-			l->try->addr = path->remote;
-	} else {
-		(void)net_prepare(c->b2b->net, &w.path, &w.alt);
-	}
+	w.path = *path;
+	w.alt = (struct addr){0};
+	if (proven)
+		w.try_ms = l->trunk->sip.try_ms;
+	if (l->try)
+		l->try->addr = path->remote;
+	change_places(c->setup, path);
 	m = parse_again(c, &g);
 	if (m)
 		why = write_invite(l, &w, &w.path, m);

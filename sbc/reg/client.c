@@ -38,6 +38,7 @@
 #define FORBIDDEN_BASE_S 300u   /* unknown, locked */
 #define RETRY_AFTER_MAX_S 86400u
 #define REMOVE_F_MS 2000        /* an un-REGISTER is not worth more */
+#define FLOW_STABLE_US (600 * 1000000ll) /* a flow that lasted so long is not one that is lost again and again */
 #define EXPIRES_MAX_S 604800u
 #define MALFORMED_EXPIRES_S 3600u /* RFC 3261 10.2.4, 20.19 */
 
@@ -82,6 +83,8 @@ struct client {
 	/* the binding */
 	struct net_path at;
 	int64_t expires_us, registered_wall_us;
+	int64_t flow_lost_us;       /* when the flow it was made over was last lost, 0: never */
+	uint32_t flow_losses;       /* in a row */
 	uint32_t granted_s;
 	uint16_t status;
 	char contact[CONTACT_MAX], route[ROUTE_MAX], aor[CONTACT_MAX], realm[64];
@@ -1076,6 +1079,21 @@ bool reg_client_unregister(struct reg_clients *cs, uint32_t trunk_id)
 	c->held = true;
 	review(c);
 	return true;
+}
+
+void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow)
+{
+	struct client *c = cs->targets ? find(cs, targets_trunk_of(cs->targets, flow)) : NULL;
+	int64_t now = cs->env->clock->mono_us;
+
+	if (!c || c->state != REG_CLIENT_REGISTERED || c->at.proto != flow->proto ||
+	    (flow->conn ? c->at.conn != flow->conn : !addr_eq(&c->at.remote, &flow->remote)))
+		return;
+	c->flow_losses = c->flow_lost_us && now - c->flow_lost_us < FLOW_STABLE_US ? c->flow_losses + 1 : 0;
+	c->flow_lost_us = now;
+	c->at.conn = 0;
+	log_info(&c->log, "reg_flow_lost", "losses=%u", c->flow_losses + 1);
+	wait_us(c, part_us(c, doubled(1, c->flow_losses), 0, 100));
 }
 
 bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id)

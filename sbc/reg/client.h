@@ -50,6 +50,10 @@ void reg_clients_set_policy(struct reg_clients *cs, struct policy *p);
 void reg_clients_stop(struct reg_clients *cs);
 unsigned reg_clients_busy(const struct reg_clients *cs); /* un-REGISTERs without an answer so far */
 
+/* From struct net_user: the flow a registration was made over is gone, and with it the way its registrar has to us. It
+ * registers anew at once, later and later when that comes again and again (KA-02). */
+void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow);
+
 /* By an operator. false: the trunk does not register. */
 bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id);   /* now, GIN anew, whatever it waits for */
 bool reg_client_unregister(struct reg_clients *cs, uint32_t trunk_id); /* until told otherwise, or a restart */

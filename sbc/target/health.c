@@ -8,7 +8,7 @@
  *
  * Any final answer is life but 503, 408 and silence (DNS-09). A 503 with Retry-After is down at once, for that time
  * (an hour at most), and nothing shortens it (RFC 3261 21.5.4). The one of two families that was never heard needs one
- * failed probe only: there is something better to use.
+ * failure only while the other one works: there is something better to use.
  */
 #include "sbc/target/internal.h"
 
@@ -136,10 +136,33 @@ void health_good(struct health *h, uint16_t status, uint32_t rtt_us, bool call)
 	probe_schedule(h);
 }
 
+/* Does its server have an address of the other family that works? */
+static bool twin_works(const struct health *h)
+{
+	const struct trunk_state *t = h->t;
+	const struct locate_plan *plan = h->twin && h->target < t->n ? tgt_plan(t->tgt[h->target]) : NULL;
+
+	for (unsigned s = 0; plan && s < plan->n_servers; s++) {
+		const struct locate_server *v = &plan->servers[s];
+		const struct addr *a = &plan->addrs[v->first];
+		bool here = false, works = false;
+
+		for (unsigned i = 0; v->proto == h->proto && i < v->n; i++) {
+			const struct health *x = health_find(h->t, &a[i], v->proto);
+
+			here = here || x == h;
+			works = works || (x && x->state == TARGET_UP && addr_is6(&x->addr) != addr_is6(&h->addr));
+		}
+		if (here && works)
+			return true;
+	}
+	return false;
+}
+
 void health_bad(struct health *h, enum reason why, uint16_t status, uint32_t retry_after_s)
 {
 	struct target_cfg cfg = target_cfg_of(h->t->pol);
-	unsigned need = h->twin && h->state == TARGET_UNKNOWN && !h->since_us ? 1 : cfg.down;
+	unsigned need = h->state == TARGET_UNKNOWN && !h->since_us && twin_works(h) ? 1 : cfg.down;
 	int64_t now = now_of(h), until;
 	bool over;
 

@@ -3,6 +3,7 @@
  *   target.c  follows the policy and the locator; the ways to a target, names in dialogs
  *   health.c  what is known of each address: up, down until when, which family works
  *   probe.c   OPTIONS: when, how many at once, what its answer means
+ *   connect.c which of two addresses gets a call; flows that are up or lost
  *   learn.c   our own address as the far end sees it
  *
  * A trunk_state belongs to a trunk of the database, not to a snapshot: it stays while the trunk does. Addresses that
@@ -19,7 +20,7 @@
 #define SERVERS_MAX 64                     /* servers of one plan that are looked at */
 #define RETRY_AFTER_MAX_S 3600
 #define FAMILY_US (600 * 1000000ll)        /* how long the family that worked is preferred (HE-04) */
-#define FAMILY_TRY_MS 300                  /* UDP: for a family that was never heard (HE-03) */
+#define FAMILY_TRY_MS 150                  /* UDP: for a family that was never heard (HE-03; RFC 8305 5) */
 #define TRIAL_US 1000000                   /* of an address whose time is over: one call in that time */
 #define PROBE_GAP_US 2000                  /* between probes of all trunks: 500 a second at most */
 #define PROBE_WAIT_MS 4000                 /* for an answer */
@@ -45,6 +46,7 @@ struct health {
 	unsigned target;  /* index of the target whose plan it stands in */
 	uint32_t rtt_us, ok, failed;
 	int64_t down_until_us, since_us, trial_us, left_us, tcp_refused_until_us;
+	int64_t lost_us;  /* when a connection to it was last lost and it was looked at for that */
 	struct timer timer; /* next probe */
 	bool slot;        /* the timer waits for its turn among all probes */
 	struct probe *probe; /* borrow: in flight; it finds back here by trunk and address */
@@ -62,6 +64,7 @@ struct tgt {
 	struct location *loc;         /* own; NULL: numeric, or no locator */
 	const struct locate_plan *numeric; /* ref */
 	uint32_t peer;                /* own: net's */
+	struct hnode by_peer;         /* targets.peers; linked when peer is set */
 	uint8_t family;               /* sa_family that worked last, 0: not known */
 	int64_t family_until_us, resort_us;
 };
@@ -99,7 +102,9 @@ struct targets {
 	struct locator *locator;
 	struct policy *policy; /* ref */
 	struct htab trunks;
+	struct htab peers;     /* struct tgt by peer */
 	struct list probes;    /* own: in flight */
+	struct list dials;     /* own: who waits for one of two addresses */
 	int64_t next_slot_us;  /* when the next probe of any trunk may go */
 	uint64_t mark;
 	struct log log;
@@ -138,5 +143,9 @@ void probe_schedule(struct health *h);
 void probe_now(struct health *h); /* as soon as the shared bound lets it */
 void probe_stop(struct health *h);
 void probes_free(struct targets *ts);
+
+/* connect.c */
+void dials_forget(struct targets *ts, const void *arg);
+void dials_free(struct targets *ts);
 
 #endif

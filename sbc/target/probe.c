@@ -203,9 +203,9 @@ static int probe_start(struct targets *ts, const struct pol_trunk *t, const stru
 	return 0;
 }
 
-static int probe_at_once(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn,
-    void *arg)
+int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn, void *arg)
 {
+	struct net_path fresh = *path;
 	struct probe *p;
 	struct str host = STR_NONE;
 	struct trunk_state *s = trunk_state_of(ts, t->id);
@@ -213,25 +213,13 @@ static int probe_at_once(struct targets *ts, const struct pol_trunk *t, const st
 
 	if (h && h->target < s->n)
 		host = str_z(s->tgt[h->target]->host);
-	return probe_start(ts, t, path, host, fn, arg, &p);
-}
-
-int targets_probe(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn, void *arg)
-{
-	struct net_path fresh = *path;
-
 	fresh.conn = 0;
-	return probe_at_once(ts, t, &fresh, fn, arg);
-}
-
-int targets_connect(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn,
-    void *arg)
-{
-	return probe_at_once(ts, t, path, fn, arg);
+	return probe_start(ts, t, &fresh, host, fn, arg, &p);
 }
 
 void targets_forget(struct targets *ts, const void *arg)
 {
+	dials_forget(ts, arg);
 	list_each(n, &ts->probes) {
 		struct probe *p = container_of(n, struct probe, node);
 

@@ -7,7 +7,8 @@
  * Order of the ways: the servers of the plan by NAPTR and SRV (RFC 2782), never across them (HE-02); inside one
  * server those known to be alive first, among them the family that worked last (HE-04), else as RFC 6724 has put
  * them. What is down is left out. Over streams two families make one way that races them while connecting; over UDP
- * a family that was never heard gets a short time only, and only when the other one is there to be tried next.
+ * a family that was never heard gets a short time only, and only when the other one is there to be tried next; while
+ * nothing at all is known of either, both are asked before the request is sent (connect.c).
  */
 #include "sbc/target/internal.h"
 
@@ -58,7 +59,8 @@ struct targets *targets_new(
 
 	if (!ts)
 		return NULL;
-	if (htab_init(&ts->trunks, 64) < 0) {
+	if (htab_init(&ts->trunks, 64) < 0 || htab_init(&ts->peers, 64) < 0) {
+		htab_fini(&ts->trunks);
 		free(ts);
 		return NULL;
 	}
@@ -67,6 +69,7 @@ struct targets *targets_new(
 	ts->txn = txn;
 	ts->locator = locator;
 	list_init(&ts->probes);
+	list_init(&ts->dials);
 	ts->log = (struct log){.to = env->logger, .area = LOG_CALL};
 	ts->metric_set = (struct metric_set){
 	    .area = "target", .names = metric_names, .values = ts->metrics, .n = TARGET_METRICS};
@@ -83,6 +86,8 @@ static void tgt_free(struct tgt *g)
 		locate_unwatch(g->t->ts->locator, g->loc);
 	if (g->numeric)
 		locate_plan_unref(g->numeric);
+	if (g->peer)
+		htab_del(&g->t->ts->peers, &g->by_peer);
 	net_peer_del(g->t->ts->net, g->peer);
 	free(g);
 }
@@ -109,8 +114,10 @@ void targets_free(struct targets *ts)
 		next = htab_walk(&ts->trunks, n);
 		trunk_state_free(container_of(n, struct trunk_state, by_id));
 	}
+	dials_free(ts);
 	probes_free(ts);
 	htab_fini(&ts->trunks);
+	htab_fini(&ts->peers);
 	metrics_del(&ts->metric_set);
 	policy_unref(ts->policy);
 	free(ts);
@@ -149,8 +156,11 @@ static void set_peer(struct trunk_state *t, struct tgt *g)
 	    .verify = (uint8_t)pol->tls.verify,
 	    .legacy_ciphers = pol->tls.legacy,
 	    .ping_ms = pol->sip.keepalive_s * 1000};
+	uint32_t was = g->peer;
 	int e = net_peer_set(t->ts->net, &g->peer, &cfg);
 
+	if (!was && g->peer)
+		htab_add(&t->ts->peers, &g->by_peer, g->peer);
 	if (e < 0) {
 		t->incomplete = true;
 		log_warn(&t->log, "peer_failed", "host=%s errno=%d", g->host, -e);
@@ -317,7 +327,9 @@ const struct locate_plan *tgt_plan(const struct tgt *g)
 struct candidate {
 	const struct addr *addr;
 	unsigned rank;
-	bool unknown, used;
+	bool unknown; /* not known to be up */
+	bool tried;   /* it was, by a call or a probe, with whatever end */
+	bool used;
 };
 
 /* How the addresses of a server that may be used are looked at. */
@@ -329,6 +341,7 @@ struct picking {
 	bool take;     /* a call will go there: takes trials */
 	bool any;      /* those that are down as well */
 	bool down, no_listener; /* some were left out for that */
+	bool named;    /* for a request in a dialog: nothing is asked ahead */
 	uint16_t port; /* instead of that of the plan, 0: none */
 	uint32_t try_ms;
 };
@@ -370,6 +383,7 @@ static void server_ways(struct picking *k, const struct locate_plan *plan, const
 			continue;
 		}
 		x.unknown = !h || health_state(h) != TARGET_UP;
+		x.tried = h && (h->ok || h->failed);
 		x.rank = (x.unknown ? 2u : 0u) + (liked && family_of(a) != liked ? 1u : 0u);
 		for (; at > 0 && c[at - 1].rank > x.rank; at--)
 			c[at] = c[at - 1];
@@ -396,6 +410,11 @@ static void server_ways(struct picking *k, const struct locate_plan *plan, const
 			c[other - c].used = true;
 		} else if (other && c[i].unknown) {
 			w->try_ms = FAMILY_TRY_MS; /* HE-03 */
+			if (i == 0 && !c[i].tried && !other->tried && !k->named) {
+				w->alt = *other->addr;
+				if (k->port)
+					addr_set_port(&w->alt, k->port);
+			}
 		}
 		k->n++;
 	}
@@ -511,7 +530,7 @@ unsigned targets_named(struct targets *ts, const struct pol_trunk *trunk, struct
     struct target_way *ways)
 {
 	struct trunk_state *t = trunk_state_of(ts, trunk->id);
-	struct picking k = {.t = t, .ways = ways};
+	struct picking k = {.t = t, .ways = ways, .named = true};
 
 	if (!t || host.n == 0)
 		return 0;

@@ -22,7 +22,8 @@ struct targets;
 /* One way to a target. */
 struct target_way {
 	struct net_path path; /* realm, proto, remote, peer; conn 0 */
-	struct addr alt;      /* streams: address of the other family to race against (net_prepare), or none */
+	struct addr alt;      /* address of the other family to race against (targets_connect()), or none. UDP: only
+	                         while nothing is known of either; it is another way as well then */
 	uint32_t try_ms;      /* give up on silence after that (0: the transaction's own timers): short where the
 	                         family of a UDP server is not known to work (HE-03) */
 	struct str server;    /* name behind it; borrow: until the next turn */
@@ -63,6 +64,8 @@ unsigned targets_named(struct targets *ts, const struct pol_trunk *t, struct str
     struct target_way *ways);
 /* The peer (net.h) a trunk's dialogs belong to: for requests we send back on a leg it opened. 0: none. */
 uint32_t targets_peer(struct targets *ts, uint32_t trunk_id);
+/* The trunk whose target a flow of ours was made for, 0: of none. */
+uint32_t targets_trunk_of(const struct targets *ts, const struct net_path *flow);
 
 /* What became of a request that went by TCP for its size: refused ones are remembered for ten minutes. path as it
  * was wanted: UDP. */
@@ -103,12 +106,25 @@ enum target_state targets_state(
 /* Trunk as a whole: UP when any address is up or unknown with probing off. */
 enum target_state targets_trunk_state(struct targets *ts, uint32_t trunk_id, enum reason *ret_why);
 
-/* For a way over a stream with two addresses, before a request is written that has to say which family it speaks:
- * OPTIONS over the connection that is raced for. fn hears the end exactly once; its path is the one that was up
- * first when there is a status. 0, -errno: it could not be begun, fn is not called. */
 typedef void target_probe_fn(void *arg, const struct net_path *path, uint16_t status, int err, uint32_t rtt_us);
-int targets_connect(struct targets *ts, const struct pol_trunk *t, const struct net_path *path, target_probe_fn *fn,
-    void *arg);
+
+/* ---- two addresses of one server ---- */
+
+/* path: the one to be used. proven: somebody is known to be there: the connection is up, or it has answered OPTIONS.
+ * err: neither can be reached, path is the first one. */
+typedef void target_connect_fn(void *arg, const struct net_path *path, bool proven, int err);
+/* Before a request is written by a way with an alt, since it has to say which family it speaks (c= of the session,
+ * Contact): streams race connecting and the first connection that is up decides (RFC 8305 5); over UDP both are asked
+ * by OPTIONS and the first that answers decides, the first one of the way when none has after TARGET_ASK_MS.
+ * 1: *path is the one (its alt's perhaps), nothing is to be waited for; 0: fn hears the end exactly once; -errno: it
+ * could not be begun. */
+int targets_connect(struct targets *ts, const struct pol_trunk *t, struct net_path *path, const struct addr *alt,
+    target_connect_fn *fn, void *arg);
+#define TARGET_ASK_MS 100
+/* From struct net_user. */
+void targets_on_flow_up(struct targets *ts, const struct net_path *flow);
+void targets_on_flow_lost(struct targets *ts, const struct net_path *flow, int err);
+
 /* What was begun with that arg is nobody's any more: fn is not called. */
 void targets_forget(struct targets *ts, const void *arg);
 /* One OPTIONS to path now, outside of the schedule; fn hears the end exactly once. status 0: err says why. */

@@ -69,6 +69,7 @@ struct rig {
 	struct addr raced;     /* alt of the last net_prepare() */
 	const char *race_won;  /* the address that is up already, NULL: it is on its way */
 	unsigned n_prepared;
+	struct net_path prepared; /* by the last net_prepare() */
 	struct locator locator;
 	struct location loc[8];
 	struct rig_name names[8];
@@ -155,7 +156,17 @@ static int rig_net_prepare(struct net *n, struct net_path *path, const struct ad
 	path->conn = 1000 + ++r->n_conns;
 	if (r->race_won)
 		path->remote = rig_addr(r->race_won);
+	r->prepared = *path;
 	return r->race_won != NULL;
+}
+
+/* what was prepared last is up, and leads there */
+__attribute__((unused)) static void rig_flow_up(struct rig *r, const char *addr)
+{
+	struct net_path flow = r->prepared;
+
+	flow.remote = rig_addr(addr);
+	b2b_on_flow_up(r->b2b, &flow);
 }
 
 static const struct net_ops rig_net_ops = {

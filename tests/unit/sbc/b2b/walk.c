@@ -366,7 +366,8 @@ static void the_last_resort(void **state)
 	rig_end(r);
 }
 
-/* HE-03: AAAA leads nowhere. The call costs 300 ms once, exactly one INVITE is heard, the next call costs nothing. */
+/* HE-03: AAAA leads nowhere, and nobody answers OPTIONS. The call costs 250 ms once, exactly one INVITE is heard, the next
+ * call costs nothing. */
 static void black_holed_family(void **state)
 {
 	struct rig *r = with(both);
@@ -377,13 +378,17 @@ static void black_holed_family(void **state)
 	/* a call before the probes could say anything */
 	began = r->clock.mono_us;
 	rig_invite(r, "he-1", "", sdp_a);
+	assert_int_equal(rig_count(r, 0, "OPTIONS "), 2);
+	rig_pass(r, 98);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
+	rig_pass(r, 5);
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
 	assert_non_null(strstr(rig_body(s), "IN IP6"));
-	rig_pass(r, 305);
+	rig_pass(r, 155);
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "203.0.113.20:5060"));
-	assert_in_range(s->at_us - began, 299000, 303000);
+	assert_in_range(s->at_us - began, 249000, 256000);
 	assert_null(strstr(rig_body(s), "IN IP6"));
 	assert_non_null(strstr(rig_hdr(r, s, "Contact"), "203.0.113.1"));
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
@@ -415,6 +420,107 @@ static void black_holed_family(void **state)
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "203.0.113.20:5060"));
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_end(r);
+}
+
+static struct sent *options_to(struct rig *r, const char *addr)
+{
+	for (unsigned i = 0; i < r->n_sent; i++)
+		if (strncmp(r->sent[i].text, "OPTIONS ", 8) == 0 && goes_to(&r->sent[i], addr))
+			return &r->sent[i];
+	fail();
+	return NULL;
+}
+
+/* HE-03: both are asked before the first INVITE, and only the one that answered gets it */
+static void the_family_that_answers_gets_the_invite(void **state)
+{
+	struct rig *r = with(both);
+	struct sent *s;
+	int64_t began;
+
+	(void)state;
+	began = r->clock.mono_us;
+	rig_invite(r, "ask", "", sdp_a);
+	rig_pass(r, 20);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 35); /* IPv6 is preferred, and may be a little later */
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.20:5060"));
+	assert_in_range(s->at_us - began, 45000, 55000);
+	assert_null(strstr(rig_body(s), "IN IP6"));
+	/* silent now: after try-timeout the other one is tried, not the same one again */
+	rig_pass(r, 3900);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 4); /* and copies */
+	rig_pass(r, 200);
+	s = invite_to(r, "[2001:db8:b::20]:5060");
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	assert_int_equal(r->rec[0].n_tries, 2);
+	assert_false(addr_is6(&r->rec[0].tries[0].addr));
+	assert_true(addr_is6(&r->rec[0].tries[1].addr));
+	rig_end(r);
+
+	/* the preferred one answers: at once */
+	r = with(both);
+	began = r->clock.mono_us;
+	rig_invite(r, "six", "", sdp_a);
+	rig_pass(r, 20);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 10);
+	rig_answer(r, options_to(r, "[2001:db8:b::20]:5060"), "403 Forbidden", "x", "", NULL);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
+	assert_in_range(s->at_us - began, 29000, 35000);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_end(r);
+
+	/* ICMP: the port of the preferred one is closed */
+	r = with(both);
+	began = r->clock.mono_us;
+	rig_invite(r, "icmp", "", sdp_a);
+	s = options_to(r, "[2001:db8:b::20]:5060");
+	b2b_on_failure(r->b2b, &s->to, s->owner, -ECONNREFUSED, STR_NONE);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.20:5060"));
+	assert_int_equal(s->at_us, began);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_end(r);
+}
+
+/* a far end that is slow: its answer to OPTIONS, after the INVITE went out, is enough to stay with it */
+static void a_slow_family_is_not_left(void **state)
+{
+	struct rig *r = with(both);
+	struct sent *s;
+
+	(void)state;
+	rig_invite(r, "slow", "", sdp_a);
+	rig_pass(r, 110);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
+	rig_pass(r, 90);
+	rig_answer(r, options_to(r, "[2001:db8:b::20]:5060"), "200 OK", "x", "", NULL);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 100);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_find(r, "SIP/2.0 486");
+	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	rig_end(r);
+}
+
+/* over before anybody answered: what comes then is nobody's */
+static void given_up_while_both_are_asked(void **state)
+{
+	struct rig *r = with(both);
+
+	(void)state;
+	rig_invite(r, "gone", "", sdp_a);
+	rig_cancel(r, r->branch, "gone", "");
+	assert_int_equal(b2b_leg_count(r->b2b), 0);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 1000);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
 	rig_end(r);
 }
 
@@ -457,23 +563,21 @@ static struct rig *racing(void)
 	return r;
 }
 
-/* while the connection is on its way OPTIONS goes ahead: the INVITE is written for the family that was up first */
+/* while the connection is on its way nothing is sent: the INVITE is written for the family that was up first */
 static void the_other_family_wins_the_race(void **state)
 {
 	struct rig *r = racing();
-	struct sent *o, *s, *bye;
+	struct sent *s, *bye;
 	struct up u;
 
 	(void)state;
 	rig_invite(r, "race", "", sdp_a);
-	o = rig_find(r, "OPTIONS ");
-	assert_true(goes_to(o, "[2001:db8:b::20]:5060"));
-	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
-	o->to.remote = rig_addr("203.0.113.20:5060"); /* that is where the connection leads now */
-	rig_answer(r, o, "404 Not Found", "o", "", NULL);
+	rig_pass(r, 300);
+	assert_int_equal(r->n_sent, r->at + 1); /* 100 to the caller */
+	rig_flow_up(r, "203.0.113.20:5060");
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "203.0.113.20:5060"));
-	assert_int_equal(s->to.conn, o->to.conn);
+	assert_int_equal(s->to.conn, r->prepared.conn);
 	assert_null(strstr(s->text, "IN IP6"));
 	assert_non_null(strstr(rig_hdr(r, s, "Contact"), "203.0.113.1:5060"));
 	rig_answer(r, s, "200 OK", "b", "Contact: <sip:bob@host.example>\n", sdp_b);
@@ -498,14 +602,13 @@ static void the_other_family_wins_the_race(void **state)
 static void nobody_wins_the_race(void **state)
 {
 	struct rig *r = racing();
-	struct sent *o, *s;
+	struct sent *s;
 
 	(void)state;
 	r->trunks[1].n_targets = 2; /* 203.0.113.21 by number */
 	rig_compile(r);
 	rig_invite(r, "none", "", sdp_a);
-	o = rig_find(r, "OPTIONS ");
-	b2b_on_failure(r->b2b, &o->to, o->owner, -ECONNREFUSED, STR_NONE);
+	b2b_on_flow_lost(r->b2b, &r->prepared, -ECONNREFUSED);
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "203.0.113.21:5060"));
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
@@ -514,20 +617,25 @@ static void nobody_wins_the_race(void **state)
 	rig_end(r);
 }
 
-/* a far end that answers no OPTIONS is called all the same */
+/* a far end that answers no OPTIONS, which nobody needs: the connection says it all */
 static void options_are_not_answered(void **state)
 {
 	struct rig *r = racing();
 	struct sent *s;
+	int64_t began;
 
 	(void)state;
-	rig_invite(r, "mute", "", sdp_a);
-	rig_pass(r, 3900);
-	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
-	rig_pass(r, 200);
-	s = rig_find(r, "INVITE ");
-	rig_answer(r, s, "486 Busy", "x", "", NULL);
-	rig_find(r, "SIP/2.0 486");
+	for (int i = 0; i < 2; i++) {
+		began = r->clock.mono_us;
+		rig_invite(r, i ? "mute-2" : "mute", "", sdp_a);
+		rig_flow_up(r, "[2001:db8:b::20]:5060");
+		s = rig_find(r, "INVITE ");
+		assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
+		assert_int_equal(s->at_us, began);
+		rig_answer(r, s, "486 Busy", "x", "", NULL);
+		rig_find(r, "SIP/2.0 486");
+		rig_pass(r, 5000); /* now the probes have failed as well */
+	}
 	rig_end(r);
 }
 
@@ -537,16 +645,15 @@ static void given_up_before_the_connection(void **state)
 	(void)state;
 	for (int how = 0; how < 3; how++) {
 		struct rig *r = racing();
-		struct sent *o;
 
 		rig_invite(r, "gone", "", sdp_a);
-		o = rig_find(r, "OPTIONS ");
 		if (how == 0)
 			rig_cancel(r, r->branch, "gone", "");
 		else
 			call_clear(b2b_call_next(r->b2b, NULL), REASON_ADMIN_CLEARED, how == 2);
 		assert_int_equal(b2b_leg_count(r->b2b), 0);
-		rig_answer(r, o, "200 OK", "o", "", NULL); /* nobody's */
+		rig_flow_up(r, "203.0.113.20:5060"); /* nobody's */
+		b2b_on_flow_lost(r->b2b, &r->prepared, -ECONNRESET);
 		rig_pass(r, 10000);
 		assert_int_equal(rig_count(r, 0, "INVITE "), 0);
 		rig_end(r);
@@ -762,6 +869,9 @@ int main(void)
 	    cmocka_unit_test(retry_after_is_obeyed),
 	    cmocka_unit_test(the_last_resort),
 	    cmocka_unit_test(black_holed_family),
+	    cmocka_unit_test(the_family_that_answers_gets_the_invite),
+	    cmocka_unit_test(a_slow_family_is_not_left),
+	    cmocka_unit_test(given_up_while_both_are_asked),
 	    cmocka_unit_test(families_over_tcp_race),
 	    cmocka_unit_test(the_other_family_wins_the_race),
 	    cmocka_unit_test(nobody_wins_the_race),

@@ -465,6 +465,52 @@ static void lost_when_its_time_is_over(void **state)
 	world_fini(&w);
 }
 
+/* KA-02: the flow it was registered over is gone: REGISTER at once, and later and later when that comes again and again */
+static void a_lost_flow_registers_anew(void **state)
+{
+	struct world w;
+	struct net_path flow, other;
+
+	(void)state;
+	world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=itsp.example.com probe=off auth=register aor=trunk42 expires=600s");
+	must_register(&w, 100);
+	flow = w.r.sent_to[0];
+	ok(&w, 600, "");
+	other = flow;
+	other.remote.in4.sin_addr.s_addr ^= 1;
+	reg_clients_on_flow_lost(w.cs, &other);
+	other = flow;
+	other.proto = NET_TCP;
+	reg_clients_on_flow_lost(w.cs, &other);
+	other = flow;
+	other.peer = 77;
+	reg_clients_on_flow_lost(w.cs, &other);
+	assert_null(next_register(&w, 2000));
+	for (int i = 0; i < 6; i++) {
+		int64_t wait_ms;
+
+		reg_clients_on_flow_lost(w.cs, &flow);
+		assert_state(&w, "registered"); /* calls go on as before */
+		wait_ms = until_next_ms(&w);
+		assert_true(wait_ms >= 0 && wait_ms <= 1000 << i);
+		must_register(&w, 33000);
+		reg_clients_on_flow_lost(w.cs, &flow); /* it is out already */
+		ok(&w, 600, "");
+		assert_true(until_next_ms(&w) > 200000);
+	}
+	/* one that lasted is not counted */
+	run_ms(&w, 290000);
+	must_register(&w, 300000);
+	ok(&w, 600, "");
+	run_ms(&w, 290000);
+	must_register(&w, 300000);
+	ok(&w, 600, "");
+	run_ms(&w, 200000);
+	reg_clients_on_flow_lost(w.cs, &flow);
+	assert_true(until_next_ms(&w) <= 1000);
+	world_fini(&w);
+}
+
 /* GINP-01 */
 static void gin_says_what_rfc_6140_wants(void **state)
 {
@@ -747,6 +793,7 @@ int main(void)
 	    cmocka_unit_test(waits_longer_and_longer),
 	    cmocka_unit_test(goes_on_to_the_next_target_and_stays),
 	    cmocka_unit_test(lost_when_its_time_is_over),
+	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
 	    cmocka_unit_test(gin_refused_falls_back_once),
 	    cmocka_unit_test(redirected_to_places_of_the_trunk_only),

@@ -48,6 +48,7 @@ struct rig {
 	char sent[64][8192];
 	struct net_path sent_to[64];
 	unsigned n_sent;
+	uint32_t n_peers;
 	/* events, a line each */
 	char events[4096];
 	size_t n_events;
@@ -88,7 +89,18 @@ static void rig_close(struct net *n, const struct net_path *path, bool now)
 	(void)now;
 }
 
-static const struct net_ops rig_net_ops = {.send = rig_send, .local = rig_local, .close = rig_close};
+static int rig_peer_set(struct net *n, uint32_t *id, const struct net_peer *cfg)
+{
+	struct rig *r = container_of(n, struct rig, net);
+
+	(void)cfg;
+	if (!*id)
+		*id = ++r->n_peers;
+	return 0;
+}
+
+static const struct net_ops rig_net_ops = {
+    .send = rig_send, .local = rig_local, .close = rig_close, .peer_set = rig_peer_set};
 
 static void rig_request(void *ctx, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from)
 {

@@ -71,6 +71,9 @@ struct world {
 	struct w_sent *sent;
 	unsigned n_sent, at;
 	int send_err;
+	int prepare_result; /* of net_prepare() */
+	uint32_t n_conns;
+	const char *leads_to; /* where what is up leads */
 	struct db_trunk trunk[4];
 	struct db_setting setting[4][16];
 	struct db_target target[4][4];
@@ -120,6 +123,19 @@ static void w_peer_del(struct net *n, uint32_t id)
 	container_of(n, struct world, net)->peers_deleted++;
 }
 
+static struct addr w_addr(const char *text);
+
+static int w_prepare(struct net *n, struct net_path *path, const struct addr *alt)
+{
+	struct world *w = container_of(n, struct world, net);
+
+	(void)alt;
+	path->conn = 100 + w->n_conns++;
+	if (w->leads_to)
+		path->remote = w_addr(w->leads_to);
+	return w->prepare_result;
+}
+
 static void w_close(struct net *n, const struct net_path *path, bool now)
 {
 	(void)n;
@@ -128,7 +144,7 @@ static void w_close(struct net *n, const struct net_path *path, bool now)
 }
 
 static const struct net_ops w_net_ops = {
-    .send = w_send, .local = w_local, .close = w_close, .peer_set = w_peer_set, .peer_del = w_peer_del};
+    .send = w_send, .local = w_local, .close = w_close, .prepare = w_prepare, .peer_set = w_peer_set, .peer_del = w_peer_del};
 
 static int w_watch(struct locator *lr, const struct locate_dest *d, locate_fn *fn, void *ctx, struct location **ret)
 {
