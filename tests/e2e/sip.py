@@ -148,6 +148,10 @@ class Ua:
         """Messages that arrive within the time, one by one; None when it is over."""
         end = time.monotonic() + seconds
         while True:
+            for s in list(self.conns):      # two messages came in one segment
+                m = self._frame(s)
+                if m:
+                    return m
             left = end - time.monotonic()
             if left <= 0:
                 return None
@@ -189,13 +193,6 @@ class Ua:
                     del self.conns[s]
                     continue
                 self.conns[s] += d
-                m = self._frame(s)
-                if m:
-                    return m
-            for s in list(self.conns):
-                m = self._frame(s)
-                if m:
-                    return m
 
     def _frame(self, s):
         b = self.conns[s].lstrip(b'\r\n')
