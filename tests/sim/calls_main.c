@@ -22,9 +22,9 @@
 
 #define BATCH_CALLS 6
 
-enum weather { CALM, REORDERED, LOSSY, STORMY, TCP_WAN, TCP_LAN, TCP_BOTH, DEAD_TARGET, SMALL_MTU, WEATHERS };
+enum weather { CALM, REORDERED, LOSSY, STORMY, TCP_WAN, TCP_LAN, TCP_BOTH, DEAD_TARGET, SMALL_MTU, TCP_VOID, UDP_VOID, WEATHERS };
 static const char *const weather_names[WEATHERS] = {"calm", "reordered", "lossy", "stormy", "tcp wan", "tcp lan",
-    "tcp both", "dead target", "small mtu"};
+    "tcp both", "dead target", "small mtu", "tcp, IPv6 into a void", "udp, IPv6 into a void"};
 
 struct sim_call {
 	bool outbound;
@@ -148,6 +148,16 @@ static void on_start(struct timer *t)
 
 /* ------------------------------------------------------------------ a batch */
 
+static bool into_void(const struct batch *b)
+{
+	return b->weather == TCP_VOID || b->weather == UDP_VOID;
+}
+
+static bool wan_tcp(const struct batch *b)
+{
+	return b->weather == TCP_WAN || b->weather == TCP_BOTH || b->weather == TCP_VOID;
+}
+
 static void set_weather(struct batch *b, struct sim_rows *rows, struct rng *r)
 {
 	b->weather = rng_below(r, 5) ? (enum weather)rng_below(r, WEATHERS) : CALM;
@@ -163,9 +173,9 @@ static void set_weather(struct batch *b, struct sim_rows *rows, struct rng *r)
 		sim_set(rows, 1, "mtu", "600");
 	if (b->weather == CALM || b->weather == SMALL_MTU)
 		sim_set(rows, 1, "probe-down", "20"); /* each call by its own plans: nobody rests */
-	b->servers = rng_below(r, 3);
+	b->servers = into_void(b) ? 1 : rng_below(r, 3);
 	if (b->servers)
-		sim_named(rows, b->weather == TCP_WAN || b->weather == TCP_BOTH ? "tcp" : "udp");
+		sim_named(rows, wan_tcp(b) ? "tcp" : "udp");
 }
 
 static void begin(struct batch *b)
@@ -189,9 +199,11 @@ static void begin(struct batch *b)
 		ua_init(&b->ua[i], w, i);
 		b->ua[i].plan_of = plan_of;
 		b->ua[i].ctx = b;
-		b->ua[i].tcp = b->weather == TCP_BOTH || b->weather == (i ? TCP_WAN : TCP_LAN);
+		b->ua[i].tcp = i ? wan_tcp(b) : b->weather == TCP_BOTH || b->weather == TCP_LAN;
 		b->ua[i].host.tcp = b->ua[i].tcp || (b->weather == SMALL_MTU && sim_chance(w, 50));
 	}
+	if (into_void(b))
+		world_dual(w, &b->ua[SIM_ITSP_1].host);
 	if (b->weather == DEAD_TARGET)
 		b->ua[SIM_ITSP_1].host.dead = sim_chance(w, 50) ? SIM_ICMP : SIM_SILENT;
 	for (unsigned i = 0; i < b->n; i++) {
@@ -199,7 +211,7 @@ static void begin(struct batch *b)
 
 		c->batch = b;
 		c->index = i;
-		c->outbound = b->weather == DEAD_TARGET || sim_chance(w, 60);
+		c->outbound = b->weather == DEAD_TARGET || sim_chance(w, into_void(b) ? 90 : 60);
 		if (c->outbound) {
 			snprintf(c->called, sizeof(c->called), "+498900000%u", i);
 			snprintf(c->calling, sizeof(c->calling), "+4930123450%u", i);
@@ -211,7 +223,7 @@ static void begin(struct batch *b)
 		plan_callee(w, &c->callee[1]);
 		/* at least one end stays to hang up */
 		plan_caller(w, &c->caller, !vanishes(&c->callee[0]) && !vanishes(&c->callee[1]) && sim_chance(w, 4));
-		if ((b->weather == TCP_WAN || b->weather == TCP_BOTH) && sim_chance(w, 30) && c->caller.n_todo < UA_TODO_MAX) {
+		if (wan_tcp(b) && sim_chance(w, 30) && c->caller.n_todo < UA_TODO_MAX) {
 			struct ua_plan *p = sim_chance(w, 50) ? &c->caller : &c->callee[0];
 
 			p->todo[p->n_todo].what = UA_CUT;
@@ -269,6 +281,25 @@ static const struct call_record *record_of(const struct batch *b, const struct s
 	return found;
 }
 
+/* HE-03: of a name whose IPv6 leads into a void the far end hears one INVITE, and that within 300 ms. */
+static void check_one_invite(const struct batch *b, const struct sim_call *c)
+{
+	struct world *w = b->w;
+	int64_t way_us = w->weather[0].delay_us + w->weather[1].delay_us;
+	unsigned n = 0;
+
+	list_each(node, &b->ua[SIM_ITSP_1].calls) {
+		const struct ua_call *u = container_of(node, struct ua_call, node);
+
+		if (u->caller || u->second_fork || u->index != c->index)
+			continue;
+		n++;
+		SIM_CHECK(w, u->since_us - c->from->since_us < 300000 + way_us, "call %u: its INVITE came after %lld ms", c->index,
+		    (long long)(u->since_us - c->from->since_us) / 1000);
+	}
+	SIM_CHECK(w, n <= 1, "call %u: %u INVITEs arrived", c->index, n);
+}
+
 static void check_call(struct batch *b, const struct sim_call *c, struct totals *sum)
 {
 	struct world *w = b->w;
@@ -280,6 +311,8 @@ static void check_call(struct batch *b, const struct sim_call *c, struct totals 
 		sim_fail(w, "call %u never began", c->index);
 		return;
 	}
+	if (into_void(b) && c->outbound)
+		check_one_invite(b, c);
 	rec = record_of(b, c, &n);
 	SIM_CHECK(w, n == 1 || (n == 0 && !from->heard), "call %u: %u records", c->index, n);
 	SIM_CHECK(w, from->vanished || from->state == UA_ENDED, "call %u: the caller is still %s", c->index,
@@ -362,7 +395,7 @@ static bool run_batch(uint64_t seed, unsigned batch, unsigned max_calls, bool ve
 		b->n = max_calls;
 	world_rows(&rows);
 	set_weather(b, &rows, &r);
-	b->w = world_new(seed * 1000003 + batch, &rows, b->servers, b->weather == TCP_WAN || b->weather == TCP_BOTH, verbose);
+	b->w = world_new(seed * 1000003 + batch, &rows, b->servers, wan_tcp(b), verbose);
 	begin(b);
 	if (verbose)
 		printf("batch %u: %u calls, %s, %s\n", batch, b->n, weather_names[b->weather],
@@ -436,8 +469,7 @@ static const struct cut_case cut_cases[] = {
     {.name = "given up",
         .caller = {CALLS_CANCELS(60), HANGS_UP(60)},
         .callee = {RINGS, .final_ms = -1},
-        .moments = {{0, 130}},
-        .waits = {false, true}},
+        .moments = {{0, 130}}},
     {.name = "rings for ever",
         .caller = {CALLS, HANGS_UP(60)},
         .callee = {RINGS, .final_ms = -1},
@@ -462,7 +494,7 @@ static void on_cut(struct timer *t)
 
 	for (unsigned i = 0; i < SIM_HOSTS; i++)
 		if (b->cut_hosts & 1u << i)
-			sim_cut(&b->ua[i].host, b->cut_acked);
+			sim_cut(&b->ua[i].host, b->cut_acked, true);
 }
 
 struct cut_run {

@@ -430,6 +430,7 @@ static struct ua_call *call_new(struct ua *ua, const struct ua_plan *plan, unsig
 	c->ua = ua;
 	c->plan = plan;
 	c->index = index;
+	c->since_us = ua->host.w->clock.mono_us;
 	c->offered = -1;
 	c->streams = 1;
 	c->port = 10000 + 20 * (ua->n_tokens % 1000);
@@ -1064,7 +1065,7 @@ static void on_todo(struct timer *t)
 		request(c, "OPTIONS", "", "");
 		break;
 	case UA_CUT:
-		sim_cut(&ua->host, sim_chance(ua->host.w, 50));
+		sim_cut(&ua->host, sim_chance(ua->host.w, 50), sim_chance(ua->host.w, 80));
 		break;
 	case UA_VANISH:
 		stop_all(c);

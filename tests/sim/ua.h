@@ -73,6 +73,7 @@ struct ua_call {
 	struct ua *ua;
 	const struct ua_plan *plan;
 	unsigned index; /* of the simulated call */
+	int64_t since_us;
 	bool caller, vanished, second_fork;
 	enum ua_state state;
 	char call_id[96], local_tag[32], remote_tag[64], local[128], remote[128], target[128], early_tag[64];

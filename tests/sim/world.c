@@ -9,11 +9,14 @@
 #include <string.h>
 
 #define SIM_CONNECT_MS 3
+#define SIM_STAGGER_MS 200
 
+static const char *const sim_addr6[SIM_HOSTS] = {"2001:db8:a::10", "2001:db8:b::20", "2001:db8:b::21"};
+static const char *const box_addr6[2] = {"2001:db8:a::1", "2001:db8:b::1"};
 const char *const sim_addr[SIM_HOSTS] = {"198.51.100.10", "203.0.113.20", "203.0.113.21"};
 static const char *const box_addr[2] = {"198.51.100.1", "203.0.113.1"};
 
-enum packet_kind { TO_BOX, TO_HOST, FAILURE };
+enum packet_kind { TO_BOX, TO_HOST, FAILURE, FLOW_UP, FLOW_LOST };
 
 struct packet {
 	struct list node;
@@ -22,7 +25,7 @@ struct packet {
 	enum packet_kind kind;
 	struct sim_host *host;
 	uint32_t conn; /* id, 0: datagram */
-	struct net_path path; /* to a host on a connection: as it was sent. FAILURE: what the box is told */
+	struct net_path path; /* to a host on a connection: as it was sent. What the box is told: of what */
 	uint64_t owner;
 	int err;
 	size_t n;
@@ -100,6 +103,15 @@ static void deliver(struct timer *t)
 	char *copy;
 
 	list_del(&p->node);
+	if (p->kind == FLOW_UP || p->kind == FLOW_LOST) {
+		trace(p, p->kind == FLOW_UP ? "up" : "lost");
+		if (p->kind == FLOW_UP)
+			b2b_on_flow_up(w->b2b, &p->path);
+		else
+			b2b_on_flow_lost(w->b2b, &p->path, p->err);
+		free(p);
+		return;
+	}
 	if (p->conn && !conn && p->kind != FAILURE) {
 		lost_by_cut(p);
 		free(p);
@@ -204,6 +216,16 @@ static void failure(struct world *w, struct sim_host *h, const struct net_path *
 	on_its_way(w, p, delay_us);
 }
 
+static void flow(struct world *w, enum packet_kind kind, struct sim_host *h, const struct net_path *path, int err,
+    int64_t delay_us)
+{
+	struct packet *p = packet_new(w, kind, h, NULL, 0);
+
+	p->path = *path;
+	p->err = err;
+	on_its_way(w, p, delay_us);
+}
+
 /* ------------------------------------------------------------------ the box's side of the network */
 
 static struct sim_conn *conn_new(struct world *w, struct sim_host *h, uint16_t port)
@@ -219,6 +241,17 @@ static struct sim_conn *conn_new(struct world *w, struct sim_host *h, uint16_t p
 	c->last_us[0] = c->last_us[1] = w->clock.mono_us + SIM_CONNECT_MS * 1000;
 	list_push(&w->conns, &c->node);
 	return c;
+}
+
+static struct sim_host *host_at(struct world *w, uint8_t realm, const struct addr *a)
+{
+	list_each(n, &w->hosts) {
+		struct sim_host *h = container_of(n, struct sim_host, node);
+
+		if (h->realm == realm && (addr_eq(&h->addr, a) || (!addr_none(&h->addr6) && addr_eq(&h->addr6, a))))
+			return h;
+	}
+	return NULL;
 }
 
 static int box_send_tcp(struct world *w, struct net_path *path, const void *p, size_t len, uint64_t owner)
@@ -237,17 +270,19 @@ static int box_send_tcp(struct world *w, struct net_path *path, const void *p, s
 	}
 	path->conn = 0;
 	if (!c) {
-		list_each(n, &w->hosts) {
-			struct sim_host *h = container_of(n, struct sim_host, node);
+		struct sim_host *h = host_at(w, path->realm, &path->remote);
 
-			if (!addr_eq(&h->addr, &path->remote) || h->realm != path->realm)
-				continue;
-			if (!h->tcp || h->dead == SIM_ICMP) {
-				w->refused = true;
-				failure(w, h, path, owner, -ECONNREFUSED, NULL, 0, 2 * delay_of(w, h->realm));
-				return 0;
-			}
+		if (h && (!h->tcp || h->dead == SIM_ICMP || (addr_is6(&path->remote)))) {
+			bool silent = h->tcp && h->dead != SIM_ICMP;
+
+			w->refused = true;
+			failure(w, h, path, owner, silent ? -ETIMEDOUT : -ECONNREFUSED, NULL, 0,
+			    silent ? 4000000 : 2 * delay_of(w, h->realm));
+			return 0;
+		}
+		if (h) {
 			c = conn_new(w, h, addr_port(&h->addr));
+			c->ours = true;
 		}
 	}
 	if (!c)
@@ -259,27 +294,68 @@ static int box_send_tcp(struct world *w, struct net_path *path, const void *p, s
 	return 0;
 }
 
+/* One of the two is up after SIM_CONNECT_MS, if anybody listens there; the second begins SIM_STAGGER_MS later, or when
+ * the first is refused. */
+static int box_prepare(struct net *n, struct net_path *path, const struct addr *alt)
+{
+	struct world *w = container_of(n, struct world, net);
+	struct sim_host *h = host_at(w, path->realm, &path->remote), *other = alt ? host_at(w, path->realm, alt) : NULL;
+	int64_t after_us = SIM_CONNECT_MS * 1000;
+	struct sim_conn *c;
+
+	SIM_CHECK(w, path->proto == NET_TCP && h && (!other || other == h), "a race to nowhere");
+	if (!h)
+		return -EHOSTUNREACH;
+	list_each(cn, &w->conns) {
+		c = container_of(cn, struct sim_conn, node);
+		if (c->up && c->host == h && c->ours) {
+			path->conn = c->id;
+			path->remote = h->addr;
+			if (c->last_us[TO_HOST] <= w->clock.mono_us)
+				return 1;
+			flow(w, FLOW_UP, h, path, 0, c->last_us[TO_HOST] - w->clock.mono_us);
+			return 0;
+		}
+	}
+	w->races++;
+	path->conn = ++w->next_conn;
+	if (!h->tcp || h->dead == SIM_ICMP) {
+		flow(w, FLOW_LOST, h, path, -ECONNREFUSED, 2 * delay_of(w, h->realm));
+		return 0;
+	}
+	if (addr_is6(&path->remote)) {
+		if (!other) {
+			flow(w, FLOW_LOST, h, path, -ETIMEDOUT, 4000000);
+			return 0;
+		}
+		path->remote = *alt; /* as it is told at the end */
+		after_us += SIM_STAGGER_MS * 1000;
+	}
+	w->next_conn--;
+	c = conn_new(w, h, addr_port(&h->addr));
+	c->ours = true;
+	c->last_us[0] = c->last_us[1] = w->clock.mono_us + after_us;
+	flow(w, FLOW_UP, h, path, 0, after_us);
+	return 0;
+}
+
 static int box_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)
 {
 	struct world *w = container_of(n, struct world, net);
+	struct sim_host *h;
 
 	SIM_CHECK(w, len > 0 && len <= SIP_MSG_MAX, "%zu bytes to send", len);
 	SIM_CHECK(w, path->realm < 2, "realm %u", path->realm);
 	if (path->proto == NET_TCP)
 		return box_send_tcp(w, path, p, len, owner);
 	SIM_CHECK(w, path->proto == NET_UDP, "protocol %u", path->proto);
-	list_each(hn, &w->hosts) {
-		struct sim_host *h = container_of(hn, struct sim_host, node);
-
-		if (h->realm != path->realm || !addr_eq(&h->addr, &path->remote))
-			continue;
-		if (h->dead == SIM_ICMP)
-			failure(w, h, path, 0, -ECONNREFUSED, p, len < 500 ? len : 500, 2 * delay_of(w, h->realm));
-		else
-			datagram(w, TO_HOST, h, p, len);
-		return 0;
-	}
-	sim_fail(w, "a datagram to an address where nobody lives");
+	h = host_at(w, path->realm, &path->remote);
+	if (!h)
+		sim_fail(w, "a datagram to an address where nobody lives");
+	else if (h->dead == SIM_ICMP)
+		failure(w, h, path, 0, -ECONNREFUSED, p, len < 500 ? len : 500, 2 * delay_of(w, h->realm));
+	else if (!addr_is6(&path->remote))
+		datagram(w, TO_HOST, h, p, len);
 	return 0;
 }
 
@@ -287,7 +363,9 @@ static const struct net_local *box_local(struct net *n, uint8_t realm, enum net_
 {
 	struct world *w = container_of(n, struct world, net);
 
-	return realm < 2 && (proto == NET_UDP || proto == NET_TCP) && family == AF_INET ? &w->local[realm] : NULL;
+	if (realm >= 2 || (proto != NET_UDP && proto != NET_TCP))
+		return NULL;
+	return family == AF_INET ? &w->local[realm] : &w->local6[realm];
 }
 
 static void box_close(struct net *n, const struct net_path *path, bool now)
@@ -300,7 +378,8 @@ static void box_close(struct net *n, const struct net_path *path, bool now)
 		c->up = false;
 }
 
-static const struct net_ops box_ops = {.send = box_send, .local = box_local, .close = box_close};
+static const struct net_ops box_ops = {
+    .send = box_send, .local = box_local, .close = box_close, .prepare = box_prepare};
 
 /* ------------------------------------------------------------------ the hosts' side */
 
@@ -331,7 +410,7 @@ struct sim_conn *sim_connect(struct sim_host *h)
 	return conn_new(h->w, h, (uint16_t)(40000 + h->w->next_conn % 20000));
 }
 
-void sim_cut(struct sim_host *h, bool acked)
+void sim_cut(struct sim_host *h, bool acked, bool told)
 {
 	list_each(n, &h->w->conns) {
 		struct sim_conn *c = container_of(n, struct sim_conn, node);
@@ -344,6 +423,12 @@ void sim_cut(struct sim_host *h, bool acked)
 
 			if (p->kind == TO_HOST && p->conn == c->id && p->owner && !acked)
 				failure(h->w, h, &p->path, p->owner, -ECONNRESET, NULL, 0, delay_of(h->w, h->realm));
+		}
+		if (told) {
+			struct net_path path = {.proto = NET_TCP, .realm = h->realm, .conn = c->id, .remote = h->addr};
+
+			addr_set_port(&path.remote, c->port);
+			flow(h->w, FLOW_LOST, h, &path, -ECONNRESET, delay_of(h->w, h->realm));
 		}
 	}
 }
@@ -378,6 +463,17 @@ static const struct locate_plan *dns_plan(const struct location *l)
 }
 
 static const struct locator_ops dns_ops = {dns_watch, dns_unwatch, dns_plan};
+
+void world_dual(struct world *w, struct sim_host *h)
+{
+	for (unsigned i = 0; i < SIM_HOSTS; i++)
+		if (h->addr.in4.sin_addr.s_addr == address(sim_addr[i], 0).in4.sin_addr.s_addr)
+			h->addr6 = address(sim_addr6[i], 5060);
+	w->addr[0] = h->addr6;
+	w->addr[1] = h->addr;
+	w->server[0].n = 2;
+	w->plan.n_servers = 1;
+}
 
 static void dns_fill(struct world *w, unsigned servers, bool tcp)
 {
@@ -436,7 +532,7 @@ static bool is_local(void *ctx, unsigned realm, const struct addr *a)
 {
 	struct world *w = ctx;
 
-	return realm < 2 && addr_eq_ip(a, &w->local[realm].bound);
+	return realm < 2 && (addr_eq_ip(a, &w->local[realm].bound) || addr_eq_ip(a, &w->local6[realm].bound));
 }
 
 static const struct b2b_user box_user = {.on_record = on_record, .on_answered = on_answered, .is_local = is_local, .on_wire = NULL};
@@ -550,8 +646,11 @@ struct world *world_new(uint64_t seed, const struct sim_rows *rows, unsigned ser
 	for (unsigned i = 0; i < 2; i++) {
 		w->local[i] = (struct net_local){
 		    .bound = address(box_addr[i], 5060), .host = str_z(box_addr[i]), .port = 5060};
+		w->local6[i] = (struct net_local){
+		    .bound = address(box_addr6[i], 5060), .host = i ? S("[2001:db8:b::1]") : S("[2001:db8:a::1]"), .port = 5060};
 		realms[i] = (struct media_realm_cfg){.name = i ? S("wan") : S("lan"),
 		    .ip4 = address(box_addr[i], 0),
+		    .ip6 = address(box_addr6[i], 0),
 		    .port_min = (uint16_t)(20000 + i * 1000),
 		    .port_max = (uint16_t)(20099 + i * 1000)};
 	}

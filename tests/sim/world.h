@@ -29,6 +29,7 @@ struct sim_conn {
 	struct sim_host *host;
 	uint16_t port;      /* the host's end */
 	bool up;
+	bool ours; /* the box connected */
 	int64_t last_us[2]; /* arrival of the last bytes each way: a stream keeps its order */
 };
 
@@ -42,6 +43,7 @@ struct sim_host {
 	struct world *w;
 	struct list node;
 	struct addr addr;
+	struct addr addr6; /* so the DNS says, and what is sent there is never heard of again; none: it has no such address */
 	uint8_t realm;
 	bool tcp; /* listens there too, and is called by TCP when the trunk says so */
 	enum sim_dead dead;
@@ -70,7 +72,7 @@ struct world {
 	struct logger logger;
 	struct env env;
 	struct net net;
-	struct net_local local[2];
+	struct net_local local[2], local6[2];
 	struct locator locator;
 	struct location loc[4];
 	struct locate_plan plan;
@@ -88,6 +90,7 @@ struct world {
 	bool refused; /* a connection was, so that its request went again by UDP, behind others */
 	unsigned failures;
 	uint64_t packets_sent, packets_lost;
+	unsigned races; /* connections that were prepared */
 };
 
 enum { SIM_PBX, SIM_ITSP_1, SIM_ITSP_2, SIM_HOSTS };
@@ -114,6 +117,8 @@ void sim_named(struct sim_rows *r, const char *transport);
  * aborts when out of memory: the simulation of failing allocations is elsewhere */
 struct world *world_new(uint64_t seed, const struct sim_rows *rows, unsigned servers, bool tcp, bool verbose);
 void world_free(struct world *w);
+/* Behind SIM_NAME stands h alone, with an IPv6 address that leads nowhere before its other one. Before the first call. */
+void world_dual(struct world *w, struct sim_host *h);
 void world_add_host(struct world *w, struct sim_host *h);
 
 /* Host to box. conn NULL: a datagram; else that connection, or nothing when it is down. */
@@ -121,8 +126,9 @@ void sim_send(struct sim_host *h, struct sim_conn *conn, const char *text, size_
 /* a living connection of h, or a new one */
 struct sim_conn *sim_connect(struct sim_host *h);
 /* Cuts every connection of h; what is on its way is lost. The box is told which of its messages were, as the network
- * layer tells what the peer's TCP has not acknowledged; unless they were (acked), and lost in the host all the same. */
-void sim_cut(struct sim_host *h, bool acked);
+ * layer tells what the peer's TCP has not acknowledged; unless they were (acked), and lost in the host all the same. told:
+ * it hears as well that the connection is gone; a box that loses its host without a word does not. */
+void sim_cut(struct sim_host *h, bool acked, bool told);
 
 /* Until that time (or until nothing is left to happen), event by event; checks the box's invariants after each. */
 void world_run(struct world *w, int64_t until_us);
