@@ -25,8 +25,8 @@
 #define POST_PER_TURN 256
 #define HOOK_ROUNDS 8 /* hooks that schedule hooks: how often in one turn */
 
-static const char *const count_names[LOOP_COUNTS] = {
-    "turns", "posts", "slow_callbacks", "clock_jumps", "longest_callback_us"};
+static const char *const count_names[LOOP_COUNTS] = {"turns", "posts", "slow_callbacks", "clock_jumps",
+    "longest_callback_us", "turns_over_500us", "turns_over_1ms", "turns_over_5ms"};
 
 static void read_clock(struct loop *l)
 {
@@ -71,6 +71,7 @@ void loop_enter(struct loop *l, const char *name)
 	if (!l->fresh) {
 		read_clock(l);
 		l->fresh = true;
+		l->turn_us = l->clock.mono_us;
 	}
 	l->entered_us = l->clock.mono_us;
 	l->running = name;
@@ -131,15 +132,28 @@ static void arm(struct loop *l)
 	l->armed_us = next;
 }
 
+/* What came in during a turn waited so long at most: no callback alone need be slow for that. */
+static void count_turn(struct loop *l)
+{
+	int64_t took_us = l->clock.mono_us - l->turn_us;
+
+	l->counts[LOOP_OVER_500US] += took_us > 500;
+	l->counts[LOOP_OVER_1MS] += took_us > 1000;
+	l->counts[LOOP_OVER_5MS] += took_us > 5000;
+}
+
 static void on_turn(uv_prepare_t *h)
 {
 	struct loop *l = container_of(h, struct loop, turn);
 
 	l->counts[LOOP_TURNS]++;
 	read_clock(l);
+	if (!l->fresh)
+		l->turn_us = l->clock.mono_us;
 	l->fresh = true;
 	run_timers(l);
 	run_hooks(l);
+	count_turn(l);
 	arm(l);
 	if (l->stopping)
 		uv_stop(&l->uv);
@@ -297,9 +311,13 @@ int loop_fini(struct loop *l)
 static void finish_turn(struct loop *l)
 {
 	read_clock(l);
+	if (!l->fresh)
+		l->turn_us = l->clock.mono_us;
 	l->fresh = true;
 	run_timers(l);
 	run_hooks(l);
+	count_turn(l);
+	l->fresh = false;
 }
 
 void loop_run(struct loop *l)

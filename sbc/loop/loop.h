@@ -32,6 +32,9 @@ enum loop_count {
 	LOOP_SLOW,        /* callbacks that took longer than slow_us */
 	LOOP_CLOCK_JUMPS, /* jumps of the wall clock */
 	LOOP_LONGEST_US,  /* the longest callback so far */
+	LOOP_OVER_500US,  /* turns that kept others waiting for longer */
+	LOOP_OVER_1MS,
+	LOOP_OVER_5MS,
 	LOOP_COUNTS
 };
 
@@ -70,6 +73,7 @@ struct loop {
 	unsigned depth;      /* loop_enter() without its loop_leave() */
 	const char *running; /* name given to loop_enter() */
 	int64_t entered_us;
+	int64_t turn_us; /* when this turn's wait was over */
 	int64_t wall_offset_us;      /* wall - mono at the last reading */
 	int64_t slow_quiet_until_us; /* no line about slow callbacks before */
 	unsigned slow_unsaid;

@@ -321,6 +321,46 @@ static void stopping_finishes_the_turn(void **state)
 
 /* ---- watchdog and clock ---- */
 
+struct spender {
+	struct fake *f;
+	int64_t us;
+};
+
+static void spend(void *arg)
+{
+	struct spender *s = arg;
+
+	s->f->c.mono_us += s->us;
+	s->f->c.wall_us += s->us;
+}
+
+/* Many quick callbacks keep others waiting as one slow one does. */
+static void long_turns_are_counted(void **state)
+{
+	struct loop l;
+	struct fake f = {.c = {1000000, 5000000}};
+	struct loop_cfg cfg = {.read_clock = read_fake, .read_ctx = &f};
+	struct spender s = {&f, 400};
+	static const struct {
+		unsigned posts;
+		int64_t us;
+		unsigned over[3];
+	} turns[] = {{1, 400, {0, 0, 0}}, {2, 400, {1, 0, 0}}, {3, 400, {2, 1, 0}}, {13, 400, {3, 2, 1}}, {0, 0, {3, 2, 1}}};
+
+	(void)state;
+	assert_int_equal(loop_init(&l, &cfg), 0);
+	for (unsigned i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		s.us = turns[i].us;
+		for (unsigned n = 0; n < turns[i].posts; n++)
+			assert_int_equal(loop_post_any(&l, spend, &s), 0);
+		f.c.mono_us += 100000; /* waiting is no turn */
+		loop_turn(&l, 0);
+		for (unsigned n = 0; n < 3; n++)
+			assert_int_equal(l.counts[LOOP_OVER_500US + n], turns[i].over[n]);
+	}
+	assert_int_equal(loop_fini(&l), 0);
+}
+
 static void a_slow_callback_is_named_once_in_a_while(void **state)
 {
 	struct loop l;
@@ -478,6 +518,7 @@ int main(void)
 	    cmocka_unit_test(hooks_run_once_at_the_end_of_the_turn),
 	    cmocka_unit_test(stopping_finishes_the_turn),
 	    cmocka_unit_test(a_slow_callback_is_named_once_in_a_while),
+	    cmocka_unit_test(long_turns_are_counted),
 	    cmocka_unit_test(a_jump_of_the_wall_clock_is_said_once_and_moves_no_timer),
 	    cmocka_unit_test(the_clock_is_fresh_after_the_wait),
 	    cmocka_unit_test(a_handle_left_open_is_told),
