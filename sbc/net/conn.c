@@ -7,8 +7,7 @@
  *   accept() ------------------^        a drop leads from each state straight to CLOSED
  *
  * With TLS there is HANDSHAKE before UP; a handshake that fails goes to DRAINING, so that the alert is not destroyed
- * by a reset. Handshakes cost a thousand times what a message costs: only HANDSHAKES_PER_TURN steps of them are made
- * in a turn of the loop, the others wait in their sockets.
+ * by a reset. What a handshake computes is computed elsewhere (tls_link.c); here it is only gone on with.
  *
  * A connection that ends in order writes its queue (queue.c), sends its FIN and reads to the peer's FIN (or for
  * LINGER_MS), since closing with unread bytes would reset the connection and destroy our last answer on its way.
@@ -22,7 +21,6 @@
 #include "sbc/net/internal.h"
 
 #define READS_PER_WAKE 2
-#define HANDSHAKES_PER_TURN 8
 #define DRAIN_MAX ((size_t)16 << 20)
 #define KEEPALIVE_S 60
 #define USER_TIMEOUT_MS 20000
@@ -404,18 +402,6 @@ static void conn_refuse(struct conn *c, int err)
 	conn_timer(c);
 }
 
-static bool handshake_allowed(struct netio *io)
-{
-	if (io->tls_turn != io->loop->counts[LOOP_TURNS]) {
-		io->tls_turn = io->loop->counts[LOOP_TURNS];
-		io->tls_left = HANDSHAKES_PER_TURN;
-	}
-	if (!io->tls_left)
-		return false;
-	io->tls_left--;
-	return true;
-}
-
 static void conn_up(struct conn *c)
 {
 	conn_step(c, CONN_UP);
@@ -427,15 +413,15 @@ static void conn_up(struct conn *c)
 		conn_timer(c);
 }
 
-static void conn_handshake(struct conn *c)
+void conn_handshake(struct conn *c)
 {
 	int e;
 
-	if (!handshake_allowed(c->io))
-		return; /* it is still readable on the next turn */
+	if (c->state != CONN_HANDSHAKE)
+		return; /* it ended meanwhile */
 	e = tls_handshake(c);
 	if (e == -EAGAIN)
-		conn_events(c, UV_READABLE);
+		conn_events(c, tls_wants_read(c) ? UV_READABLE : 0);
 	else if (e)
 		conn_refuse(c, e);
 	else
@@ -459,7 +445,6 @@ static void conn_connected(struct conn *c)
 	}
 	conn_step(c, CONN_HANDSHAKE);
 	conn_timer(c);
-	conn_events(c, UV_WRITABLE);
 	conn_handshake(c);
 }
 

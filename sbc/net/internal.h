@@ -6,7 +6,8 @@
  *   conn.c    one connection: states, reading, writing, how it ends; queue.c: what is queued and what of it was
  *             acknowledged; due.c: deadlines
  *   stream.c  the bytes of one connection: framing, pings, lost framing
- *   tls.c     certificates, roots, contexts; tls_link.c: one connection's encryption and what its peer proved
+ *   tls.c     certificates, roots, contexts; tls_link.c: one connection's encryption; tls_hs.c: its handshake, which
+ *             runs on other threads; tls_hello.c: what is seen of it before
  *   peer.c    whom connections are for
  *   race.c    two attempts to connect, one connection
  *   ping.c    pings of ours on connections
@@ -135,8 +136,10 @@ struct netio {
 	struct loop_hook deliver;
 
 	struct tls_store *tls; /* ref */
+	struct workers *workers; /* own; where handshakes are computed, NULL: not yet needed */
+	bool no_workers;       /* there cannot be any */
 	uint64_t tls_turn;     /* the loop's turn that tls_left is of */
-	unsigned tls_left;     /* steps of handshakes this turn may still make */
+	unsigned tls_left;     /* cheap steps of handshakes this turn may still make */
 
 	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate, ping_gate, tls_gate, unproven_gate;
 	bool closing;
@@ -307,6 +310,8 @@ void conn_tune(int fd, const struct netio_cfg *cfg);
 void conn_finish(struct conn *c);
 /* Closes at once; owners of what did not get out hear err. */
 void conn_drop(struct conn *c, int err);
+/* the handshake can go on */
+void conn_handshake(struct conn *c);
 
 /* ---- queue.c ---- */
 
@@ -330,6 +335,8 @@ int peer_set(struct netio *io, uint32_t *id, const struct net_peer *cfg);
 void peer_del(struct netio *io, uint32_t id);
 /* NULL: gone, or 0 */
 struct peer *peer_find(const struct netio *io, uint32_t id);
+/* One allocation, to be freed by free(); NULL without memory. */
+struct net_peer *peer_copy(const struct net_peer *cfg);
 /* its session for resumption; takes over session (NULL: forgets what there was) */
 void peer_keep_session(struct netio *io, uint32_t id, struct ssl_session_st *session);
 void peer_forget_sessions(struct netio *io);
@@ -389,9 +396,11 @@ void keeps_free(struct netio *io);
 extern const struct link tls_link;
 /* c gets what it needs to encrypt; nothing is sent yet. -ENOENT (certificate not there), -ENOMEM. */
 int tls_attach(struct conn *c, const struct listener *l);
-/* Goes on with the handshake: 0 when it is over and the peer has proved what it must, -EAGAIN (tls_wants_write()), or
- * what is wrong, said in the log. */
+/* Goes on with the handshake: 0 when it is over and the peer has proved what it must, -EAGAIN (conn_handshake() will be
+ * called, or the socket wakes it), or what is wrong, said in the log. */
 int tls_handshake(struct conn *c);
+/* may the socket be read? During the handshake only so much is taken */
+bool tls_wants_read(const struct conn *c);
 /* the deadline of the handshake passed */
 void tls_too_slow(struct conn *c);
 bool tls_wants_write(const struct conn *c);

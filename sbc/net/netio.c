@@ -160,9 +160,18 @@ static void finish_free(struct netio *io)
 		closed(arg);
 }
 
+static void workers_gone(void *arg)
+{
+	finish_free(arg);
+}
+
 void netio_handle_closed(struct netio *io)
 {
-	if (--io->open_handles == 0 && io->closing)
+	if (--io->open_handles || !io->closing)
+		return;
+	if (io->workers)
+		workers_free(io->workers, workers_gone, io);
+	else
 		finish_free(io);
 }
 

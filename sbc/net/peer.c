@@ -36,23 +36,41 @@ static struct str put(char **at, struct str s)
 	return r;
 }
 
+static size_t behind_size(const struct net_peer *cfg)
+{
+	return cfg->n_names * sizeof(struct str) + text_size(cfg) + 1;
+}
+
+/* names and text go to behind, behind_size() bytes */
+static void fill(struct net_peer *to, const struct net_peer *cfg, void *behind)
+{
+	struct str *names = behind;
+	char *at = (char *)(names + cfg->n_names);
+
+	*to = *cfg;
+	to->name = put(&at, cfg->name);
+	to->certificate = put(&at, cfg->certificate);
+	for (unsigned i = 0; i < cfg->n_names; i++)
+		names[i] = put(&at, cfg->names[i]);
+	to->names = names;
+}
+
 /* one allocation: the struct, the names, the text behind them */
 static struct peer *peer_new(const struct net_peer *cfg)
 {
-	struct peer *p = calloc(1, sizeof(*p) + cfg->n_names * sizeof(struct str) + text_size(cfg) + 1);
-	struct str *names;
-	char *at;
+	struct peer *p = calloc(1, sizeof(*p) + behind_size(cfg));
 
-	if (!p)
-		return NULL;
-	names = (struct str *)(p + 1);
-	at = (char *)(names + cfg->n_names);
-	p->cfg = *cfg;
-	p->cfg.name = put(&at, cfg->name);
-	p->cfg.certificate = put(&at, cfg->certificate);
-	for (unsigned i = 0; i < cfg->n_names; i++)
-		names[i] = put(&at, cfg->names[i]);
-	p->cfg.names = names;
+	if (p)
+		fill(&p->cfg, cfg, p + 1);
+	return p;
+}
+
+struct net_peer *peer_copy(const struct net_peer *cfg)
+{
+	struct net_peer *p = malloc(sizeof(*p) + behind_size(cfg));
+
+	if (p)
+		fill(p, cfg, p + 1);
 	return p;
 }
 

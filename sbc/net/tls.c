@@ -1,7 +1,7 @@
 /* tls.c - the store: certificates of ours, roots we trust, the contexts made of them.
  *
- * A store is made once by any thread and never changes, but for the keys of its session tickets, which the loop's
- * thread turns over. One context per certificate and direction, shared by all connections: what a connection costs
+ * A store is made once by any thread and never changes, but for the keys of its session tickets, which whoever needs
+ * them turns over, under a lock. One context per certificate and direction, shared by all connections: what a connection costs
  * is its own keys only. The trusted roots are one X509_STORE under all contexts; folders are read at once, since
  * OpenSSL's own folder look-up would read files in the middle of a handshake.
  *
@@ -243,33 +243,48 @@ static struct tls_ticket_key *ticket_now(struct tls_store *s)
 	return k;
 }
 
+/* The key that writes, or the one that wrote under name: 1, 2 when it is not the one that writes now, 0: none, -1. */
+static int ticket_find(struct tls_store *s, bool write, const unsigned char *name, struct tls_ticket_key *ret)
+{
+	const struct tls_ticket_key *k;
+	int r = -1;
+
+	pthread_mutex_lock(&s->ticket_lock);
+	k = ticket_now(s);
+	if (k && (write || CRYPTO_memcmp(name, k[0].name, sizeof(k->name)) == 0)) {
+		*ret = k[0];
+		r = 1;
+	} else if (k) {
+		/* the one before, while sessions of its time may still be resumed */
+		*ret = k[1];
+		r = k[1].born && CRYPTO_memcmp(name, k[1].name, sizeof(k->name)) == 0 ? 2 : 0;
+	}
+	pthread_mutex_unlock(&s->ticket_lock);
+	return r;
+}
+
 static int ticket_key(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int enc)
 {
 	struct tls_store *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	struct tls_ticket_key *k = ticket_now(s);
+	struct tls_ticket_key k;
 	char sha256[] = "SHA256";
 	OSSL_PARAM params[3];
-	bool old = false;
+	int r = ticket_find(s, enc, name, &k);
 
-	if (!k)
-		return -1;
+	if (r <= 0)
+		return r;
 	if (enc) {
+		memcpy(name, k.name, sizeof(k.name));
 		if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(s->ticket_cipher)) != 1)
-			return -1;
-		memcpy(name, k->name, sizeof(k->name));
-	} else if (CRYPTO_memcmp(name, k[0].name, sizeof(k->name)) != 0) {
-		/* the one before, while sessions of its time may still be resumed */
-		old = true;
-		k++;
-		if (!k->born || CRYPTO_memcmp(name, k->name, sizeof(k->name)) != 0)
-			return 0;
+			r = -1;
 	}
-	params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, sizeof(k->hmac));
+	params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k.hmac, sizeof(k.hmac));
 	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0);
 	params[2] = OSSL_PARAM_construct_end();
-	if (!EVP_MAC_CTX_set_params(mac, params) || !EVP_CipherInit_ex2(cipher, s->ticket_cipher, k->aes, iv, enc, NULL))
-		return -1;
-	return old ? 2 : 1;
+	if (r > 0 && (!EVP_MAC_CTX_set_params(mac, params) || !EVP_CipherInit_ex2(cipher, s->ticket_cipher, k.aes, iv, enc, NULL)))
+		r = -1;
+	OPENSSL_cleanse(&k, sizeof(k));
+	return r;
 }
 
 static SSL_CTX *ctx_new(struct tls_store *s, bool server)
@@ -301,6 +316,7 @@ static SSL_CTX *ctx_new(struct tls_store *s, bool server)
 		SSL_CTX_set_tlsext_ticket_key_evp_cb(c, ticket_key);
 		SSL_CTX_set_tlsext_servername_callback(c, tls_choose);
 		SSL_CTX_set_tlsext_servername_arg(c, s);
+		SSL_CTX_set_cert_cb(c, tls_whole_handshake, NULL);
 	} else {
 		SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 		SSL_CTX_sess_set_new_cb(c, tls_keep_session);
@@ -597,6 +613,7 @@ static bool prepare(struct tls_store *s, const struct tls_cfg *cfg)
 	s->crl = cfg->n_crl > 0;
 	s->mem = arena_new(&s->pool);
 	s->trust = X509_STORE_new();
+	pthread_mutex_init(&s->ticket_lock, NULL);
 	s->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "postern");
 	s->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	s->tickets = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -666,6 +683,7 @@ void tls_store_unref(struct tls_store *s)
 	X509_STORE_free(s->trust);
 	BIO_meth_free(s->bio);
 	EVP_CIPHER_free(s->ticket_cipher);
+	pthread_mutex_destroy(&s->ticket_lock);
 	if (s->tickets) {
 		OPENSSL_cleanse(s->tickets, sizeof(*s->tickets));
 		munmap(s->tickets, (size_t)sysconf(_SC_PAGESIZE));

@@ -1,18 +1,17 @@
-/* tls_link.c - one connection's encryption, and what its peer proved (RFC 5922, RFC 5923 8, RFC 8446, RFC 5246).
+/* tls_link.c - one connection's encryption: its bytes, its handshake as the loop sees it, its end (RFC 5923 8, RFC 8446).
  *
- * OpenSSL reads and writes the connection's non-blocking socket through two methods of ours. conn.c drives it:
- * tls_handshake() until it is over, then the link's read and write. What OpenSSL has read ahead is never left behind:
- * conn_read() reads until there is no whole record any more, and only c->fetches bounds how much the socket gives.
+ * Handshake: tls_handshake() takes what the socket has, and when whole records are there a step is made (tls_hs.c): on
+ * a worker's thread, since certificates cost a hundred times what a message costs, or on this one where the step is
+ * known to be cheap. While it runs the connection can be read, be late and be dropped; only the step's own part of it
+ * (struct tls_conn) waits for the step. When it is over, conn_handshake() goes on here: what it left is sent, and so on.
+ * A peer that dribbles holds a buffer and no thread.
  *
- * Who must prove what is decided inside the handshake, in tls_verify(), so that a peer that fails is told by an alert
- * and nothing of ours was sent:
- *   - towards a server, by the peer the connection is made for (struct net_peer): chain, purpose, and its name or one
- *     of its further names; without a peer, the address that was connected to;
- *   - towards a client, by its listener: a chain and a purpose. Which names may call is policy's matter.
- * A resumed session was proved when it began; its certificate's end is looked at again.
+ * Up: OpenSSL reads and writes the connection's non-blocking socket through two methods of ours. What OpenSSL has read
+ * ahead is never left behind: conn_read() reads until there is no whole record any more, and only c->fetches bounds how
+ * much the socket gives.
  *
- * Going wrong: the text of what failed names both what the certificate says and what was expected. It is logged once
- * per quiet time, kept for the CLI with the peer, and the error tells the owners of what was queued.
+ * Going wrong: the text of what failed is logged once per quiet time, kept for the CLI with the peer, and the error
+ * tells the owners of what was queued.
  *
  * Memory: once it is up, the peer's issuers are let go, OpenSSL gives its record buffers back whenever they are empty,
  * and what is known of the peer is a few names.
@@ -24,26 +23,59 @@
 #include <sys/socket.h>
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
-#include <openssl/x509v3.h>
 
 #include "sbc/net/internal.h"
+#include "sbc/net/tls_hello.h"
 #include "sbc/net/tls_internal.h"
 
-#define HANDSHAKE_FETCHES 16
-#define OCSP_SKEW_S 300
-/* RFC 3261 26.2.1 and what old boxes speak; only towards whom the configuration says so */
-static const char legacy_ciphers[] =
-    "ECDHE+AESGCM:ECDHE+CHACHA20:AES256-GCM-SHA384:AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA:AES256-SHA:AES128-SHA";
+#define CHEAP_PER_TURN 4           /* steps that the loop's thread makes itself */
+#define MORE_MAX ((size_t)64 << 10) /* read while a step runs; TCP holds the rest back */
 
-/* ---- bytes between OpenSSL and the socket ---- */
+/* ---- bytes ---- */
 
-static int bio_read(BIO *b, char *p, int n)
+int tls_bytes_put(struct tls_bytes *b, const void *p, size_t n)
 {
-	struct conn *c = BIO_get_data(b);
+	size_t have = b->n - b->at, cap = b->cap ? b->cap : 1024;
+	unsigned char *to;
+
+	if (!n)
+		return 0;
+	if (b->cap - b->n < n) {
+		while (cap < have + n)
+			cap *= 2;
+		to = malloc(cap);
+		if (!to)
+			return -ENOMEM;
+		if (have)
+			memcpy(to, b->p + b->at, have);
+		free(b->p);
+		*b = (struct tls_bytes){.p = to, .n = have, .cap = cap};
+	}
+	memcpy(b->p + b->n, p, n);
+	b->n += n;
+	return 0;
+}
+
+void tls_bytes_free(struct tls_bytes *b)
+{
+	free(b->p);
+	*b = (struct tls_bytes){.p = NULL};
+}
+
+void tls_bytes_took(struct tls_bytes *b, size_t n)
+{
+	b->at += n;
+	if (b->at == b->n)
+		tls_bytes_free(b);
+}
+
+/* ---- between OpenSSL and the socket ---- */
+
+static int socket_read(struct tls_conn *t, BIO *b, char *p, int n)
+{
+	struct conn *c = t->c;
 	ssize_t r;
 
-	BIO_clear_retry_flags(b);
 	if (!c->fetches) {
 		BIO_set_retry_read(b);
 		return -1;
@@ -59,37 +91,66 @@ static int bio_read(BIO *b, char *p, int n)
 	}
 	c->fetches = 0;
 	if (r == 0)
-		c->tls->eof = true;
+		t->eof = true;
 	else if (errno == EAGAIN || errno == EWOULDBLOCK)
 		BIO_set_retry_read(b);
 	else
-		c->tls->sys_err = errno;
+		t->sys_err = errno;
 	return (int)r;
+}
+
+static int bio_read(BIO *b, char *p, int n)
+{
+	struct tls_conn *t = BIO_get_data(b);
+	size_t have = t->in.n - t->in.at;
+
+	BIO_clear_retry_flags(b);
+	if (have) {
+		if (have > (size_t)n)
+			have = (size_t)n;
+		memcpy(p, t->in.p + t->in.at, have);
+		tls_bytes_took(&t->in, have);
+		return (int)have;
+	}
+	if (!t->hs)
+		return socket_read(t, b, p, n);
+	if (t->hs->eof) {
+		t->eof = true;
+		return 0;
+	}
+	BIO_set_retry_read(b);
+	return -1;
 }
 
 static int bio_write(BIO *b, const char *p, int n)
 {
-	struct conn *c = BIO_get_data(b);
+	struct tls_conn *t = BIO_get_data(b);
 	ssize_t r;
 
 	BIO_clear_retry_flags(b);
+	if (t->hs) {
+		if (tls_bytes_put(&t->out, p, (size_t)n) == 0)
+			return n;
+		t->sys_err = ENOMEM;
+		return -1;
+	}
 	do
-		r = send(c->fd, p, (size_t)n, MSG_NOSIGNAL);
+		r = send(t->c->fd, p, (size_t)n, MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
 	if (r >= 0) {
-		c->tls->wire += (uint64_t)r;
+		t->wire += (uint64_t)r;
 		return (int)r;
 	}
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		BIO_set_retry_write(b);
 	else
-		c->tls->sys_err = errno;
+		t->sys_err = errno;
 	return -1;
 }
 
 static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 {
-	const struct conn *c = BIO_get_data(b);
+	const struct tls_conn *t = BIO_get_data(b);
 
 	(void)num;
 	(void)ptr;
@@ -97,7 +158,7 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 	case BIO_CTRL_FLUSH:
 		return 1;
 	case BIO_CTRL_EOF:
-		return c->tls->eof;
+		return t->eof;
 	default:
 		return 0;
 	}
@@ -109,21 +170,6 @@ bool tls_bio_init(BIO_METHOD *m)
 }
 
 /* ---- saying what is wrong ---- */
-
-__attribute__((format(printf, 3, 4))) static void note(struct tls_conn *t, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!t->hs || t->hs->err)
-		return; /* the first cause is the one */
-	t->hs->err = -err;
-	va_start(ap, fmt);
-	vsnprintf(t->hs->text, sizeof(t->hs->text), fmt, ap);
-	va_end(ap);
-	for (char *p = t->hs->text; *p; p++)
-		if (*p == '"' || (unsigned char)*p < ' ')
-			*p = '\''; /* it stands between quotes in the log */
-}
 
 static void say(struct conn *c, struct log_gate *gate, bool unproven, int err, const char *text)
 {
@@ -142,358 +188,51 @@ static void say(struct conn *c, struct log_gate *gate, bool unproven, int err, c
 		    c->inbound ? "server" : "client", text, unsaid);
 }
 
-/* err as OpenSSL left it, in words of ours */
-static const char *openssl_text(char *text, size_t n)
-{
-	unsigned long e = ERR_peek_last_error();
-	const char *why = ERR_reason_error_string(e);
+/* ---- life ---- */
 
-	/* an alert that came: 1000 and its number */
-	if (ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) > SSL_AD_REASON_OFFSET)
-		snprintf(text, n, "the far end refused: %s", why ? why : "alert");
+static void take_session(struct conn *c, SSL_SESSION *session)
+{
+	/* a session of before a change of certificates or roots proves nothing now */
+	if (c->path.peer && c->tls->store == c->io->tls && c->in_table)
+		peer_keep_session(c->io, c->path.peer, session);
 	else
-		snprintf(text, n, "%s", why ? why : "the far end ended the connection");
-	return text;
-}
-
-/* ---- what the peer must prove ---- */
-
-/* NULL: for nobody in particular, or gone */
-static const struct net_peer *made_for(const struct conn *c)
-{
-	const struct peer *p = peer_find(c->io, c->path.peer);
-
-	return p ? &p->cfg : NULL;
-}
-
-static int error_of(int x509)
-{
-	switch (x509) {
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-	case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
-	case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
-		return NET_ERR_TLS_EXPIRED;
-	case X509_V_ERR_CERT_REVOKED:
-		return NET_ERR_TLS_REVOKED;
-	case X509_V_ERR_INVALID_PURPOSE:
-		return NET_ERR_TLS_PURPOSE;
-	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		return NET_ERR_TLS_NAME;
-	default:
-		return NET_ERR_TLS_UNTRUSTED;
-	}
-}
-
-/* an issuer that no revocation list speaks for is not checked */
-static int on_chain_error(int ok, X509_STORE_CTX *x)
-{
-	if (!ok && X509_STORE_CTX_get_error(x) == X509_V_ERR_UNABLE_TO_GET_CRL) {
-		X509_STORE_CTX_set_error(x, X509_V_OK);
-		return 1;
-	}
-	return ok;
-}
-
-static void note_chain(struct conn *c, X509_STORE_CTX *x)
-{
-	int e = X509_STORE_CTX_get_error(x);
-	const X509 *at = X509_STORE_CTX_get_current_cert(x);
-	char subject[120] = "?", issuer[120] = "?", peer[ADDR_TEXT_MAX];
-
-	if (at) {
-		X509_NAME_oneline(X509_get_subject_name(at), subject, sizeof(subject));
-		X509_NAME_oneline(X509_get_issuer_name(at), issuer, sizeof(issuer));
-	}
-	note(c->tls, error_of(e), "certificate of %s: %s (%.80s, issued by %.80s)", addr_text(&c->path.remote, peer),
-	    X509_verify_cert_error_string(e), subject, issuer);
-}
-
-/* of the leaf and of each issuer below the root (as TLS libraries have it, beyond RFC 5280) */
-static bool purpose_ok(X509_STORE_CTX *x)
-{
-	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(x);
-	int n = sk_X509_num(chain);
-
-	for (int i = 0; i < n; i++)
-		if ((i == 0 || i + 1 < n) && !certname_for_sip(sk_X509_value(chain, i), i == 0))
-			return false;
-	return true;
-}
-
-static bool name_is(const X509 *x, const struct certname *names, struct str want, bool relaxed)
-{
-	struct addr a;
-
-	if (want.n > 2 && want.p[0] == '[' && want.p[want.n - 1] == ']')
-		want = str_n(want.p + 1, want.n - 2);
-	if (addr_parse_ip(want, 0, &a) == 0)
-		return certname_has_ip(x, &a);
-	return certname_match(names->names, names->n, want, relaxed);
-}
-
-/* RFC 5922 7.3: the domain that was to be reached, whatever server the DNS named for it (TLS-10) */
-static bool server_name_ok(struct conn *c, const X509 *x)
-{
-	const struct net_peer *peer = made_for(c);
-	bool relaxed = peer && peer->verify == NET_VERIFY_RELAXED, ok;
-	char at[ADDR_TEXT_MAX], says[200], want[ADDR_TEXT_MAX + 200];
-	struct certname names;
-	struct buf b;
-
-	buf_init(&b, want, sizeof(want) - 1);
-	if (certname_read(x, &names) < 0) {
-		note(c->tls, NET_ERR_TLS_NAME, "certificate of %s: its names cannot be read", addr_text(&c->path.remote, at));
-		return false;
-	}
-	if (!peer || str_empty(peer->name)) {
-		addr_put_ip(&b, &c->path.remote);
-		ok = certname_has_ip(x, &c->path.remote);
-	} else {
-		buf_str(&b, str_head(peer->name, 128));
-		ok = name_is(x, &names, peer->name, relaxed);
-	}
-	for (unsigned i = 0; peer && !ok && i < peer->n_names; i++) {
-		if (b.n + peer->names[i].n + 4 < b.cap) {
-			buf_lit(&b, " or ");
-			buf_str(&b, peer->names[i]);
-		}
-		ok = name_is(x, &names, peer->names[i], relaxed);
-	}
-	certname_free(&names);
-	if (ok)
-		return true;
-	buf_z(&b);
-	buf_init(&b, says, sizeof(says) - 1);
-	certname_say(&b, x);
-	buf_z(&b);
-	note(c->tls, NET_ERR_TLS_NAME, "certificate of %s names %s, expected %s", addr_text(&c->path.remote, at), says, want);
-	return false;
-}
-
-static int verify_mode(const struct conn *c)
-{
-	const struct net_peer *peer = made_for(c);
-
-	return peer ? peer->verify : NET_VERIFY_STRICT;
-}
-
-int tls_verify(X509_STORE_CTX *x, void *arg)
-{
-	SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct conn *c = SSL_get_app_data(ssl);
-	X509_VERIFY_PARAM *p = X509_STORE_CTX_get0_param(x);
-	char at[ADDR_TEXT_MAX];
-	bool ok;
-
-	(void)arg;
-	/* the purpose is ours to judge: OpenSSL does not know id-kp-sipDomain */
-	X509_VERIFY_PARAM_set_purpose(p, X509_PURPOSE_ANY);
-	X509_VERIFY_PARAM_set_time(p, (time_t)(c->io->env->clock->wall_us / 1000000));
-	X509_STORE_CTX_set_verify_cb(x, on_chain_error);
-	ok = X509_verify_cert(x) == 1;
-	if (!ok) {
-		note_chain(c, x);
-	} else if (!purpose_ok(x)) {
-		ok = false;
-		X509_STORE_CTX_set_error(x, X509_V_ERR_INVALID_PURPOSE);
-		note(c->tls, NET_ERR_TLS_PURPOSE, "certificate of %s is not meant for SIP, TLS servers or TLS clients",
-		    addr_text(&c->path.remote, at));
-	}
-	if (c->inbound) {
-		/* nobody in particular, as if it had shown none */
-		if (!ok && c->tls->client_cert == NET_CERT_REQUEST)
-			return 1;
-		return ok;
-	}
-	if (verify_mode(c) == NET_VERIFY_NONE)
-		return 1;
-	if (ok && verify_mode(c) != NET_VERIFY_CHAIN && !server_name_ok(c, X509_STORE_CTX_get0_cert(x))) {
-		ok = false;
-		X509_STORE_CTX_set_error(x, X509_V_ERR_HOSTNAME_MISMATCH);
-	}
-	return ok;
-}
-
-/* The staple: absent or unusable is no proof of anything, one that says revoked is. */
-int tls_staple(SSL *ssl, void *arg)
-{
-	struct tls_store *s = arg;
-	struct conn *c = SSL_get_app_data(ssl);
-	const unsigned char *der = NULL;
-	long n = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
-	OCSP_RESPONSE *r = n > 0 && der ? d2i_OCSP_RESPONSE(NULL, &der, n) : NULL;
-	OCSP_BASICRESP *basic = r ? OCSP_response_get1_basic(r) : NULL;
-	bool revoked = false;
-	char at[ADDR_TEXT_MAX];
-
-	if (basic && chain && sk_X509_num(chain) > 1 && OCSP_basic_verify(basic, chain, s->trust, OCSP_PARTIAL_CHAIN) > 0) {
-		OCSP_CERTID *id = OCSP_cert_to_id(NULL, sk_X509_value(chain, 0), sk_X509_value(chain, 1));
-		ASN1_GENERALIZEDTIME *when, *this_update, *next;
-		int status, why;
-
-		revoked = id && OCSP_resp_find_status(basic, id, &status, &why, &when, &this_update, &next) == 1 &&
-		          status == V_OCSP_CERTSTATUS_REVOKED && OCSP_check_validity(this_update, next, OCSP_SKEW_S, -1) == 1;
-		OCSP_CERTID_free(id);
-	}
-	OCSP_BASICRESP_free(basic);
-	OCSP_RESPONSE_free(r);
-	ERR_clear_error();
-	if (!revoked || verify_mode(c) == NET_VERIFY_NONE)
-		return 1;
-	note(c->tls, NET_ERR_TLS_REVOKED, "certificate of %s: its own OCSP answer says it was revoked",
-	    addr_text(&c->path.remote, at));
-	return 0;
-}
-
-/* ---- which of ours, which session ---- */
-
-int tls_choose(SSL *ssl, int *alert, void *arg)
-{
-	const struct tls_store *s = arg;
-	struct conn *c = SSL_get_app_data(ssl);
-	const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	const struct tls_cert *found = NULL;
-	struct str name = str_z(sni);
-
-	(void)alert;
-	if (!sni)
-		return SSL_TLSEXT_ERR_NOACK;
-	if (certname_match(c->tls->cert->id.names, c->tls->cert->id.n, name, false))
-		return SSL_TLSEXT_ERR_OK;
-	for (unsigned i = 0; i < s->n_certs && !found; i++)
-		if (certname_match(s->certs[i].id.names, s->certs[i].id.n, name, false))
-			found = &s->certs[i];
-	for (unsigned i = 0; i < s->n_certs && !found; i++)
-		if (certname_match(s->certs[i].id.names, s->certs[i].id.n, name, true))
-			found = &s->certs[i];
-	/* RFC 6066 3: a name we do not know gets the certificate of the listener, and judges for itself */
-	if (!found || !SSL_set_SSL_CTX(ssl, found->server))
-		return SSL_TLSEXT_ERR_NOACK;
-	c->tls->cert = found;
-	return SSL_TLSEXT_ERR_OK;
+		SSL_SESSION_free(session);
 }
 
 int tls_keep_session(SSL *ssl, SSL_SESSION *session)
 {
-	struct conn *c = SSL_get_app_data(ssl);
+	struct tls_conn *t = SSL_get_app_data(ssl);
 
-	/* a session of before a change of certificates or roots proves nothing now */
-	if (c->inbound || !c->path.peer || c->tls->store != c->io->tls || !c->in_table || !SSL_SESSION_is_resumable(session))
+	if (!SSL_SESSION_is_resumable(session) || (t->hs && t->hs->inbound) || (!t->hs && t->c->inbound))
 		return 0;
-	peer_keep_session(c->io, c->path.peer, session);
+	if (t->hs) { /* maybe on another thread: kept when the handshake is over */
+		SSL_SESSION_free(t->hs->session);
+		t->hs->session = session;
+	} else {
+		take_session(t->c, session);
+	}
 	return 1; /* ours now */
 }
 
-static bool expired(const struct conn *c, const X509 *x)
+static void run_step(struct work *w)
 {
-	time_t now = (time_t)(c->io->env->clock->wall_us / 1000000);
+	const struct tls_try *hs = container_of(w, struct tls_try, work);
 
-	return X509_cmp_time(X509_get0_notAfter(x), &now) < 0;
+	tls_step(hs->of);
 }
 
-/* ---- life ---- */
-
-static int set_server(struct conn *c, const struct listener *l)
+static void try_free(struct tls_try *hs)
 {
-	static const int modes[] = {[NET_CERT_NONE] = SSL_VERIFY_NONE, [NET_CERT_REQUEST] = SSL_VERIFY_PEER,
-	    [NET_CERT_REQUIRE] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT};
-	/* a session is resumed only where as much was asked of it */
-	unsigned char where[2] = {l->realm, l->client_cert};
-	SSL *ssl = c->tls->ssl;
-
-	c->tls->client_cert = l->client_cert;
-	SSL_set_verify(ssl, modes[l->client_cert], NULL);
-	SSL_set_accept_state(ssl);
-	if (!SSL_set_session_id_context(ssl, where, sizeof(where)))
-		return -ENOMEM;
-	if (l->legacy_ciphers && !SSL_set_cipher_list(ssl, legacy_ciphers))
-		return -ENOMEM;
-	return 0;
-}
-
-static int set_client(struct conn *c)
-{
-	const struct net_peer *peer = made_for(c);
-	const struct peer *known = peer_find(c->io, c->path.peer);
-	SSL_SESSION *session = known ? known->session : NULL;
-	SSL *ssl = c->tls->ssl;
-	struct addr numeric;
-	char sni[256];
-
-	SSL_set_connect_state(ssl);
-	SSL_set_verify(ssl, peer && peer->verify == NET_VERIFY_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-	if (peer && peer->legacy_ciphers && !SSL_set_cipher_list(ssl, legacy_ciphers))
-		return -ENOMEM;
-	/* RFC 6066 3: host names only, without a final dot */
-	if (peer && peer->name.n && peer->name.n < sizeof(sni) && peer->name.p[0] != '[' &&
-	    addr_parse_ip(peer->name, 0, &numeric) < 0) {
-		size_t n = peer->name.n - (peer->name.p[peer->name.n - 1] == '.');
-
-		memcpy(sni, peer->name.p, n);
-		sni[n] = '\0';
-		if (!SSL_set_tlsext_host_name(ssl, sni))
-			return -ENOMEM;
-	}
-	if (session) {
-		const X509 *x = SSL_SESSION_get0_peer(session);
-
-		if (!x || expired(c, x))
-			peer_keep_session(c->io, c->path.peer, NULL);
-		else
-			(void)SSL_set_session(ssl, session); /* if not, a full handshake */
-	}
-	return 0;
-}
-
-int tls_attach(struct conn *c, const struct listener *l)
-{
-	struct tls_store *s = c->io->tls;
-	const struct net_peer *peer = c->inbound ? NULL : made_for(c);
-	struct str name = peer && !str_empty(peer->certificate) ? peer->certificate : str_z(l->cert);
-	const struct tls_cert *cert = tls_store_find(s, name);
-	struct tls_conn *t;
-	SSL_CTX *ctx;
-	BIO *b;
-	int e;
-
-	if (!s || (!cert && (c->inbound || !str_empty(name))) || (c->path.peer && !c->inbound && !peer))
-		return -ENOENT;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return -ENOMEM;
-	c->tls = t;
-	ctx = !cert ? s->anonymous : c->inbound ? cert->server : cert->client;
-	t->cert = cert;
-	t->store = tls_store_ref(s);
-	t->hs = calloc(1, sizeof(*t->hs));
-	t->ssl = SSL_new(ctx);
-	b = BIO_new(s->bio);
-	e = t->hs && t->ssl && b ? 0 : -ENOMEM;
-	if (e) {
-		BIO_free(b);
-	} else {
-		BIO_set_data(b, c);
-		BIO_set_init(b, 1);
-		SSL_set_bio(t->ssl, b, b);
-		SSL_set_app_data(t->ssl, c);
-		e = c->inbound ? set_server(c, l) : set_client(c);
-	}
-	if (e) {
-		ERR_clear_error();
-		tls_detach(c);
-	}
-	return e;
-}
-
-void tls_detach(struct conn *c)
-{
-	struct tls_conn *t = c->tls;
-
-	if (!t)
+	if (!hs)
 		return;
+	SSL_SESSION_free(hs->offer);
+	SSL_SESSION_free(hs->session);
+	free(hs->peer);
+	free(hs);
+}
+
+static void conn_free(struct tls_conn *t)
+{
 	if (t->ssl) {
 		/* a connection that broke leaves its session good (RFC 8446 has no such rule as TLS 1.0 had) */
 		if (!t->broken)
@@ -502,57 +241,101 @@ void tls_detach(struct conn *c)
 	}
 	tls_store_unref(t->store);
 	certname_free(&t->names);
-	free(t->hs);
+	try_free(t->hs);
+	tls_bytes_free(&t->in);
+	tls_bytes_free(&t->out);
+	tls_bytes_free(&t->more);
 	free(t);
+}
+
+static void step_over(struct work *w)
+{
+	struct tls_conn *t = container_of(w, struct tls_try, work)->of;
+
+	t->busy = false;
+	if (t->c)
+		conn_handshake(t->c);
+	else
+		conn_free(t);
+}
+
+/* what the session proved must still hold */
+static SSL_SESSION *session_for(struct conn *c)
+{
+	const struct peer *known = peer_find(c->io, c->path.peer);
+	SSL_SESSION *s = known ? known->session : NULL;
+	const X509 *x = s ? SSL_SESSION_get0_peer(s) : NULL;
+
+	if (s && (!x || tls_expired(c->io->env->clock->wall_us, x))) {
+		peer_keep_session(c->io, c->path.peer, NULL);
+		return NULL;
+	}
+	return s && SSL_SESSION_up_ref(s) ? s : NULL;
+}
+
+static int try_new(struct conn *c, const struct listener *l, const struct net_peer *peer, struct tls_try **ret)
+{
+	struct tls_try *hs = calloc(1, sizeof(*hs));
+
+	if (!hs)
+		return -ENOMEM;
+	hs->work.run = run_step;
+	hs->work.done = step_over;
+	hs->of = c->tls;
+	hs->inbound = c->inbound;
+	hs->remote = c->path.remote;
+	hs->realm = l->realm;
+	hs->legacy_ciphers = peer ? peer->legacy_ciphers : c->inbound && l->legacy_ciphers;
+	hs->peer = peer ? peer_copy(peer) : NULL;
+	if (peer && !hs->peer) {
+		free(hs);
+		return -ENOMEM;
+	}
+	hs->offer = c->inbound ? NULL : session_for(c);
+	*ret = hs;
+	return 0;
+}
+
+int tls_attach(struct conn *c, const struct listener *l)
+{
+	struct tls_store *s = c->io->tls;
+	const struct peer *known = c->inbound ? NULL : peer_find(c->io, c->path.peer);
+	const struct net_peer *peer = known ? &known->cfg : NULL;
+	struct str name = peer && !str_empty(peer->certificate) ? peer->certificate : str_z(l->cert);
+	const struct tls_cert *cert = tls_store_find(s, name);
+	struct tls_conn *t;
+
+	if (!s || (!cert && (c->inbound || !str_empty(name))) || (c->path.peer && !c->inbound && !peer))
+		return -ENOENT;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	c->tls = t;
+	t->c = c;
+	t->cert = cert;
+	t->client_cert = l->client_cert;
+	t->store = tls_store_ref(s);
+	if (try_new(c, l, peer, &t->hs) < 0) {
+		tls_detach(c);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void tls_detach(struct conn *c)
+{
+	struct tls_conn *t = c->tls;
+
+	if (!t)
+		return;
 	c->tls = NULL;
+	t->c = NULL;
+	/* a step that runs right now frees it when it is over */
+	if (!t->busy || workers_cancel(c->io->workers, &t->hs->work))
+		conn_free(t);
 }
 
 /* ---- the handshake ---- */
-
-/* SNI's word for us, or the first name of our certificate */
-static struct str local_name(const struct tls_conn *t, const char *sni)
-{
-	if (!t->cert || !t->cert->id.n)
-		return STR_NONE;
-	for (unsigned i = 0; sni && i < t->cert->id.n; i++)
-		if (str_ieq(t->cert->id.names[i], str_z(sni)))
-			return t->cert->id.names[i];
-	return t->cert->id.names[0];
-}
-
-/* The connection's own list of certificates, which nobody asks for any more: 4 to 6 KiB each. */
-static void let_go(STACK_OF(X509) *chain)
-{
-	while (chain && sk_X509_num(chain) > 0)
-		X509_free(sk_X509_pop(chain));
-}
-
-/* What the peer showed becomes its identity; the rest of it is let go. */
-static int take_identity(struct conn *c)
-{
-	struct tls_conn *t = c->tls;
-	const X509 *x = SSL_get0_peer_certificate(t->ssl);
-	bool proved = x && SSL_get_verify_result(t->ssl) == X509_V_OK;
-	char at[ADDR_TEXT_MAX];
-
-	if (proved && SSL_session_reused(t->ssl) && expired(c, x)) {
-		proved = false;
-		note(t, NET_ERR_TLS_EXPIRED, "certificate of %s has expired since the session began", addr_text(&c->path.remote, at));
-		if (!c->inbound || t->client_cert == NET_CERT_REQUIRE)
-			return -NET_ERR_TLS_EXPIRED;
-	}
-	if (x)
-		t->peer_not_after_us = tls_not_after_us(x);
-	if (proved && certname_read(x, &t->names) < 0)
-		proved = false;
-	t->identity = (struct net_identity){.verified = proved,
-	    .names = t->names.names,
-	    .n_names = t->names.n,
-	    .local = local_name(t, c->inbound ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL)};
-	let_go(SSL_get_peer_cert_chain(t->ssl));
-	let_go(SSL_get0_verified_chain(t->ssl));
-	return 0;
-}
 
 static void failed(struct conn *c, int err, const char *text)
 {
@@ -571,62 +354,180 @@ void tls_too_slow(struct conn *c)
 	failed(c, -NET_ERR_TLS_HANDSHAKE, text);
 }
 
-static int handshake_failed(struct conn *c)
+static int step_failed(struct conn *c)
 {
-	struct tls_conn *t = c->tls;
-	char text[200];
-	int err;
+	const struct tls_try *hs = c->tls->hs;
 
-	if (!t->hs->err) {
-		bool none = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
-
-		note(t, none ? NET_ERR_TLS_NO_CERT : NET_ERR_TLS_HANDSHAKE, "%s",
-		    none ? "it showed no certificate" : openssl_text(text, sizeof(text)));
-	}
-	err = t->hs->err;
-	if (err != -NET_ERR_TLS_HANDSHAKE)
+	if (hs->err != -NET_ERR_TLS_HANDSHAKE && hs->err != -ENOMEM)
 		c->io->counts[NET_TLS_REFUSED]++;
-	failed(c, err, t->hs->text);
-	return err;
+	failed(c, hs->err, hs->text);
+	return hs->err;
 }
 
-int tls_handshake(struct conn *c)
+static int step_done(struct conn *c)
 {
 	struct tls_conn *t = c->tls;
-	int r;
+	int e;
 
-	ERR_clear_error();
-	c->fetches = HANDSHAKE_FETCHES;
-	t->want_write = false;
-	r = SSL_do_handshake(t->ssl);
-	if (r != 1) {
-		switch (SSL_get_error(t->ssl, r)) {
-		case SSL_ERROR_WANT_READ:
-			return -EAGAIN;
-		case SSL_ERROR_WANT_WRITE:
-			t->want_write = true;
-			return -EAGAIN;
-		default:
-			r = handshake_failed(c);
-			ERR_clear_error();
-			return r;
-		}
+	/* what came behind the handshake is for OpenSSL to read first */
+	e = tls_bytes_put(&t->in, t->more.p ? t->more.p + t->more.at : NULL, t->more.n - t->more.at);
+	if (e) {
+		failed(c, e, "out of memory");
+		return e;
 	}
-	r = take_identity(c);
-	if (r) {
-		failed(c, r, t->hs->text);
-		return r;
-	}
+	tls_bytes_free(&t->more);
 	if (c->inbound && t->hs->err) {
 		c->io->counts[NET_TLS_UNPROVEN]++;
 		say(c, &c->io->unproven_gate, true, t->hs->err, t->hs->text);
 	}
-	free(t->hs);
+	if (t->hs->session) {
+		take_session(c, t->hs->session);
+		t->hs->session = NULL;
+	}
+	try_free(t->hs);
 	t->hs = NULL;
 	c->io->counts[c->inbound ? NET_TLS_ACCEPTED : NET_TLS_CONNECTED]++;
 	if (SSL_session_reused(t->ssl))
 		c->io->counts[NET_TLS_RESUMED]++;
 	return 0;
+}
+
+/* what the socket has */
+static void fetch(struct conn *c)
+{
+	struct tls_conn *t = c->tls;
+
+	while (!t->more_end && t->more.n - t->more.at < MORE_MAX) {
+		ssize_t r;
+
+		do
+			r = recv(c->fd, c->io->stream_buf, STREAM_BUF / 4, 0);
+		while (r < 0 && errno == EINTR);
+		if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (r <= 0 || tls_bytes_put(&t->more, c->io->stream_buf, (size_t)r) < 0)
+			t->more_end = true;
+		else if (r < STREAM_BUF / 4)
+			return;
+	}
+}
+
+/* What steps left goes to the socket: 0, or -EAGAIN. Who takes nothing any more is noticed by who reads. */
+static int flush(struct conn *c)
+{
+	struct tls_conn *t = c->tls;
+
+	t->want_write = false;
+	while (t->out.at < t->out.n) {
+		ssize_t r = send(c->fd, t->out.p + t->out.at, t->out.n - t->out.at, MSG_NOSIGNAL);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			t->want_write = true;
+			return -EAGAIN;
+		}
+		if (r < 0) {
+			tls_bytes_free(&t->out);
+			break;
+		}
+		t->wire += (uint64_t)r;
+		tls_bytes_took(&t->out, (size_t)r);
+	}
+	return 0;
+}
+
+/* Bytes for one more step, put where it reads them. False: there are none, or no memory (*ret_err). */
+static bool step_feed(struct tls_conn *t, int *ret_err)
+{
+	const unsigned char *p = t->more.p ? t->more.p + t->more.at : NULL;
+	size_t have = t->more.n - t->more.at;
+	size_t n = t->more_end ? have : tls_whole_records(p, have);
+	bool first = !t->ssl && !t->hs->inbound; /* a client begins */
+
+	if (!n && !t->more_end && !first && t->hs->result != TLS_STEP_WORKER)
+		return false;
+	*ret_err = tls_bytes_put(&t->in, p, n);
+	if (*ret_err)
+		return false;
+	if (n)
+		tls_bytes_took(&t->more, n);
+	t->hs->eof = t->more_end;
+	return true;
+}
+
+/* Will it be symmetric arithmetic only? A server's guess: tls_whole_handshake() stops what turns out to be more. */
+static bool is_cheap(const struct tls_conn *t)
+{
+	if (!t->hs->inbound || t->hs->result == TLS_STEP_WORKER)
+		return false;
+	if (!t->ssl)
+		return t->in.p && tls_hello_has_ticket(t->in.p + t->in.at, t->in.n - t->in.at);
+	/* in TLS 1.2 the client's key comes in the second flight */
+	return SSL_session_reused(t->ssl) || (SSL_version(t->ssl) == TLS1_3_VERSION && t->client_cert == NET_CERT_NONE);
+}
+
+static bool cheap_allowed(struct netio *io)
+{
+	if (io->tls_turn != io->loop->counts[LOOP_TURNS]) {
+		io->tls_turn = io->loop->counts[LOOP_TURNS];
+		io->tls_left = CHEAP_PER_TURN;
+	}
+	if (!io->tls_left)
+		return false;
+	io->tls_left--;
+	return true;
+}
+
+static bool have_workers(struct netio *io)
+{
+	static const struct workers_cfg cfg = {.name = "postern-tls", .thread_end = tls_thread_done};
+	int e;
+
+	if (io->workers || io->no_workers)
+		return io->workers != NULL;
+	e = workers_new(io->loop, &cfg, &io->workers);
+	if (e) { /* then calls wait for handshakes, as they would on one thread */
+		io->no_workers = true;
+		log_error(&io->log, "tls_threads", "errno=%s", uv_err_name(e));
+	}
+	return !e;
+}
+
+int tls_handshake(struct conn *c)
+{
+	struct tls_conn *t = c->tls;
+	int e = 0;
+
+	fetch(c);
+	for (;;) {
+		if (t->busy || flush(c))
+			return -EAGAIN;
+		if (t->hs->result == TLS_STEP_FAILED)
+			return step_failed(c);
+		if (t->hs->result == TLS_STEP_DONE)
+			return step_done(c);
+		if (!step_feed(t, &e)) {
+			if (e)
+				failed(c, e, "out of memory");
+			return e ? e : -EAGAIN;
+		}
+		t->hs->wall_us = c->io->env->clock->wall_us;
+		t->hs->on_loop = is_cheap(t) && cheap_allowed(c->io);
+		if (!t->hs->on_loop && have_workers(c->io)) {
+			t->busy = true;
+			workers_submit(c->io->workers, &t->hs->work, !c->inbound);
+		} else {
+			tls_step(t);
+		}
+	}
+}
+
+bool tls_wants_read(const struct conn *c)
+{
+	const struct tls_conn *t = c->tls;
+
+	return !t || !t->hs || (!t->more_end && t->more.n - t->more.at < MORE_MAX);
 }
 
 bool tls_wants_write(const struct conn *c)
@@ -668,7 +569,7 @@ static ssize_t result(struct conn *c, int r)
 	default:
 		t->broken = true;
 		/* in TLS 1.3 a server judges our certificate after we are up (RFC 8446 4.4.2.4) */
-		failed(c, -NET_ERR_TLS_HANDSHAKE, openssl_text(text, sizeof(text)));
+		failed(c, -NET_ERR_TLS_HANDSHAKE, tls_openssl_text(text, sizeof(text)));
 		ERR_clear_error();
 		return -NET_ERR_TLS_HANDSHAKE;
 	}

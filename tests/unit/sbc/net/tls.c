@@ -2,123 +2,7 @@
 #include <netinet/tcp.h>
 #include <openssl/ocsp.h>
 
-#include "ca.h"
-
-#include "sbc/net/tls_internal.h"
-
-/* A world with one TLS listener in realm 0: pair "a" (edge.example) and "b" (other.example), root trusted. */
-struct tls_world {
-	struct world w;
-	struct dir dir;
-	struct pair root, a, b;
-	struct tls_store *store;
-	struct addr us;
-};
-
-static void t_init_as(struct tls_world *t, uint8_t client_cert, bool legacy, const struct store_spec *more)
-{
-	struct store_spec spec = {.names = {"a", "b"}};
-	struct tls_error err;
-	char path[128];
-
-	memset(t, 0, sizeof(*t));
-	dir_init(&t->dir);
-	t->root = make_ca("root");
-	t->a = make_dns(&t->root, "edge.example");
-	t->b = make_dns(&t->root, "other.example");
-	put_certs(dir_file(&t->dir, "root.pem", path), &t->root.x, 1);
-	put_pair(&t->dir, "a", &t->a, NULL);
-	put_pair(&t->dir, "b", &t->b, NULL);
-	if (more) {
-		spec.crl = more->crl;
-		spec.ocsp = more->ocsp;
-	}
-	t->store = load(&t->dir, &spec, &err);
-	if (!t->store)
-		fail_msg("%s", err.text);
-	w_init_bare(&t->w);
-	t->w.lines[0] = (struct net_listener_cfg){
-	    .proto = NET_TLS, .bound = at("127.0.0.1:0"), .cert = S("a"), .client_cert = client_cert, .legacy_ciphers = legacy};
-	t->w.cfg.n_listeners = 1;
-	t->w.cfg.tls = t->store;
-	w_open(&t->w);
-	t->us = w_listener(&t->w, NET_TLS, 0);
-}
-
-static void t_init(struct tls_world *t, uint8_t client_cert)
-{
-	t_init_as(t, client_cert, false, NULL);
-}
-
-static void t_fini(struct tls_world *t)
-{
-	w_fini(&t->w);
-	tls_store_unref(t->store);
-	pair_free(&t->root);
-	pair_free(&t->a);
-	pair_free(&t->b);
-	dir_fini(&t->dir);
-}
-
-static inline uint64_t count(const struct tls_world *t, enum net_count c)
-{
-	return netio_count(t->w.io, c);
-}
-
-static void echo(struct world *w, const struct net_path *from, char *p, size_t n, enum reason bad)
-{
-	struct net_path to = *from;
-
-	(void)bad;
-	assert_int_equal(net_send(w->net, &to, p, n, 0), 0);
-}
-
-/* a client of ours with this certificate; handshake's result */
-static int connect_as(struct tls_world *t, struct tpeer *p, const struct pair *pair)
-{
-	if (!p->ctx)
-		tp_init(p, false, pair);
-	tp_start(p, peer_connect(&t->w, &t->us, NULL));
-	return tp_handshake(&t->w, p);
-}
-
-/* a server on a port of its own that our side connects to */
-struct far {
-	struct tpeer p;
-	int listening;
-	struct addr at;
-	struct net_path path; /* towards it */
-};
-
-static void far_init(struct tls_world *t, struct far *f, const struct pair *pair, const struct net_peer *as)
-{
-	memset(f, 0, sizeof(*f));
-	tp_init(&f->p, true, pair);
-	f->listening = peer(SOCK_STREAM, "127.0.0.1:0", &f->at);
-	f->path = (struct net_path){.proto = NET_TLS, .remote = f->at};
-	if (as)
-		assert_int_equal(net_peer_set(t->w.net, &f->path.peer, as), 0);
-}
-
-/* sends text to it (owner 7) and does the handshake; its result */
-static int far_call(struct tls_world *t, struct far *f, const char *text)
-{
-	int fd;
-
-	f->path.conn = 0;
-	assert_int_equal(net_send(t->w.net, &f->path, text, strlen(text), 7), 0);
-	fd = peer_accept(&t->w, f->listening);
-	assert_true(fd >= 0);
-	tp_end(&f->p);
-	tp_start(&f->p, fd);
-	return tp_handshake(&t->w, &f->p);
-}
-
-static void far_fini(struct far *f)
-{
-	tp_fini(&f->p);
-	close(f->listening);
-}
+#include "tls_world.h"
 
 /* ---- both directions ---- */
 
@@ -1642,38 +1526,6 @@ static void peers_at_one_address_have_connections_of_their_own(void **state)
 }
 
 /* A flood of handshakes gets its share of a turn, not all of it. */
-static void a_turn_makes_a_bounded_number_of_handshake_steps(void **state)
-{
-	enum { N = 40 };
-	struct tls_world t;
-	struct tpeer p[N];
-	unsigned turns = 0;
-
-	(void)state;
-	t_init(&t, NET_CERT_NONE);
-	for (unsigned i = 0; i < N; i++) {
-		tp_init(&p[i], false, NULL);
-		tp_start(&p[i], peer_connect(&t.w, &t.us, NULL));
-	}
-	W_UNTIL(&t.w, count(&t, NET_TCP_OPEN) == N);
-	for (unsigned i = 0; i < N; i++)
-		assert_int_equal(SSL_do_handshake(p[i].ssl), -1); /* the hello is in the socket */
-	for (uint64_t up = 0; up < N; turns++) {
-		uint64_t before = up;
-
-		loop_turn(&t.w.loop, 10);
-		for (unsigned i = 0; i < N; i++)
-			(void)SSL_do_handshake(p[i].ssl);
-		up = count(&t, NET_TLS_ACCEPTED);
-		assert_true(up - before <= 8);
-		assert_true(turns < 1000);
-	}
-	assert_true(turns >= 2 * N / 8);
-	for (unsigned i = 0; i < N; i++)
-		tp_fini(&p[i]);
-	t_fini(&t);
-}
-
 static void what_a_connection_is_can_be_looked_at(void **state)
 {
 	struct tls_world t;
@@ -1732,7 +1584,6 @@ int main(void)
 	    cmocka_unit_test(a_peer_that_reads_late_gets_everything_and_costs_a_bounded_queue),
 	    cmocka_unit_test(owners_hear_of_what_was_not_acknowledged),
 	    cmocka_unit_test(peers_at_one_address_have_connections_of_their_own),
-	    cmocka_unit_test(a_turn_makes_a_bounded_number_of_handshake_steps),
 	    cmocka_unit_test(what_a_connection_is_can_be_looked_at),
 	};
 
