@@ -14,7 +14,7 @@
 #include "sbc/net/internal.h"
 
 #define BACKLOG 1024
-#define ACCEPTS_PER_WAKE 64
+#define ACCEPTS_PER_WAKE 16 /* others wait while they are let in; the rest comes with the next turn */
 #define PAUSE_MS 200 /* no accepting after even the spare descriptor was gone */
 
 /* ---- sources ---- */

@@ -1,5 +1,7 @@
 /* due.c - deadlines of connections: one timer each, set to the nearest.
  *
+ * A crowd that came together is late together: only DROPS_PER_TURN go in one turn, the others a little later.
+ *
  * Who connects and says nothing, dribbles, takes nothing of what is queued or is quiet too long is dropped by one of
  * these; each has its counter.
  */
@@ -8,6 +10,8 @@
 #include "sbc/net/internal.h"
 
 #define LINGER_MS 2000 /* for the peer's FIN */
+#define DROPS_PER_TURN 16
+#define CROWD_US 1000 /* how much later the others of a crowd are looked at */
 
 enum deadline { DL_NONE, DL_CONNECT, DL_RACE, DL_HANDSHAKE, DL_LINGER, DL_FIRST, DL_MESSAGE, DL_STALL, DL_IDLE, DL_PING };
 
@@ -68,6 +72,10 @@ static void on_deadline(struct timer *t)
 
 	if (next_deadline(c, &what) > c->io->env->clock->mono_us) {
 		conn_timer(c);
+		return;
+	}
+	if (what != DL_RACE && what != DL_PING && !turn_share_take(c->io, &c->io->deadlines, DROPS_PER_TURN)) {
+		timer_start_us(c->io->env->timers, &c->timer, CROWD_US, on_deadline);
 		return;
 	}
 	switch (what) {

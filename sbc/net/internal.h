@@ -37,6 +37,12 @@ struct log_gate {
 	unsigned unsaid;
 };
 
+/* How often something may still happen in one turn of the loop. */
+struct turn_share {
+	uint64_t turn;
+	unsigned left;
+};
+
 struct listener {
 	struct netio *io;
 	struct listener *next; /* of the same realm, protocol and family */
@@ -138,8 +144,8 @@ struct netio {
 	struct tls_store *tls; /* ref */
 	struct workers *workers; /* own; where handshakes are computed, NULL: not yet needed */
 	bool no_workers;       /* there cannot be any */
-	uint64_t tls_turn;     /* the loop's turn that tls_left is of */
-	unsigned tls_left;     /* cheap steps of handshakes this turn may still make */
+	struct turn_share cheap_steps; /* of handshakes, on the loop's thread */
+	struct turn_share deadlines;
 
 	struct log_gate no_fd_gate, framing_gate, refused_gate, send_gate, ping_gate, tls_gate, unproven_gate;
 	bool closing;
@@ -162,6 +168,8 @@ void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int er
 bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
 /* when the last handle of l is gone */
 void netio_listener_free(struct listener *l);
+/* true: once more in this turn, per_turn times in all */
+bool turn_share_take(struct netio *io, struct turn_share *s, unsigned per_turn);
 void netio_no_descriptors(struct netio *io, const char *what);
 /* a uv handle of io began / ended */
 void netio_handle_opened(struct netio *io);

@@ -116,6 +116,18 @@ bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid)
 	return true;
 }
 
+bool turn_share_take(struct netio *io, struct turn_share *s, unsigned per_turn)
+{
+	uint64_t now = io->loop->counts[LOOP_TURNS];
+
+	if (s->turn != now)
+		*s = (struct turn_share){now, per_turn};
+	if (!s->left)
+		return false;
+	s->left--;
+	return true;
+}
+
 void netio_no_descriptors(struct netio *io, const char *what)
 {
 	char code[REASON_CODE_MAX];

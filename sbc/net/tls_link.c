@@ -467,18 +467,6 @@ static bool is_cheap(const struct tls_conn *t)
 	return SSL_session_reused(t->ssl) || (SSL_version(t->ssl) == TLS1_3_VERSION && t->client_cert == NET_CERT_NONE);
 }
 
-static bool cheap_allowed(struct netio *io)
-{
-	if (io->tls_turn != io->loop->counts[LOOP_TURNS]) {
-		io->tls_turn = io->loop->counts[LOOP_TURNS];
-		io->tls_left = CHEAP_PER_TURN;
-	}
-	if (!io->tls_left)
-		return false;
-	io->tls_left--;
-	return true;
-}
-
 static bool have_workers(struct netio *io)
 {
 	static const struct workers_cfg cfg = {.name = "postern-tls", .thread_end = tls_thread_done};
@@ -513,7 +501,7 @@ int tls_handshake(struct conn *c)
 			return e ? e : -EAGAIN;
 		}
 		t->hs->wall_us = c->io->env->clock->wall_us;
-		t->hs->on_loop = is_cheap(t) && cheap_allowed(c->io);
+		t->hs->on_loop = is_cheap(t) && turn_share_take(c->io, &c->io->cheap_steps, CHEAP_PER_TURN);
 		if (!t->hs->on_loop && have_workers(c->io)) {
 			t->busy = true;
 			workers_submit(c->io->workers, &t->hs->work, !c->inbound);

@@ -1134,6 +1134,38 @@ static void owners_are_forgotten_once_acknowledged(void **state)
 	w_fini(&w);
 }
 
+/* Who came together is late together; others must not wait until all of them are sent away. */
+static void a_crowd_is_not_sent_away_in_one_turn(void **state)
+{
+	enum { N = 60 };
+	struct world w;
+	struct addr us;
+	int fd[N];
+	unsigned turns = 0, before;
+
+	(void)state;
+	w_init_bare(&w);
+	w.lines[0] = (struct net_listener_cfg){.proto = NET_TCP, .bound = at("127.0.0.1:0")};
+	w.cfg.n_listeners = 1;
+	w_open(&w);
+	us = w_listener(&w, NET_TCP, 0);
+	for (unsigned i = 0; i < N; i++)
+		fd[i] = peer_connect(&w, &us, NULL);
+	W_UNTIL(&w, open_conns(&w) == N);
+	w.ahead_us += (w.cfg.first_message_ms + 1000) * (int64_t)1000;
+	for (before = N; before > 0; turns++) {
+		loop_turn(&w.loop, 5);
+		assert_true(before - open_conns(&w) <= 16);
+		before = open_conns(&w);
+		assert_true(turns < 500);
+	}
+	assert_true(turns >= N / 16);
+	assert_int_equal(netio_count(w.io, NET_TCP_SLOW_FIRST), N);
+	for (unsigned i = 0; i < N; i++)
+		close(fd[i]);
+	w_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1167,6 +1199,7 @@ int main(void)
 	    cmocka_unit_test(everything_open_goes_at_once),
 	    cmocka_unit_test(connections_can_be_looked_at),
 	    cmocka_unit_test(owners_are_forgotten_once_acknowledged),
+	    cmocka_unit_test(a_crowd_is_not_sent_away_in_one_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
