@@ -191,6 +191,34 @@ int txn_srv_reply(struct txn_srv *pub, const struct txn_reply *r)
 	return 0;
 }
 
+/* The same for copies of a request (8.2.7). */
+static struct str stateless_tag(const struct txn_layer *l, struct str branch, struct str call_id, char text[17])
+{
+	uint64_t h = hash_str(&l->env->hash_key, str_empty(branch) ? call_id : branch);
+	struct buf b;
+
+	buf_init(&b, text, 17);
+	buf_hex(&b, &h, sizeof(h));
+	return buf_text(&b);
+}
+
+int txn_srv_reply_once(struct txn_srv *pub, const struct txn_reply *r)
+{
+	struct srv *t = srv_of(pub);
+	struct txn_reply once = *r;
+	char tag[17];
+	int err = -EINVAL;
+
+	if (r->status >= 200 && pub->status == 0) {
+		if (str_empty(once.to_tag))
+			once.to_tag = stateless_tag(t->n.l, t->branch, pub->call_id, tag);
+		err = srv_answer(t, &once);
+	}
+	txn_srv_bind(pub, NULL, NULL);
+	srv_gone(t);
+	return err;
+}
+
 void txn_srv_resend(struct txn_srv *pub)
 {
 	srv_send(srv_of(pub));
@@ -465,15 +493,10 @@ void txn_answer_stateless(struct txn_layer *l, const struct sip_msg *m, const st
 {
 	struct net_path path = answer_path(from, &m->via);
 	char via_text[1024], tag_text[17];
-	struct buf b, via, tag;
-	uint64_t h;
+	struct buf b, via;
 
-	if (str_empty(to_tag)) {
-		h = hash_str(&l->env->hash_key, str_empty(m->via.branch) ? m->call_id : m->via.branch);
-		buf_init(&tag, tag_text, sizeof(tag_text));
-		buf_hex(&tag, &h, sizeof(h));
-		to_tag = buf_text(&tag);
-	}
+	if (str_empty(to_tag))
+		to_tag = stateless_tag(l, m->via.branch, m->call_id, tag_text);
 	buf_init(&via, via_text, sizeof(via_text));
 	if (!str_empty(m->via.host))
 		fixed_via(&via, m, from);

@@ -64,6 +64,10 @@ struct txn_reply {
  * business, by txn_srv_resend().
  * A 408 to a non-INVITE ends the transaction without a packet (TXN-17). */
 int txn_srv_reply(struct txn_srv *t, const struct txn_reply *r);
+/* A final answer that keeps nothing: the transaction is gone afterwards, whatever is returned, without on_end. Copies
+ * of the request come up as new ones and an ACK as one to a 2xx; the To tag is the same for all of them (RFC 3261
+ * 8.2.7). For whoever nothing shall be remembered of. 0, -EINVAL, -ENOSPC, -ENOMEM. */
+int txn_srv_reply_once(struct txn_srv *t, const struct txn_reply *r);
 /* sends the last answer once more */
 void txn_srv_resend(struct txn_srv *t);
 void txn_srv_bind(struct txn_srv *t, const struct txn_srv_ops *ops, void *owner);

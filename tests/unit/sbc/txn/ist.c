@@ -344,6 +344,40 @@ static void user_lets_go(void **s)
 	fake_fini(&f);
 }
 
+/* Asked who it is and forgotten: no memory, the same tag for each copy, its ACK goes up as a stray. */
+static void aut_08_answered_and_forgotten(void **s)
+{
+	struct net_path peer = peer_path(NET_UDP, "192.0.2.9", 5060, 0);
+	char one[256], two[256];
+	struct fake f;
+
+	(void)s;
+	fake_init(&f);
+	receive(&f, &peer, INVITE("z9hG4bKa"));
+	assert_events(&f, "INVITE;");
+	assert_int_equal(txn_srv_reply_once(f.srv, &(struct txn_reply){.status = 401, .headers = S("X-Line: 1\r\n")}), 0);
+	assert_int_equal(txn_count_srv(f.l), 0);
+	receive(&f, &peer, INVITE("z9hG4bKa"));
+	assert_events(&f, "INVITE;");
+	assert_int_equal(txn_srv_reply_once(f.srv, &(struct txn_reply){.status = 401}), 0);
+	assert_int_equal(f.n_sent, 2);
+	header_of(f.sent[0].text, "To", one, sizeof(one));
+	header_of(f.sent[1].text, "To", two, sizeof(two));
+	assert_non_null(strstr(one, ";tag="));
+	assert_string_equal(one, two);
+	assert_non_null(strstr(f.sent[0].text, "X-Line: 1\r\n"));
+	run_to(&f, 60000); /* nothing is repeated */
+	assert_int_equal(f.n_sent, 2);
+	receive(&f, &peer, ACK("z9hG4bKa"));
+	assert_events(&f, "ACK;");
+	/* no provisional answer, and none after a final one */
+	receive(&f, &peer, INVITE("z9hG4bKb"));
+	assert_int_equal(txn_srv_reply_once(f.srv, &(struct txn_reply){.status = 180}), -EINVAL);
+	assert_int_equal(txn_count_srv(f.l), 0);
+	assert_int_equal(f.n_sent, 2);
+	fake_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +394,7 @@ int main(void)
 	    cmocka_unit_test(txn_14_cancel),
 	    cmocka_unit_test(txn_14_cancel_after_final_and_unmatched),
 	    cmocka_unit_test(user_lets_go),
+	    cmocka_unit_test(aut_08_answered_and_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
