@@ -26,7 +26,8 @@ static bool on_admit(void *ctx, const struct net_path *from)
 	const struct policy *p = b2b_policy(a->b2b);
 	const struct net_identity *who = from->conn ? net_identity(netio_net(a->net), from) : NULL;
 	bool known = p && (policy_address_known(p, from) || (who && policy_identify(p, from, who)) ||
-	                      bindings_trunk_at(reg_bindings(a->reg), from) || b2b_awaits(a->b2b, from)),
+	                      bindings_trunk_at(reg_bindings(a->reg), from) || auth_knows(reg_auth(a->reg), &from->remote) ||
+	                      b2b_awaits(a->b2b, from)),
 	     heard;
 	const struct pol_realm *realm;
 
@@ -104,7 +105,7 @@ static void on_stranger(void *ctx, const struct net_path *from)
 {
 	struct app *a = ctx;
 
-	if (policy_has_registrants(b2b_policy(a->b2b), from->realm))
+	if (policy_has_registrants(b2b_policy(a->b2b), from->realm) || policy_has_accounts(b2b_policy(a->b2b), from->realm))
 		(void)guard_strike(a->guard, &from->remote, false);
 }
 
@@ -444,6 +445,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 		return say(REASON_NO_MEMORY, "no memory for registrations");
 	a->b2b = b2b_new(&a->env, netio_net(a->net), a->media,
 	    &(struct b2b_cfg){.reg = a->reg,
+	        .auth = reg_auth(a->reg),
+	        .digest_realm = S("postern"),
 	        .clients = a->clients,
 	        .max_calls = a->conf->limits.max_calls,
 	        .user_agent = S("Postern/" POSTERN_VERSION),

@@ -38,27 +38,22 @@ static bool can(const struct auth_credential *c, enum digest_alg alg)
 	return c->password.n || c->ha1[alg].n;
 }
 
-/* qop is a list; auth before auth-int, none at all for a server of RFC 2069 */
-static bool choose_qop(struct str list, enum digest_qop *ret)
+/* qop is a list, empty for a server of RFC 2069; false: none in it that will do */
+static bool choose_qop(struct str list, enum auth_int integrity, enum digest_qop *ret)
 {
-	bool integrity = false;
+	bool none = list.n == 0, plain = false, whole = false;
 	struct str v;
 
-	if (list.n == 0) {
-		*ret = DIGEST_QOP_NONE;
-		return true;
-	}
 	while (list.n) {
 		list = str_cut(list, ',', &v);
 		v = str_trim(v);
-		if (str_ieq(v, S("auth"))) {
-			*ret = DIGEST_QOP_AUTH;
-			return true;
-		}
-		integrity = integrity || str_ieq(v, S("auth-int"));
+		plain = plain || str_ieq(v, S("auth"));
+		whole = whole || str_ieq(v, S("auth-int"));
 	}
-	*ret = DIGEST_QOP_AUTH_INT;
-	return integrity;
+	if (integrity == AUTH_INT_REQUIRE || (integrity == AUTH_INT_PREFER && whole))
+		plain = none = false;
+	*ret = plain ? DIGEST_QOP_AUTH : whole ? DIGEST_QOP_AUTH_INT : DIGEST_QOP_NONE;
+	return plain || whole || none;
 }
 
 struct pick {
@@ -108,7 +103,7 @@ static enum reason take_lines(struct auth_session *s, const struct sip_msg *m, b
 			why = why ? why : REASON_MALFORMED;
 			continue;
 		}
-		if (e < 0 || digest_alg_parse(p.f.algorithm, &p.alg) < 0 || !choose_qop(p.f.qop, &p.qop)) {
+		if (e < 0 || digest_alg_parse(p.f.algorithm, &p.alg) < 0) {
 			why = why ? why : REASON_AUTH_SCHEME;
 			continue;
 		}
@@ -119,7 +114,7 @@ static enum reason take_lines(struct auth_session *s, const struct sip_msg *m, b
 			why = REASON_AUTH_REALM;
 			continue;
 		}
-		if (!can(p.credential, p.alg)) {
+		if (!can(p.credential, p.alg) || !choose_qop(p.f.qop, p.credential->integrity, &p.qop)) {
 			why = why ? why : REASON_AUTH_SCHEME;
 			continue;
 		}

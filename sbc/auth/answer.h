@@ -5,7 +5,7 @@
  * belongs to: a registration, a dialog.
  *
  * Only realms the trunk is configured for get an answer (AUT-04); Basic never (AUT-05). The topmost challenge of a
- * realm that can be answered is taken (AUT-03). A server that rejects the answer to the very nonce it gave has said
+ * realm that can be answered is taken (AUT-03). Integrity of bodies (AUT-14) is as strong as the credential asks for. A server that rejects the answer to the very nonce it gave has said
  * that the password is wrong: that is the end (RGC-05), not a reason to try again.
  */
 #ifndef SBC_AUTH_ANSWER_H
@@ -27,6 +27,8 @@ struct auth_credential {
 	struct str username;
 	struct str password; /* empty: only the hashes below */
 	struct digest_hex ha1[DIGEST_ALGS]; /* n 0: none; they hold for `realm` alone */
+	enum auth_int integrity; /* OFF: auth-int only where nothing else is offered; PREFER: where it is offered; REQUIRE:
+	                            a challenge without it is not answered */
 };
 
 struct auth_answered {

@@ -26,7 +26,7 @@
 #define NC_WINDOW 32           /* counts that may come out of order */
 #define SLOW_MAX_S 900
 #define ACCOUNT_FACTOR 4       /* failures of an account, from anywhere, before strangers are slowed down */
-#define FORGET_S 3600          /* without failures */
+#define FORGET_S 3600          /* without failures; of a friend: without a right password */
 #define PROVED_MAX 4           /* sources that have proved themselves, per account */
 #define PROVED_WAIT_S 8        /* the longest wait of one of those */
 #define LINES_PER_S 10         /* of the log */
@@ -45,6 +45,14 @@ struct proved {
 	uint64_t source;     /* hash */
 	uint32_t failures;   /* since then */
 	int64_t until_us;
+};
+
+/* A source that has shown a right password, to whatever account. */
+struct friend {
+	struct hnode node;
+	struct list age;     /* least recently seen first, in auth->friend_list */
+	uint64_t source;     /* hash */
+	int64_t last_us;
 };
 
 /* Somebody who failed, or an account that is in use. */
@@ -67,9 +75,10 @@ struct auth {
 	struct log log;
 	uint8_t key[32];
 	uint32_t serial;
-	struct htab seen, guess;
+	struct htab seen, guess, friends;
 	struct list seen_list, guess_list, proved_list; /* so that guesses do not push out accounts in use */
-	unsigned n_seen, n_guess, n_proved;
+	struct list friend_list;
+	unsigned n_seen, n_guess, n_proved, n_friends;
 	int64_t lines_s;     /* second of the clock in which n_lines were written */
 	unsigned n_lines;
 	uint64_t floor;      /* nonces with an older stamp are stale */
@@ -97,12 +106,13 @@ struct auth *auth_new(const struct env *env, const struct auth_cfg *cfg)
 	list_init(&a->seen_list);
 	list_init(&a->guess_list);
 	list_init(&a->proved_list);
+	list_init(&a->friend_list);
 	rng_bytes(env->rng, a->key, sizeof(a->key));
 	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	a->mac = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
 	EVP_MAC_free(hmac);
 	if (!a->mac || EVP_MAC_init(a->mac, a->key, sizeof(a->key), params) != 1 || htab_init(&a->seen, 64) < 0 ||
-	    htab_init(&a->guess, 64) < 0) {
+	    htab_init(&a->guess, 64) < 0 || htab_init(&a->friends, 64) < 0) {
 		auth_free(a);
 		return NULL;
 	}
@@ -128,6 +138,14 @@ static void guess_free(struct auth *a, struct guess *g)
 	free(g);
 }
 
+static void friend_free(struct auth *a, struct friend *f)
+{
+	htab_del(&a->friends, &f->node);
+	list_del(&f->age);
+	a->n_friends--;
+	free(f);
+}
+
 void auth_free(struct auth *a)
 {
 	if (!a)
@@ -144,8 +162,13 @@ void auth_free(struct auth *a)
 	{
 		guess_free(a, container_of(p, struct guess, age));
 	}
+	list_each(f, &a->friend_list)
+	{
+		friend_free(a, container_of(f, struct friend, age));
+	}
 	htab_fini(&a->seen);
 	htab_fini(&a->guess);
+	htab_fini(&a->friends);
 	EVP_MAC_CTX_free(a->mac);
 	OPENSSL_cleanse(a->key, sizeof(a->key));
 	free(a);
@@ -278,6 +301,9 @@ static bool nonce_use(struct auth *a, uint64_t stamp, uint32_t nc)
 
 void auth_challenge(struct auth *a, const struct auth_ask *ask, struct buf *headers)
 {
+	static const struct str qops[] = {[AUTH_INT_OFF] = {"auth", 4}, [AUTH_INT_PREFER] = {"auth,auth-int", 13},
+	    [AUTH_INT_REQUIRE] = {"auth-int", 8}};
+
 	a->metrics[AUTH_CHALLENGES]++;
 	for (int i = DIGEST_ALGS - 1; i >= 0; i--) {
 		if (!(ask->algs & AUTH_ALG(i)))
@@ -286,7 +312,9 @@ void auth_challenge(struct auth *a, const struct auth_ask *ask, struct buf *head
 		buf_str(headers, ask->realm);
 		buf_lit(headers, "\", nonce=\"");
 		put_nonce(a, ask->realm, ask->source, headers);
-		buf_str(headers, ask->auth_int ? S("\", qop=\"auth,auth-int\", algorithm=") : S("\", qop=\"auth\", algorithm="));
+		buf_lit(headers, "\", qop=\"");
+		buf_str(headers, qops[ask->integrity]);
+		buf_lit(headers, "\", algorithm=");
 		buf_str(headers, digest_alg_name((enum digest_alg)i));
 		if (ask->stale)
 			buf_lit(headers, ", stale=true");
@@ -425,12 +453,51 @@ static void failed(struct auth *a, const struct addr *source, struct str user)
 	note_failure(a, guess_get(a, false, addr_ip_bytes(source)), a->cfg.tries, str_z(addr_text(source, text)));
 }
 
+static struct friend *friend_find(const struct auth *a, uint64_t source)
+{
+	for (struct hnode *n = htab_first(&a->friends, source); n; n = htab_next(n)) {
+		struct friend *f = container_of(n, struct friend, node);
+
+		if (f->source == source)
+			return f;
+	}
+	return NULL;
+}
+
+static void befriend(struct auth *a, uint64_t source)
+{
+	struct friend *f = friend_find(a, source);
+
+	if (!f) {
+		if (a->n_friends >= a->cfg.guess_max)
+			friend_free(a, container_of(a->friend_list.next, struct friend, age));
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return;
+		f->source = source;
+		htab_add(&a->friends, &f->node, source);
+		a->n_friends++;
+	} else {
+		list_del(&f->age);
+	}
+	f->last_us = a->env->clock->mono_us;
+	list_push(&a->friend_list, &f->age);
+}
+
+bool auth_knows(const struct auth *a, const struct addr *source)
+{
+	const struct friend *f = friend_find(a, source_id(a, source));
+
+	return f && a->env->clock->mono_us - f->last_us <= (int64_t)FORGET_S * 1000000;
+}
+
 void auth_prove(struct auth *a, const struct addr *source, struct str user)
 {
 	uint64_t id = source_id(a, source);
 	struct guess *acct = guess_get(a, true, user);
 	struct proved *own = proved(acct, id);
 
+	befriend(a, id);
 	if (!acct)
 		return;
 	if (own) {
@@ -557,7 +624,7 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 	struct str host;
 	uint64_t stamp = 0;
 	uint32_t nc = 0;
-	bool known, good, fresh;
+	bool known, good, fresh, open;
 	int e = find(c, &f);
 
 	*ret_user = STR_NONE;
@@ -609,6 +676,7 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 	in.cnonce = f.cnonce;
 	in.body = c->msg->body;
 	good = digest_response(&in, &want) == 0 && digest_eq(f.response, &want) && known;
+	open = account.integrity == AUTH_INT_REQUIRE && in.qop != DIGEST_QOP_AUTH_INT;
 	OPENSSL_cleanse(&account, sizeof(account));
 	OPENSSL_cleanse(&in.ha1, sizeof(in.ha1));
 	OPENSSL_cleanse(&want, sizeof(want));
@@ -616,6 +684,8 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 		failed(a, c->source, f.username);
 		return AUTH_WRONG;
 	}
+	if (open)
+		return AUTH_MALFORMED; /* that was not offered: who made it so? */
 	if (!fresh || !nonce_use(a, stamp, nc)) {
 		a->metrics[AUTH_STALES]++;
 		return AUTH_STALE;

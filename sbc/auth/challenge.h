@@ -36,7 +36,7 @@ struct auth_ask {
 	unsigned algs;             /* AUTH_ALG() bits: strongest first on the wire, one line each (AUT-02) */
 	bool stale;
 	bool proxy;                /* Proxy-Authenticate (407) instead of WWW-Authenticate (AUT-10) */
-	bool auth_int;             /* offer auth-int beside auth */
+	enum auth_int integrity;   /* PREFER: auth-int is offered beside auth; REQUIRE: nothing else */
 };
 /* Complete header lines. */
 void auth_challenge(struct auth *a, const struct auth_ask *ask, struct buf *headers);
@@ -44,6 +44,7 @@ void auth_challenge(struct auth *a, const struct auth_ask *ask, struct buf *head
 /* What is stored of an account; algorithms without a hash have n 0. */
 struct auth_account {
 	struct digest_hex ha1[DIGEST_ALGS];
+	enum auth_int integrity; /* REQUIRE: right credentials that leave the body out are MALFORMED */
 };
 /* false: no such user. Must cost the same either way. */
 typedef bool auth_lookup_fn(void *ctx, struct str username, struct auth_account *ret);
@@ -71,6 +72,10 @@ struct auth_check {
 };
 /* *ret_user: the user name of the credentials (slice of the message), empty when ABSENT or MALFORMED. */
 enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct str *ret_user);
+
+/* Has that source (its address, without the port) shown a right password within the last hour, whose ever? It is no
+ * stranger then, though no trunk is known by that address. */
+bool auth_knows(const struct auth *a, const struct addr *source);
 
 /* As if that source had given the account's password: a registration from before a restart. */
 void auth_prove(struct auth *a, const struct addr *source, struct str user);

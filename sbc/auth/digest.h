@@ -25,6 +25,9 @@ struct str digest_alg_name(enum digest_alg alg); /* "SHA-512-256" */
 /* Case-blind; empty is MD5 (RFC 7616 3.3). -ENOTSUP: another one, -sess variants among them. */
 MUST_USE int digest_alg_parse(struct str name, enum digest_alg *ret);
 
+/* Is the body protected too (qop auth-int)? */
+enum auth_int { AUTH_INT_OFF, AUTH_INT_PREFER, AUTH_INT_REQUIRE };
+
 enum digest_qop { DIGEST_QOP_NONE /* RFC 2069 peers */, DIGEST_QOP_AUTH, DIGEST_QOP_AUTH_INT };
 
 /* 0, or -EIO: the crypto library refuses the algorithm (MD5 on a FIPS box). */

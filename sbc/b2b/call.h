@@ -13,6 +13,7 @@
 #include "sbc/target/target.h"
 #include "sbc/txn/txn.h"
 
+struct auth;
 struct b2b;
 struct reg;
 struct reg_clients;
@@ -94,6 +95,8 @@ struct b2b_cfg {
 	struct str user_agent;    /* "Postern/0.1.0"; lives as long as the b2b */
 	struct reg *reg;          /* borrow: takes REGISTER, knows who is registered; NULL: nobody registers */
 	struct reg_clients *clients; /* borrow: what we register at providers; NULL: nothing */
+	struct auth *auth;        /* borrow: judges credentials; NULL: trunks that have to show some are refused */
+	struct str digest_realm;  /* of challenges where nothing says another; lives as long as the b2b */
 	struct locator *locator;  /* borrow: outlives the b2b. NULL: targets that are names cannot be reached */
 };
 
@@ -193,6 +196,8 @@ enum b2b_metric {
 	B2B_FRAGMENTED,      /* requests over the mtu that went over UDP all the same */
 	B2B_OUTSIDE,         /* requests outside of calls that somebody behind us answered */
 	B2B_OUTSIDE_FAILED,  /* and those that nobody did */
+	B2B_CHALLENGED,      /* requests of PBXs answered 401 or 407 */
+	B2B_PROOF_FAILED,    /* their credentials were wrong, or none are set */
 	B2B_METRICS
 };
 extern const char *const b2b_metric_names[B2B_METRICS];

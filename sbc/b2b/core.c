@@ -10,13 +10,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/auth/challenge.h"
 #include "sbc/b2b/outside.h"
 #include "sbc/reg/client.h"
 #include "sbc/reg/reg.h"
 
 const char *const b2b_metric_names[B2B_METRICS] = {"calls_in", "calls_answered", "calls_refused", "calls_failed",
     "tries", "failovers", "strangers", "glare", "late_2xx", "no_dialog", "reinvites", "next_ways", "trimmed",
-    "fragmented", "outside", "outside_failed"};
+    "fragmented", "outside", "outside_failed", "challenged", "proof_failed"};
 
 const char *const call_phase_names[4] = {"setup", "ringing", "up", "ending"};
 
@@ -415,6 +416,8 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 		return;
 	}
 	t = b2b_trunk_asked(b, b->policy, m, from);
+	if (!proof_begin(b, &t, srv, m, from))
+		return;
 	if (!t) {
 		stranger(b, srv, from);
 		return;
@@ -489,6 +492,7 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 	struct b2b *b = ctx;
 	struct dlg *d;
 	struct leg *l;
+	bool moved;
 
 	if (m->to.tag.n == 0) {
 		if (srv)
@@ -496,7 +500,8 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 		return;
 	}
 	l = b2b_leg_by_tag(b, m, &d);
-	if (l && !source_fits(b, l, d, from)) {
+	moved = l && !source_fits(b, l, d, from);
+	if (moved && !(srv && from->realm == d->path.realm && proof_may_move(l))) {
 		b2b_count(b, B2B_STRANGERS);
 		log_warn(&l->call->log, "source_mismatch", "leg=%c method=%.*s", "ab"[l->side],
 		    STR(m->method_name));
@@ -514,12 +519,20 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 	if (l) {
 		if (l->trunk->sip.nat)
 			txn_srv_set_symmetric(srv);
+		if (!proof_inside(l, srv, m, from, moved))
+			return;
+		if (moved) {
+			uint32_t peer = d->path.peer;
+
+			d->path = *from;
+			d->path.peer = peer;
+		}
 		txn_srv_known(srv, m, from, false);
 		indialog_request(l, d, srv, m, from);
 		return;
 	}
 	b2b_count(b, B2B_NO_DIALOG);
-	if (b2b_trunk_of(b, b->policy, from))
+	if (b2b_trunk_of(b, b->policy, from) || (b->cfg.auth && auth_knows(b->cfg.auth, &from->remote)))
 		b2b_refuse(b, srv, b2b_trunk_of(b, b->policy, from), REASON_NO_DIALOG, STR_NONE);
 	else if (policy_realm(b->policy, from->realm) &&
 	         policy_realm(b->policy, from->realm)->strangers == POL_STRANGER_REFUSE)

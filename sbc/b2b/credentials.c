@@ -32,7 +32,9 @@ bool challenge_stale(const struct sip_msg *m)
 
 void trunk_credential(const struct pol_trunk *t, struct auth_credential *ret)
 {
-	*ret = (struct auth_credential){.realm = t->reg.realm, .username = t->reg.auth_user};
+	*ret = (struct auth_credential){.realm = t->reg.realm,
+	    .username = t->reg.auth_user,
+	    .integrity = (enum auth_int)t->reg.integrity};
 	for (int i = 0; i < DIGEST_ALGS; i++) {
 		struct str x = t->reg.ha1[i];
 

@@ -12,6 +12,7 @@
  *   registered.c  calls to those who registered, and to where we are registered
  *   rewrite.c what an outgoing INVITE says
  *   credentials.c  far ends that ask who we are
+ *   proof.c   far ends that we ask who they are
  *   large.c   requests too big for a datagram
  *   trunks.c  run-time state of trunks: counts, rates
  *   strays.c  far ends of running calls that the policy no longer knows
@@ -227,6 +228,8 @@ struct b2b {
 	struct call_record *ended; /* own; ring of ENDED_KEPT */
 	uint64_t n_ended;
 	bool drain, shutdown;
+	int64_t proof_logged_us;
+	uint64_t proofs_unlogged;
 	struct hash_key loop_key; /* marks our branches (LOOP-04) */
 	struct log log;
 	uint64_t metrics[B2B_METRICS];
@@ -375,6 +378,15 @@ void leg_content(struct leg *l, const struct sip_msg *m);
 /* Credentials for a request of the leg, when somebody has asked; for ACK those of its INVITE. 0, -EIO, -ENOSPC */
 MUST_USE int leg_put_credentials(struct leg *l, enum sip_method method, struct str method_name, uint32_t cseq,
     struct str ruri, struct str body, struct buf *h);
+
+/* proof.c: true: m may go on; false: it was answered, and srv is gone */
+/* A request outside of calls. *t: whose it is by where it comes from, NULL: nobody's; afterwards by its credentials. */
+MUST_USE bool proof_begin(struct b2b *b, const struct pol_trunk **t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from);
+/* One in a dialog of l. moved: from an address that is not its trunk's. */
+MUST_USE bool proof_inside(
+    struct leg *l, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from, bool moved);
+bool proof_may_move(const struct leg *l); /* from elsewhere its far end may prove itself */
 
 /* REG_NEEDED: calls to t wait for its registration, and there is none */
 enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t);

@@ -8,6 +8,7 @@
 #include "sbc/net/guard.h"
 #include "sbc/net/netio.h"
 #include "sbc/net/tls.h"
+#include "sbc/reg/account.h"
 
 /* -------------------------------------------------------------------- trunks at a glance */
 
@@ -49,6 +50,15 @@ const char *view_trunk_state(const struct ctl_backend *be, const struct pol_trun
 	return state == TARGET_UNKNOWN && t->n_targets ? "UNKNOWN" : "UP";
 }
 
+/* Its password counts, and every answer it can give is one of MD5 (PWD-04). */
+static bool md5_only(const struct pol_trunk *t)
+{
+	bool used = t->role == POL_ITSP || t->reg.auth != POL_AUTH_STATIC || t->reg.challenge != POL_CHALLENGE_OFF;
+	bool stronger = t->role == POL_ITSP || t->reg.digest != DIGEST_MD5;
+
+	return used && account_has_password(t) && !(stronger && (t->reg.ha1[DIGEST_SHA256].n || t->reg.ha1[DIGEST_SHA512_256].n));
+}
+
 json_t *view_trunk(const struct ctl_backend *be, const struct policy *p, const struct pol_trunk *t)
 {
 	const struct pol_realm *realm = policy_realm(p, t->realm);
@@ -86,6 +96,8 @@ json_t *view_trunk(const struct ctl_backend *be, const struct policy *p, const s
 			text_fmt(&note, " ago: %s", reason_info(info.last_failure)->text);
 		}
 	}
+	if (md5_only(t))
+		text_fmt(&note, "%spassword is asked for with MD5 alone", note.n ? "; " : "");
 	names_of(be, t, &unresolved, &stale);
 	if (unresolved)
 		text_fmt(&note, "%s%u of %u targets without address", note.n ? "; " : "", unresolved, t->n_targets);
@@ -150,6 +162,22 @@ static void find_trunks(struct ctl_req *r, const json_t *trunks)
 		else
 			buf_fmt(&b, "postern why trunk %s", name);
 		ctl_finding(r, level, "trunk", buf_z(&b), "%s is %s", name, state);
+	}
+}
+
+/* Nothing such a trunk sends can be taken. */
+static void find_passwords(struct ctl_req *r, const struct policy *p)
+{
+	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
+		const struct pol_trunk *t = policy_trunk_at(p, i);
+		char todo[80];
+		struct buf b;
+
+		if (t->role != POL_PBX || t->reg.challenge == POL_CHALLENGE_OFF || account_has_password(t))
+			continue;
+		buf_init(&b, todo, sizeof(todo));
+		buf_fmt(&b, "postern trunk password %.*s --user USER", STR(t->name));
+		ctl_finding(r, 1, "trunk", buf_z(&b), "%.*s has to show a password, and has none", STR(t->name));
 	}
 }
 
@@ -227,6 +255,7 @@ void cmd_status(struct ctl_req *r)
 		ctl_say(r, " / %u", c->limits.max_calls);
 	ctl_say(r, "   PORTS %u/%u   CPU %.0f %% on average\n", used, total, cpu_percent(up));
 	find_trunks(r, json_object_get(r->data, "trunks"));
+	find_passwords(r, b2b_policy(be->b2b));
 	find_realms(r, c);
 	view_tls_findings(r);
 	view_dns_findings(r);

@@ -691,6 +691,10 @@ void cmd_why_trunk(struct ctl_req *r)
 		buf_fmt(&b, "postern trunk set %.*s max-calls=N", STR(t->name));
 		ctl_finding(r, 1, "limit", buf_z(&b), "all its %u calls are in use", t->max_calls);
 	}
+	if ((info.last_failure == REASON_PROOF_WRONG || info.last_failure == REASON_PROOF_MISSING) &&
+	    be->env->clock->mono_us - info.last_failure_us < (int64_t)3600 * 1000000)
+		ctl_finding(r, 1, "login", reason_info(info.last_failure)->remedy, "the last that was refused: %s: %s",
+		    reason_code(info.last_failure, code), reason_info(info.last_failure)->text);
 	n = failures(be, t, &most, &last, &ended);
 	if (n) {
 		call_id_text(last->id, id);

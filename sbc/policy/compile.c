@@ -241,6 +241,11 @@ static bool known_cert(const struct build *b, struct str name)
 	return false;
 }
 
+static bool by_certificate(const struct pol_trunk *t)
+{
+	return t->source.identify == POL_BY_TLS_NAME || t->source.identify == POL_BY_BOTH;
+}
+
 /* Settings that depend on each other: what "auto" means, and what cannot be at once. */
 static void settle(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
 {
@@ -256,14 +261,22 @@ static void settle(struct build *b, const struct db_trunk *row, struct pol_trunk
 		    t->sip.udp_only                     ? "udp-only=yes"
 		    : t->transport == POL_TRANSPORT_UDP ? "transport=udp"
 						        : "transport=tcp");
-	if (t->source.identify != POL_BY_ADDRESS &&
+	if (by_certificate(t) &&
 	    (t->source.transport == POL_SOURCE_UDP || t->source.transport == POL_SOURCE_TCP))
 		bad(b, "trunk", row->name, "postern trunk set NAME source-transport=any",
 		    "it is recognised by its certificate, but source-transport=%s carries none",
 		    t->source.transport == POL_SOURCE_UDP ? "udp" : "tcp");
-	if (t->source.identify != POL_BY_ADDRESS && t->tls.verify == NET_VERIFY_NONE)
+	if (by_certificate(t) && t->tls.verify == NET_VERIFY_NONE)
 		bad(b, "trunk", row->name, "tls-verify=strict, relaxed or chain",
 		    "it is recognised by its certificate, but tls-verify=none trusts none");
+	if (t->role == POL_ITSP && t->source.identify == POL_BY_CREDENTIALS)
+		bad(b, "trunk", row->name, "identify=address or tls-name",
+		    "identify=credentials is for a pbx: a provider does not prove itself by a password");
+	if (t->role == POL_ITSP && t->reg.challenge != POL_CHALLENGE_OFF)
+		bad(b, "trunk", row->name, "postern trunk set NAME challenge=off",
+		    "challenge is for a pbx: a provider is not asked for a password");
+	if (t->source.identify == POL_BY_CREDENTIALS && t->reg.challenge == POL_CHALLENGE_OFF)
+		t->reg.challenge = POL_CHALLENGE_NEW;
 	if (t->tls.cert.n && !known_cert(b, t->tls.cert)) {
 		char hint[160];
 		struct buf w;
@@ -463,7 +476,7 @@ static void check_names(struct build *b, const struct db_trunk *row, const struc
 
 	for (unsigned i = 0; i < row->n_targets; i++)
 		named |= addr_parse_ip(row->targets[i].host, 0, &a) < 0;
-	if (t->source.identify != POL_BY_ADDRESS && !named)
+	if (by_certificate(t) && !named)
 		bad(b, "trunk", row->name, "postern trunk set NAME tls-names=sip.example.net",
 		    "it is recognised by its certificate, but nothing says which name that has to carry");
 }

@@ -131,5 +131,6 @@ bool policy_admit(const struct policy *p, const struct net_path *from)
 {
 	if (from->realm < p->n_realms && p->realms[from->realm].strangers == POL_STRANGER_REFUSE)
 		return true;
-	return policy_address_known(p, from) || by_certificate(p, from) || policy_has_registrants(p, from->realm);
+	return policy_address_known(p, from) || by_certificate(p, from) || policy_has_registrants(p, from->realm) ||
+	       policy_has_accounts(p, from->realm);
 }

@@ -9,7 +9,7 @@
  *   routes.c      where a call goes
  *   hours.c       number patterns and times of day
  *   headers.c     the header table
- *   registrants.c who registers with us under which name
+ *   registrants.c who registers with us, or is recognised by its credentials, under which name
  *   trunk_keys.c  the settings of a trunk; trunk_draft.c edits one
  */
 #ifndef SBC_POLICY_INTERNAL_H
@@ -81,6 +81,11 @@ struct host {
 	struct str name; /* without a final dot */
 };
 
+/* How many of the trunks of a realm */
+struct realm_accounts {
+	unsigned register_with_us, by_credentials;
+};
+
 struct registrant {
 	uint8_t realm;
 	struct str user;
@@ -136,8 +141,9 @@ struct policy {
 	unsigned n_routes;
 	struct host *hosts;     /* by realm and name */
 	unsigned n_hosts;
-	struct registrant *registrants; /* by realm and user */
+	struct registrant *registrants; /* by realm and user: who registers, or is recognised by its credentials */
 	unsigned n_registrants;
+	struct realm_accounts *realm_accounts; /* [realm] */
 };
 
 /* n zeroed elements that live as long as the snapshot; NULL: out of memory (n 0 is fine). */

@@ -25,8 +25,15 @@ enum pol_redirect { POL_REDIRECT_FOLLOW, POL_REDIRECT_RELAY };
 enum pol_stranger { POL_STRANGER_DROP, POL_STRANGER_REFUSE /* 403 */ };
 
 enum pol_transport { POL_TRANSPORT_AUTO, POL_TRANSPORT_UDP, POL_TRANSPORT_TCP, POL_TRANSPORT_TLS };
-enum pol_identify { POL_BY_ADDRESS, POL_BY_TLS_NAME, POL_BY_BOTH };
+enum pol_identify { POL_BY_ADDRESS, POL_BY_TLS_NAME, POL_BY_BOTH, POL_BY_CREDENTIALS };
 enum pol_outside { POL_OUTSIDE_AUTO /* to a PBX that registers */, POL_OUTSIDE_ON, POL_OUTSIDE_OFF };
+/* Which of a PBX's requests carry credentials, or get 401: each word means the ones before as well. */
+enum pol_challenge {
+	POL_CHALLENGE_OFF,
+	POL_CHALLENGE_NEW,     /* what begins something: INVITE, MESSAGE, SUBSCRIBE, ... outside of a call */
+	POL_CHALLENGE_OPTIONS, /* OPTIONS too */
+	POL_CHALLENGE_ALL,     /* and those inside calls: re-INVITE, BYE, ... */
+};
 enum pol_large { POL_LARGE_TCP, POL_LARGE_FRAGMENT, POL_LARGE_REFUSE };
 
 /* One place calls of a trunk are sent to, as configured; which servers stand behind a name is the locator's. */
@@ -104,7 +111,7 @@ struct pol_trunk {
 	struct {
 		uint16_t port;       /* 0: any */
 		uint32_t transport;  /* enum pol_source_transport */
-		uint32_t identify;   /* enum pol_identify: address set, certificate, or both at once */
+		uint32_t identify;   /* enum pol_identify: address set, certificate, both at once, password */
 		uint32_t grace_s;    /* an address that left the set of its name is its still for so long */
 	} source;
 	uint32_t transport;      /* enum pol_transport: of targets that do not say */
@@ -122,6 +129,9 @@ struct pol_trunk {
 		bool no_qop;         /* digest of RFC 2069 is taken */
 		bool needed;         /* an ITSP's: no calls to it while we are not registered there */
 		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */
+		uint32_t challenge;  /* enum pol_challenge; with identify=credentials at least NEW */
+		bool proxy;          /* asked with 407 instead of 401 */
+		uint32_t integrity;  /* enum auth_int (sbc/auth) */
 	} reg;
 };
 
@@ -169,7 +179,7 @@ unsigned policy_realm_count(const struct policy *p);
 /* Which trunk does this source belong to (ACC-01)? By realm; then by what its certificate names (trunks with
  * identify=tls-name, TLS-11); else by source address set (targets' addresses, configured nets and resolved names),
  * then transport and source port where the trunk restricts them: the most specific entry wins, and when its trunk has
- * identify=both the certificate has to name it too. Disabled trunks are found as well (the caller refuses).
+ * identify=both the certificate has to name it too. Trunks with identify=credentials are nobody's here. Disabled trunks are found as well (the caller refuses).
  * who: of net_identity(), NULL: no TLS. A certificate with names of several trunks is the one's whose name stands
  * first. O(1) for exact addresses and names. NULL: a stranger. */
 const struct pol_trunk *policy_identify(
@@ -190,6 +200,11 @@ bool policy_admit(const struct policy *p, const struct net_path *from);
 const struct pol_trunk *policy_registrant(const struct policy *p, unsigned realm, struct str user);
 /* Does any trunk of the realm register with us? Strangers may then send REGISTER. */
 bool policy_has_registrants(const struct policy *p, unsigned realm);
+/* The trunk that is recognised by its credentials (identify=credentials) and has that user name, or address of record;
+ * NULL: none. */
+const struct pol_trunk *policy_account(const struct policy *p, unsigned realm, struct str user);
+/* Is any trunk of the realm recognised so? Whoever sends requests from anywhere may then turn out to be it. */
+bool policy_has_accounts(const struct policy *p, unsigned realm);
 
 /* Brings a number as dialled by trunk t to canonical form: +country…; a short or unknown form stays as it is. */
 void policy_number_in(const struct pol_trunk *t, struct str number, struct buf *ret);

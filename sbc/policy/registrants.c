@@ -1,4 +1,4 @@
-/* registrants.c - who registers with us, by realm and name.
+/* registrants.c - who registers with us, or is recognised by its credentials alone, by realm and name.
  *
  * A trunk is known by the user part of its own address of record and by the user name of its credential, which are
  * often the same. Names are compared as bytes, and no two trunks of a realm may share one.
@@ -17,18 +17,33 @@ static int compare(const void *a, const void *b)
 	return str_cmp(x->user, y->user);
 }
 
+static bool registers(const struct pol_trunk *t)
+{
+	return t->role == POL_PBX && t->reg.auth != POL_AUTH_STATIC;
+}
+
+static bool by_credentials(const struct pol_trunk *t)
+{
+	return t->role == POL_PBX && t->source.identify == POL_BY_CREDENTIALS;
+}
+
 int pol_registrants_build(struct policy *p, const struct pol_trunk **ret_a, const struct pol_trunk **ret_b)
 {
 	struct registrant *r = pol_array(p, (size_t)p->n_trunks * 2, sizeof(*r));
 	unsigned n = 0, kept = 0;
 
-	if (p->n_trunks && !r)
+	p->realm_accounts = pol_array(p, p->n_realms, sizeof(*p->realm_accounts));
+	if ((p->n_trunks && !r) || !p->realm_accounts)
 		return -ENOMEM;
 	for (unsigned i = 0; i < p->n_trunks; i++) {
 		const struct pol_trunk *t = &p->trunks[i];
 
-		if (t->role != POL_PBX || t->reg.auth == POL_AUTH_STATIC)
+		if (!registers(t) && !by_credentials(t))
 			continue;
+		if (t->realm < p->n_realms && (t->reg.user.n || t->reg.auth_user.n)) {
+			p->realm_accounts[t->realm].register_with_us += registers(t);
+			p->realm_accounts[t->realm].by_credentials += by_credentials(t) && t->reg.auth_user.n;
+		}
 		if (t->reg.user.n)
 			r[n++] = (struct registrant){t->realm, t->reg.user, t};
 		if (t->reg.auth_user.n)
@@ -51,7 +66,7 @@ int pol_registrants_build(struct policy *p, const struct pol_trunk **ret_a, cons
 	return 0;
 }
 
-const struct pol_trunk *policy_registrant(const struct policy *p, unsigned realm, struct str user)
+static const struct pol_trunk *find(const struct policy *p, unsigned realm, struct str user)
 {
 	struct registrant key = {.realm = (uint8_t)realm, .user = user}, *r;
 
@@ -61,17 +76,26 @@ const struct pol_trunk *policy_registrant(const struct policy *p, unsigned realm
 	return r ? r->trunk : NULL;
 }
 
+const struct pol_trunk *policy_registrant(const struct policy *p, unsigned realm, struct str user)
+{
+	const struct pol_trunk *t = find(p, realm, user);
+
+	return t && registers(t) ? t : NULL;
+}
+
 bool policy_has_registrants(const struct policy *p, unsigned realm)
 {
-	size_t lo = 0, hi = p->n_registrants;
+	return realm < p->n_realms && p->realm_accounts[realm].register_with_us > 0;
+}
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
+const struct pol_trunk *policy_account(const struct policy *p, unsigned realm, struct str user)
+{
+	const struct pol_trunk *t = find(p, realm, user);
 
-		if (p->registrants[mid].realm < realm)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < p->n_registrants && p->registrants[lo].realm == realm;
+	return t && by_credentials(t) ? t : NULL;
+}
+
+bool policy_has_accounts(const struct policy *p, unsigned realm)
+{
+	return realm < p->n_realms && p->realm_accounts[realm].by_credentials > 0;
 }

@@ -204,6 +204,8 @@ int pol_sources_collect(
 	struct addr a;
 	int e = 0;
 
+	if (t->source.identify == POL_BY_CREDENTIALS)
+		return 0; /* it may come from anywhere */
 	if (t->source.identify != POL_BY_ADDRESS)
 		e = collect_tls_names(p, l, row, t);
 	if (t->source.identify == POL_BY_TLS_NAME)

@@ -27,8 +27,9 @@ const struct trunk_key trunk_keys[] = {
 	"its requests come only from this port (tells two trunks on one address apart)", "5070"},
     {"source-transport", TKEY_ENUM, AT(source.transport), "any", 0, 0, NULL, "any|udp|tcp|tls",
 	"its requests come only over this transport", "udp"},
-    {"identify", TKEY_ENUM, AT(source.identify), "address", 0, 0, NULL, "address|tls-name|both",
-	"how its requests are recognised: by where they come from, by the name in its certificate, or only by both", "tls-name"},
+    {"identify", TKEY_ENUM, AT(source.identify), "address", 0, 0, NULL, "address|tls-name|both|credentials",
+	"how its requests are recognised: by where they come from, by the name in its certificate, only by both, or from anywhere "
+	"by its user name and password (challenge)", "tls-name"},
     {"address-grace", TKEY_S32, AT(source.grace_s), "1h", 0, 604800, "off", NULL,
 	"an address that left the DNS names of target and address is its still for so long", "24h"},
     {"tls-names", TKEY_HOSTS, AT(tls.names), "", 0, 0, NULL, NULL,
@@ -117,6 +118,14 @@ const struct trunk_key trunk_keys[] = {
     {"gin-strict", TKEY_BOOL, AT(reg.gin_strict), "no", 0, 0, NULL, NULL, "a bulk contact needs Require: gin, else 421", "yes"},
     {"digest", TKEY_ENUM, AT(reg.digest), "sha-512-256", 0, 0, NULL, "md5|sha-256|sha-512-256",
 	"strongest algorithm it is asked for, the weaker ones follow; some devices give up at a name they do not know", "md5"},
+    {"challenge", TKEY_ENUM, AT(reg.challenge), "off", 0, 0, NULL, "off|new|options|all",
+	"which requests of a PBX are asked for its password: none; those that begin something; OPTIONS too; those inside calls too. "
+	"With identify=credentials at least new", "new"},
+    {"challenge-code", TKEY_BOOL, AT(reg.proxy), "401", 0, 0, NULL, "401|407",
+	"how it is asked; 407 for a device that answers only a proxy. A REGISTER always gets 401", "407"},
+    {"auth-int", TKEY_ENUM, AT(reg.integrity), "off", 0, 0, NULL, "off|prefer|require",
+	"digest that covers the body too: with a PBX off (but taken), offered, or the only one offered; with an ITSP taken when there is no "
+	"other, when it is offered, or nothing else", "prefer"},
     {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},

@@ -21,28 +21,15 @@ void answer_refuse(struct reg *r, struct txn_srv *t, const struct pol_trunk *tru
 		txn_srv_detach(t);
 }
 
-struct str answer_usual_realm(const struct reg *r, unsigned realm)
+void answer_challenge(struct reg *r, struct txn_srv *t, const struct account_ask *ask)
 {
-	const struct pol_realm *p = policy_realm(r->policy, realm);
-
-	return p && p->n_domains ? p->domains[0] : r->cfg.realm;
-}
-
-void answer_challenge(
-    struct reg *r, struct txn_srv *t, const struct pol_trunk *trunk, const struct net_path *from, bool stale)
-{
-	struct auth_ask ask = {.realm = trunk ? trunk->reg.realm : answer_usual_realm(r, from->realm), .source = &from->remote, .stale = stale};
 	char text[2048];
 	struct buf h;
 
-	for (unsigned i = 0; i < DIGEST_ALGS; i++)
-		if (!trunk || (trunk->reg.ha1[i].n && i <= trunk->reg.digest))
-			ask.algs |= AUTH_ALG(i);
 	r->metrics[REG_CHALLENGED]++;
 	buf_init(&h, text, sizeof(text));
-	auth_challenge(r->auth, &ask, &h);
-	if (buf_err(&h) || txn_srv_reply(t, &(struct txn_reply){.status = 401, .headers = buf_text(&h)}) < 0)
-		txn_srv_detach(t);
+	account_put_challenge(ask, &h);
+	(void)txn_srv_reply_once(t, &(struct txn_reply){.status = 401, .headers = buf_err(&h) ? STR_NONE : buf_text(&h)});
 }
 
 static void put_date(struct buf *h, int64_t wall_us)

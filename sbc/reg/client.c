@@ -829,7 +829,9 @@ static void adopt(struct client *c, const struct pol_trunk *t)
 	c->policy = policy_ref(c->cs->policy);
 	policy_unref(old);
 	c->t = t;
-	c->cred = (struct auth_credential){.realm = t->reg.realm, .username = t->reg.auth_user};
+	c->cred = (struct auth_credential){.realm = t->reg.realm,
+	    .username = t->reg.auth_user,
+	    .integrity = (enum auth_int)t->reg.integrity};
 	for (int i = 0; i < DIGEST_ALGS; i++) {
 		struct str x = t->reg.ha1[i];
 

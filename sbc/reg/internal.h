@@ -3,6 +3,7 @@
  *   registrar.c  who asks, for what, and the change it makes
  *   read.c       what a REGISTER says: contacts, Path, outbound
  *   answer.c     what it is told: refusals, challenges, the 200
+ *   account.c    how somebody is asked who it is, and what its answer is worth (for calls as well)
  *   ways.c       where those are who registered
  */
 #ifndef SBC_REG_INTERNAL_H
@@ -10,6 +11,7 @@
 
 #include "sbc/base/arena.h"
 #include "sbc/base/list.h"
+#include "sbc/reg/account.h"
 #include "sbc/reg/gin.h"
 #include "sbc/reg/reg.h"
 
@@ -86,13 +88,10 @@ enum reason work_read(struct work *w, const struct sip_msg *m, struct buf *h);
 
 /* answer.c; of a transaction that has ended nothing is sent */
 void answer_refuse(struct reg *r, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why, struct str headers);
-/* trunk NULL: an account that is not known. */
-void answer_challenge(
-    struct reg *r, struct txn_srv *t, const struct pol_trunk *trunk, const struct net_path *from, bool stale);
+/* 401, and t is gone: nothing is kept of who was asked (AUT-08) */
+void answer_challenge(struct reg *r, struct txn_srv *t, const struct account_ask *ask);
 /* 200 with all contacts of its address; 500 when it could not be stored */
 void answer_ok(struct work *w);
 void answer_not_stored(struct work *w, enum reason why);
-/* The digest realm of accounts that are not known: the one that those here are given by default. */
-struct str answer_usual_realm(const struct reg *r, unsigned realm);
 
 #endif

@@ -589,8 +589,6 @@ void reg_stored(struct reg *r, uint64_t token, enum reason why)
 struct check {
 	const struct reg *r;
 	unsigned realm;
-	const struct pol_trunk *account; /* found by lookup */
-	struct str auth_realm;
 };
 
 static bool host_ours(const struct reg *r, unsigned realm, const struct sip_uri *u)
@@ -610,22 +608,6 @@ static bool uri_ok(void *ctx, struct str host)
 		addr_set_port(&a, 0);
 	return (sip_uri_addr(&u, &a) && c->r->user->is_local(c->r->ctx, c->realm, &a)) ||
 	       policy_host_is_ours(c->r->policy, c->realm, host);
-}
-
-static bool lookup(void *ctx, struct str user, struct auth_account *ret)
-{
-	struct check *c = ctx;
-	const struct pol_trunk *t = policy_registrant(c->r->policy, c->realm, user);
-
-	if (!t || !str_eq(t->reg.auth_user, user) || !str_eq(t->reg.realm, c->auth_realm))
-		return false;
-	for (unsigned i = 0; i < DIGEST_ALGS; i++) {
-		ret->ha1[i].n = (uint8_t)t->reg.ha1[i].n;
-		if (t->reg.ha1[i].n)
-			memcpy(ret->ha1[i].hex, t->reg.ha1[i].p, t->reg.ha1[i].n);
-	}
-	c->account = t;
-	return true;
 }
 
 /* The trunk that To speaks of, and the number of it; false: nobody's. t: whose number rules apply, NULL: none known. */
@@ -685,10 +667,10 @@ static bool require_ok(const struct sip_msg *m, const struct pol_trunk *t, struc
 
 void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from)
 {
-	const struct pol_trunk *guess, *trunk;
+	struct account_ask ask = {.auth = r->auth, .policy = r->policy, .realm = r->cfg.realm, .from = from};
 	struct check check = {.r = r, .realm = from->realm};
+	const struct pol_trunk *guess, *trunk, *account;
 	char text[1024], number[64];
-	enum auth_verdict verdict;
 	enum reason why;
 	struct buf h, n;
 	struct str user;
@@ -713,21 +695,14 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		answer_refuse(r, t, guess, REASON_OPTION_TAG, buf_err(&h) ? STR_NONE : buf_text(&h));
 		return;
 	}
-	check.auth_realm = guess && guess->reg.realm.n ? guess->reg.realm : answer_usual_realm(r, from->realm);
-	verdict = auth_check(r->auth,
-	    &(struct auth_check){.msg = m,
-	        .realm = check.auth_realm,
-	        .source = &from->remote,
-	        .algs = AUTH_ALG(DIGEST_MD5) | AUTH_ALG(DIGEST_SHA256) | AUTH_ALG(DIGEST_SHA512_256),
-	        .allow_no_qop = guess && guess->reg.no_qop,
-	        .uri_ok = uri_ok,
-	        .lookup = lookup,
-	        .ctx = &check},
-	    &user);
-	switch (verdict) {
-	case AUTH_ABSENT:
+	ask.trunk = guess;
+	switch (account_judge(&ask,
+	    &(struct account_claim){.msg = m, .find = policy_registrant, .uri_ok = uri_ok, .ctx = &check}, &user, &account)) {
 	case AUTH_STALE:
-		answer_challenge(r, t, guess && guess->reg.realm.n ? guess : NULL, from, verdict == AUTH_STALE);
+		ask.stale = true;
+		/* fallthrough */
+	case AUTH_ABSENT:
+		answer_challenge(r, t, &ask);
 		return;
 	case AUTH_MALFORMED:
 		answer_refuse(r, t, guess, REASON_MALFORMED, STR_NONE);
@@ -740,12 +715,12 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		break;
 	}
 	buf_init(&n, number, sizeof(number));
-	if (!uri_ok(&check, m->to.uri.host) || !find_aor(r, from->realm, m, check.account, &trunk, &n)) {
-		answer_refuse(r, t, check.account, REASON_REG_UNKNOWN, STR_NONE);
+	if (!uri_ok(&check, m->to.uri.host) || !find_aor(r, from->realm, m, account, &trunk, &n)) {
+		answer_refuse(r, t, account, REASON_REG_UNKNOWN, STR_NONE);
 		return;
 	}
-	if (trunk != check.account) {
-		answer_refuse(r, t, check.account, REASON_REG_OTHER, STR_NONE);
+	if (trunk != account) {
+		answer_refuse(r, t, account, REASON_REG_OTHER, STR_NONE);
 		return;
 	}
 	if (trunk->admin == POL_DISABLED) {

@@ -42,6 +42,7 @@ ALLOW = {
     'sbc/txn/server.c': {'481': 'CANCEL of no INVITE: RFC 3261 9.2, answered before anybody is asked'},
     'sbc/b2b/change.c': {'487': 'pending re-INVITE of a call that ends: RFC 3261 15.1.2 and 9.2; the call has the reason'},
     'sbc/b2b/indialog.c': {'487': 'pending request of a call that ends: RFC 3261 15.1.2; the call has the reason'},
+    'sbc/b2b/proof.c': {'401': 'a question and no refusal: RFC 3261 22.1', '407': 'the same, 22.2'},
     'sbc/b2b/leg.c': {'500': 'of a reason that has no status of its own'},
 }
 bare = []

@@ -102,6 +102,46 @@ static void aut_05_basic(void **s)
 	world_fini(&w);
 }
 
+/* Which qop is taken: by what is offered and by how much integrity the trunk wants. */
+static void aut_14_how_much_integrity(void **s)
+{
+	static const struct {
+		enum auth_int want;
+		const char *offered, *taken; /* taken NULL: not answered */
+	} cases[] = {
+	    {AUTH_INT_OFF, ", qop=\"auth,auth-int\"", "qop=auth,"},
+	    {AUTH_INT_OFF, ", qop=\"auth-int\"", "qop=auth-int,"},
+	    {AUTH_INT_OFF, "", ""},
+	    {AUTH_INT_OFF, ", qop=\"other\"", NULL},
+	    {AUTH_INT_PREFER, ", qop=\"auth, auth-int\"", "qop=auth-int,"},
+	    {AUTH_INT_PREFER, ", qop=\"auth\"", "qop=auth,"},
+	    {AUTH_INT_PREFER, "", ""},
+	    {AUTH_INT_REQUIRE, ", qop=\"auth,auth-int\"", "qop=auth-int,"},
+	    {AUTH_INT_REQUIRE, ", qop=\"auth\"", NULL},
+	    {AUTH_INT_REQUIRE, "", NULL},
+	};
+	char line[256];
+
+	(void)s;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct auth_credential c = {.realm = S("itsp.example"), .username = S("u"), .password = S("p"), .integrity = cases[i].want};
+		struct auth_session ses = {.n = 0};
+		const char *t;
+		struct world w;
+
+		world_init(&w);
+		snprintf(line, sizeof(line), "WWW-Authenticate: Digest realm=\"itsp.example\", nonce=\"n\"%s\r\n", cases[i].offered);
+		assert_int_equal(auth_take(&ses, world_401(&w, line), &c, 1), cases[i].taken ? REASON_NONE : REASON_AUTH_SCHEME);
+		t = put(&w, &ses, "v=0\r\n");
+		if (cases[i].taken && cases[i].taken[0])
+			assert_non_null(strstr(t, cases[i].taken));
+		else
+			assert_null(strstr(t, "qop"));
+		assert_int_equal(ses.n, cases[i].taken ? 1 : 0);
+		world_fini(&w);
+	}
+}
+
 static void rgc_05_rejected(void **s)
 {
 	const char *line = "WWW-Authenticate: Digest realm=\"itsp.example\", nonce=\"n1\", qop=\"auth\"\r\n";
@@ -210,6 +250,7 @@ int main(void)
 	    cmocka_unit_test(aut_03_each_realm),
 	    cmocka_unit_test(aut_04_foreign_realm),
 	    cmocka_unit_test(aut_05_basic),
+	    cmocka_unit_test(aut_14_how_much_integrity),
 	    cmocka_unit_test(rgc_05_rejected),
 	    cmocka_unit_test(hashes_instead_of_a_password),
 	    cmocka_unit_test(next_nonce),

@@ -222,6 +222,49 @@ static void aut_08_bounded_memory(void **s)
 	fix_fini(&f);
 }
 
+/* A source is no stranger for an hour after a right password; only that, and no more of them than there is room for. */
+static void sources_that_are_known(void **s)
+{
+	struct addr other;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f, &(struct auth_cfg){.guess_max = 3});
+	assert_int_equal(addr_parse(S("192.0.2.8:5060"), 5060, &other), 0);
+	take(&f, challenge(&f, ALL, false));
+	assert_false(auth_knows(f.a, &f.from));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+	assert_true(auth_knows(f.a, &f.from));
+	addr_set_port(&f.from, 9999);
+	assert_true(auth_knows(f.a, &f.from));
+	assert_false(auth_knows(f.a, &other));
+	f.password = "another";
+	f.from = other;
+	memset(&f.s, 0, sizeof(f.s));
+	take(&f, challenge(&f, ALL, false));
+	assert_int_equal(judge(&f, credentials(&f)), AUTH_WRONG);
+	assert_false(auth_knows(f.a, &other));
+	f.w.clock.mono_us += 1800ll * 1000000;
+	assert_int_equal(addr_parse(S("192.0.2.7:5060"), 5060, &f.from), 0);
+	auth_prove(f.a, &f.from, S("trunk42"));
+	f.w.clock.mono_us += 3599ll * 1000000;
+	assert_true(auth_knows(f.a, &f.from)); /* from the last time on */
+	f.w.clock.mono_us += 2 * 1000000;
+	assert_false(auth_knows(f.a, &f.from));
+	/* the one that was quiet for the longest makes room */
+	for (int i = 1; i <= 4; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "198.51.100.%d:5060", i);
+		assert_int_equal(addr_parse(str_z(text), 5060, &other), 0);
+		auth_prove(f.a, &other, S("trunk42"));
+	}
+	assert_true(auth_knows(f.a, &other));
+	assert_int_equal(addr_parse(S("198.51.100.1:5060"), 5060, &other), 0);
+	assert_false(auth_knows(f.a, &other));
+	fix_fini(&f);
+}
+
 static void aut_06_uri(void **s)
 {
 	struct fix f;
@@ -495,6 +538,7 @@ int main(void)
 	    cmocka_unit_test(aut_07_replay_and_age),
 	    cmocka_unit_test(aut_08_bound_nonce),
 	    cmocka_unit_test(aut_08_bounded_memory),
+	    cmocka_unit_test(sources_that_are_known),
 	    cmocka_unit_test(aut_06_uri),
 	    cmocka_unit_test(aut_01_needs_qop),
 	    cmocka_unit_test(aut_12_nobody_is_told_which),

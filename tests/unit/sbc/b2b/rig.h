@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "sbc/auth/challenge.h"
 #include "sbc/base/arena.h"
 #include "sbc/b2b/call.h"
 #include "sbc/policy/compile.h"
@@ -75,6 +76,7 @@ struct rig {
 	struct rig_name names[8];
 	unsigned n_names;
 	struct media *media;
+	struct auth *auth;
 	struct policy *policy;
 	struct b2b *b2b;
 	struct call_record rec[64];
@@ -333,7 +335,11 @@ static struct rig *rig_new(void)
 	r->rows = (struct db_rows){.revision = 1, .trunks = r->trunks, .n_trunks = 2, .numbers = r->numbers, .n_numbers = 1,
 	    .routes = r->routes, .n_routes = 1};
 
-	r->b2b = b2b_new(&r->env, &r->net, r->media, &(struct b2b_cfg){.user_agent = S("Postern/test"), .locator = &r->locator}, &rig_user, r);
+	r->auth = auth_new(&r->env, &(struct auth_cfg){0});
+	assert_non_null(r->auth);
+	r->b2b = b2b_new(&r->env, &r->net, r->media,
+	    &(struct b2b_cfg){.user_agent = S("Postern/test"), .locator = &r->locator, .auth = r->auth, .digest_realm = S("usual")},
+	    &rig_user, r);
 	assert_non_null(r->b2b);
 	rig_compile(r);
 	return r;
@@ -406,6 +412,7 @@ static void rig_end(struct rig *r)
 	assert_int_equal(media_pairs_in_use(r->media), 0);
 	assert_int_equal(r->timers.n, 0);
 	b2b_free(r->b2b);
+	auth_free(r->auth);
 	media_free(r->media);
 	policy_unref(r->policy);
 	logger_fini(&r->logger);

@@ -336,6 +336,7 @@ static void freed_in_every_state(void **state)
 			assert_int_equal(r->n_rec, 1);
 			assert_int_equal(media_call_count(r->media), 0);
 			assert_int_equal(media_pairs_in_use(r->media), 0);
+			auth_free(r->auth);
 			media_free(r->media);
 			policy_unref(r->policy);
 			logger_fini(&r->logger);

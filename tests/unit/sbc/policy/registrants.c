@@ -44,6 +44,68 @@ static void by_name_and_realm(void **s)
 	fix_fini(&f);
 }
 
+/* Recognised by their credentials: found by user name or address of record, from any address; not by REGISTER. */
+static void accounts(void **s)
+{
+	struct net_path from = {.realm = 0};
+	const struct pol_trunk *t;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "roams", "role=pbx realm=lan target=10.0.0.1 identify=credentials aor=r1");
+	f.trunks[0].credential = (struct db_credential){.user = S("roamer"), .realm = S("example.net"), .md5 = S(MD5)};
+	fix_trunk(&f, "both", "role=pbx realm=lan auth=register identify=credentials challenge=all challenge-code=407");
+	f.trunks[1].credential = (struct db_credential){.user = S("both"), .realm = S("example.net")};
+	fix_trunk(&f, "still", "role=pbx realm=wan target=10.0.0.3 aor=still challenge=new");
+	/* the same address as roams: it is this one's alone */
+	fix_trunk(&f, "there", "role=pbx realm=lan target=10.0.0.1");
+	fix_compile(&f);
+	t = policy_account(f.p, 0, S("roamer"));
+	assert_non_null(t);
+	assert_true(str_eq(t->name, S("roams")));
+	assert_ptr_equal(policy_account(f.p, 0, S("r1")), t);
+	assert_int_equal(t->reg.challenge, POL_CHALLENGE_NEW); /* as good as set */
+	assert_false(t->reg.proxy);
+	assert_null(policy_registrant(f.p, 0, S("roamer"))); /* it is static */
+	t = policy_account(f.p, 0, S("both"));
+	assert_non_null(t);
+	assert_ptr_equal(policy_registrant(f.p, 0, S("both")), t);
+	assert_int_equal(t->reg.challenge, POL_CHALLENGE_ALL);
+	assert_true(t->reg.proxy);
+	assert_null(policy_account(f.p, 1, S("still"))); /* asked, but known by its address */
+	assert_null(policy_account(f.p, 1, S("roamer")));
+	assert_null(policy_account(f.p, 0, STR_NONE));
+	assert_true(policy_has_accounts(f.p, 0));
+	assert_false(policy_has_accounts(f.p, 1));
+	assert_false(policy_has_accounts(f.p, 7));
+	assert_true(policy_has_registrants(f.p, 0));
+	assert_false(policy_has_registrants(f.p, 1));
+	assert_int_equal(addr_parse(S("10.0.0.1:5060"), 0, &from.remote), 0);
+	t = policy_identify(f.p, &from, NULL);
+	assert_non_null(t);
+	assert_true(str_eq(t->name, S("there")));
+	/* from anywhere it may be roams: heard, though the realm drops strangers; not in another realm */
+	assert_int_equal(addr_parse(S("192.0.2.99:5060"), 0, &from.remote), 0);
+	assert_null(policy_identify(f.p, &from, NULL));
+	assert_true(policy_admit(f.p, &from));
+	from.realm = 2;
+	assert_false(policy_admit(f.p, &from));
+	fix_fini(&f);
+
+	/* a provider does not prove itself so */
+	fix_init(&f);
+	fix_trunk(&f, "up", "role=itsp realm=wan target=192.0.2.1 identify=credentials");
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_non_null(strstr(f.errs.e[0].text, "identify=credentials is for a pbx"));
+	fix_fini(&f);
+	fix_init(&f);
+	fix_trunk(&f, "up", "role=itsp realm=wan target=192.0.2.1 challenge=new");
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_non_null(strstr(f.errs.e[0].text, "challenge is for a pbx"));
+	fix_fini(&f);
+}
+
 static void what_cannot_be(void **s)
 {
 	struct db_err err;
@@ -77,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(by_name_and_realm),
+	    cmocka_unit_test(accounts),
 	    cmocka_unit_test(what_cannot_be),
 	};
 

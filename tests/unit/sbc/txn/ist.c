@@ -369,7 +369,7 @@ static void aut_08_answered_and_forgotten(void **s)
 	run_to(&f, 60000); /* nothing is repeated */
 	assert_int_equal(f.n_sent, 2);
 	receive(&f, &peer, ACK("z9hG4bKa"));
-	assert_events(&f, "ACK;");
+	assert_events(&f, "ACK up;");
 	/* no provisional answer, and none after a final one */
 	receive(&f, &peer, INVITE("z9hG4bKb"));
 	assert_int_equal(txn_srv_reply_once(f.srv, &(struct txn_reply){.status = 180}), -EINVAL);

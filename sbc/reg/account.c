@@ -1,0 +1,85 @@
+/* account.c - challenges made for an account, credentials compared with one. */
+#include "sbc/reg/account.h"
+
+struct judging {
+	const struct account_ask *ask;
+	const struct account_claim *claim;
+	const struct pol_trunk *found;
+};
+
+struct str account_realm(const struct account_ask *k)
+{
+	const struct pol_realm *p = policy_realm(k->policy, k->from->realm);
+
+	if (k->trunk && k->trunk->reg.realm.n)
+		return k->trunk->reg.realm;
+	return p && p->n_domains ? p->domains[0] : k->realm;
+}
+
+bool account_has_password(const struct pol_trunk *t)
+{
+	for (unsigned i = 0; i < DIGEST_ALGS; i++)
+		if (t->reg.ha1[i].n)
+			return t->reg.auth_user.n > 0;
+	return false;
+}
+
+void account_put_challenge(const struct account_ask *k, struct buf *h)
+{
+	const struct pol_trunk *t = k->trunk && k->trunk->reg.realm.n ? k->trunk : NULL;
+	struct auth_ask ask = {.realm = account_realm(k),
+	    .source = &k->from->remote,
+	    .stale = k->stale,
+	    .proxy = k->proxy,
+	    .integrity = t ? (enum auth_int)t->reg.integrity : AUTH_INT_OFF};
+
+	for (unsigned i = 0; i < DIGEST_ALGS; i++)
+		if (!t || (t->reg.ha1[i].n && i <= t->reg.digest))
+			ask.algs |= AUTH_ALG(i);
+	auth_challenge(k->auth, &ask, h);
+}
+
+static bool lookup(void *ctx, struct str user, struct auth_account *ret)
+{
+	struct judging *j = ctx;
+	const struct account_ask *k = j->ask;
+	const struct pol_trunk *t = j->claim->only ? k->trunk : j->claim->find(k->policy, k->from->realm, user);
+
+	if (!t || !str_eq(t->reg.auth_user, user) || !str_eq(t->reg.realm, account_realm(k)))
+		return false;
+	for (unsigned i = 0; i < DIGEST_ALGS; i++) {
+		ret->ha1[i].n = (uint8_t)t->reg.ha1[i].n;
+		if (t->reg.ha1[i].n)
+			memcpy(ret->ha1[i].hex, t->reg.ha1[i].p, t->reg.ha1[i].n);
+	}
+	ret->integrity = (enum auth_int)t->reg.integrity;
+	j->found = t;
+	return true;
+}
+
+static bool uri_ok(void *ctx, struct str host)
+{
+	const struct judging *j = ctx;
+
+	return j->claim->uri_ok(j->claim->ctx, host);
+}
+
+enum auth_verdict account_judge(
+    const struct account_ask *k, const struct account_claim *c, struct str *ret_user, const struct pol_trunk **ret)
+{
+	struct judging j = {.ask = k, .claim = c};
+	enum auth_verdict v = auth_check(k->auth,
+	    &(struct auth_check){.msg = c->msg,
+	        .realm = account_realm(k),
+	        .source = &k->from->remote,
+	        .algs = AUTH_ALG(DIGEST_MD5) | AUTH_ALG(DIGEST_SHA256) | AUTH_ALG(DIGEST_SHA512_256),
+	        .proxy = k->proxy,
+	        .allow_no_qop = k->trunk && k->trunk->reg.no_qop,
+	        .uri_ok = uri_ok,
+	        .lookup = lookup,
+	        .ctx = &j},
+	    ret_user);
+
+	*ret = v == AUTH_OK ? j.found : NULL;
+	return v;
+}
