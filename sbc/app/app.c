@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "sbc/sip/frame.h"
+#include "sbc/sip/hide.h"
 
 #define STOP_WAIT_MS 3000
 
@@ -424,6 +425,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	guard_cfg_defaults(&gcfg);
 	if (guard_new(&a->env, &gcfg, app_on_ban, a, &a->guard) < 0 || tap_new(0, 0, &a->tap) < 0)
 		return say(REASON_NO_MEMORY, "no memory for guard and message ring");
+	tap_set_hide(a->tap, sip_hide_credentials);
 	rc = open_tls(a);
 	if (rc)
 		return rc;

@@ -38,6 +38,7 @@ struct tap {
 	size_t size, clip;
 	uint64_t first, next; /* positions; the ring holds [first, next) */
 	uint64_t seq;
+	tap_hide_fn *hide;
 };
 
 int tap_new(size_t bytes, size_t clip, struct tap **ret)
@@ -154,6 +155,11 @@ static bool wanted(uint64_t key, const uint64_t *keys, unsigned n_keys)
 	return n_keys == 0;
 }
 
+void tap_set_hide(struct tap *t, tap_hide_fn *fn)
+{
+	t->hide = fn;
+}
+
 unsigned tap_each(const struct tap *t, const uint64_t *keys, unsigned n_keys, uint64_t after_seq, tap_fn *fn,
     void *ctx)
 {
@@ -166,6 +172,8 @@ unsigned tap_each(const struct tap *t, const uint64_t *keys, unsigned n_keys, ui
 
 		if (r->seq <= after_seq || !wanted(r->key, keys, n_keys))
 			continue;
+		if (t->hide)
+			t->hide(t->mem + (r->bytes - t->mem), r->kept);
 		m = (struct tap_msg){.seq = r->seq, .key = r->key, .wall_us = r->wall_us, .mono_us = r->mono_us,
 		    .out = r->out, .path = r->path, .bytes = str_n(r->bytes, r->kept), .len = r->len};
 		n++;

@@ -30,6 +30,10 @@ struct tap_msg {
  * 0, -EINVAL or -ENOMEM. */
 MUST_USE int tap_new(size_t bytes, size_t clip, struct tap **ret);
 void tap_free(struct tap *t);
+/* Called for the kept bytes of a message before they are shown to anybody, to make unreadable in place what is nobody's
+ * business; may be called again for the same bytes. */
+typedef void tap_hide_fn(char *p, size_t n);
+void tap_set_hide(struct tap *t, tap_hide_fn *fn);
 
 void tap_add(struct tap *t, const struct clock *now, bool out, const struct net_path *path, uint64_t key,
     struct str bytes);
