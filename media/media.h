@@ -147,6 +147,10 @@ const char *media_judge(const struct media_call *mc, enum media_side side, unsig
  * off. The B2BUA compares with timeout_s (RTP-12). */
 int64_t media_silent_us(const struct media_call *mc, enum media_side side);
 
+/* Does the kernel hand out ports of [min, max] to others by itself? ephemeral and reserved are the texts of
+ * net.ipv4.ip_local_port_range and ip_local_reserved_ports. true: fix gets the value that the latter should have. */
+bool media_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct str reserved, struct buf *fix);
+
 struct media_port_use {
 	unsigned total, used, quarantined; /* pairs */
 };

@@ -279,7 +279,7 @@ void relay_range_give(struct relay_pair *p)
 
 /* --- the kernel's own range of ports --- */
 
-bool relay_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct str reserved, struct buf *fix)
+bool media_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct str reserved, struct buf *fix)
 {
 	struct str a, b, s;
 	uint32_t lo, hi;

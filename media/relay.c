@@ -277,7 +277,7 @@ static void warn_ephemeral(const struct relay *r)
 		struct buf b;
 
 		buf_init(&b, value, sizeof(value));
-		if (!g->n || !relay_ports_clash(g->first_port, last, e, v, &b))
+		if (!g->n || !media_ports_clash(g->first_port, last, e, v, &b))
 			continue;
 		if (buf_err(&b)) { /* a list that long is kept by a program: it will know where to add to it */
 			buf_init(&b, value, sizeof(value));

@@ -204,9 +204,6 @@ void relay_range_give(struct relay_pair *p);
 void relay_range_refresh(struct relay_range *g);
 /* Can sockets be bound to the address of g at all? REASON_NONE, ADDRESS_MISSING, NO_DESCRIPTORS, PERMISSION. */
 enum reason relay_range_try(const struct relay_range *g);
-/* Does the kernel hand out ports of [min, max] to others by itself? ephemeral and reserved are the texts of
- * net.ipv4.ip_local_port_range and ip_local_reserved_ports. true: fix gets the value that the latter should have. */
-bool relay_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct str reserved, struct buf *fix);
 
 /* relay.c */
 const char *relay_range_name(const struct relay_range *g);

@@ -254,14 +254,19 @@ void cmd_status(struct ctl_req *r)
 	if (c->limits.max_calls)
 		ctl_say(r, " / %u", c->limits.max_calls);
 	ctl_say(r, "   PORTS %u/%u   CPU %.0f %% on average\n", used, total, cpu_percent(up));
-	find_trunks(r, json_object_get(r->data, "trunks"));
-	find_passwords(r, b2b_policy(be->b2b));
-	find_realms(r, c);
+	view_findings(r, json_object_get(r->data, "trunks"));
+	ctl_end(r);
+}
+
+void view_findings(struct ctl_req *r, const json_t *trunks)
+{
+	find_trunks(r, trunks);
+	find_passwords(r, b2b_policy(r->be->b2b));
+	find_realms(r, r->be->ops->conf(r->be->ctx));
 	view_tls_findings(r);
 	view_dns_findings(r);
 	view_reg_findings(r);
 	find_db(r);
-	ctl_end(r);
 }
 
 /* -------------------------------------------------------------------- realms */

@@ -46,6 +46,8 @@ const struct ctl_tls *view_tls(const struct ctl_backend *be);
 void view_expiry(struct text *t, int64_t not_after_us, int64_t now_us);
 /* 0 well, 1 within warn_days, 2 within a week or over */
 int view_expiry_level(int64_t not_after_us, int64_t now_us, unsigned warn_days);
+/* Everything that `status` finds; trunks as view_trunks() made them. */
+void view_findings(struct ctl_req *r, const json_t *trunks);
 /* findings of `status` about certificates */
 void view_tls_findings(struct ctl_req *r);
 /* findings about what we register at providers */

@@ -10,7 +10,7 @@ import time
 
 import peers
 from box import BODIES, NUMBERS, rows
-from lab import BOX, LISTEN, Failed, addr, check, inside, wait
+from lab import BOX, LISTEN, Failed, addr, at, check, inside, wait
 from raw import Call, party
 from sip import Ua, ack_failure
 
@@ -257,6 +257,43 @@ def locked(box):
     box.cdrs(before + 1, 10)
     box.cli('number', 'add', '+4930888000..+4930888099', 'pbx')
     box.cli('number', 'del', '+4930888000..+4930888099')
+
+
+@case
+def doctor(box):
+    """postern doctor: what is wrong with the machine is found and named, the remedy it types is one, and then it is well"""
+    def found(area):
+        rc, out = box.cli('doctor', ok=None)
+        out = re.sub(r'\n +', ' ', out)         # long ones go on in the next line
+        lines = [l for l in out.split('\n') if re.match(r'^(WARN|ERROR) +%s ' % area, l)]
+        check(bool(lines) <= (rc > 0), 'exit %d: %s' % (rc, out))
+        return lines[0] if lines else None
+
+    def remedy(line):
+        subprocess.run(at('box', line.split('-> ')[1].split()), check=True, stdout=subprocess.DEVNULL)
+
+    area = at('box', ['sysctl', '-n', 'net.ipv4.ip_local_port_range'])
+    usual = subprocess.run(area, check=True, capture_output=True, text=True).stdout.split()
+    check(found('files') is None, 'a file is open to others already')
+    os.chmod(os.path.join(box.state, 'postern.db'), 0o644)
+    line = found('files')
+    check(line and line.startswith('ERROR') and '0644' in line, line)
+    remedy(line)
+    check(found('files') is None, 'the remedy is none')
+    subprocess.run(at('box', ['sysctl', '-qw', 'net.ipv4.ip_local_port_range=16400 20490']), check=True)
+    try:
+        line = found('ports')
+        check(line and 'realm lan' in line, line)
+        while line:
+            remedy(line)
+            after = found('ports')
+            check(after != line, 'the remedy is none: %s' % after)
+            line = after
+        rc, out = box.cli('doctor', '--all', ok=None)
+        check(re.search(r'^ok +ports +media ports \d+-\d+ of realm wan are ours alone', out, re.M), out)
+    finally:
+        subprocess.run(at('box', ['sysctl', '-qw', 'net.ipv4.ip_local_port_range=' + ' '.join(usual)]), check=True)
+        subprocess.run(at('box', ['sysctl', '-qw', 'net.ipv4.ip_local_reserved_ports=']), check=True)
 
 
 @case

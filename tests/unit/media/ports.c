@@ -347,7 +347,7 @@ static const char *clash(unsigned min, unsigned max, const char *ephemeral, cons
 	struct buf b;
 
 	buf_init(&b, text, sizeof(text));
-	if (!relay_ports_clash((uint16_t)min, (uint16_t)max, str_z(ephemeral), str_z(reserved), &b))
+	if (!media_ports_clash((uint16_t)min, (uint16_t)max, str_z(ephemeral), str_z(reserved), &b))
 		return NULL;
 	return buf_z(&b);
 }
