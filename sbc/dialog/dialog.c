@@ -202,6 +202,23 @@ int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_pa
 	return 0;
 }
 
+int dlg_learn_notify(struct dlg *d, const struct sip_msg *notify, const struct net_path *from)
+{
+	struct sip_addr contact;
+	int e;
+
+	if (sip_contact(notify, &contact) < 0)
+		return -EBADMSG;
+	if (keep(d->arena, &d->remote_tag, notify->from.tag) < 0 || keep_target(d, contact.uri.raw) < 0)
+		return -ENOMEM;
+	e = take_routes(d, notify, false);
+	if (e < 0)
+		return e;
+	d->path = *from;
+	d->confirmed = true;
+	return 0;
+}
+
 void dlg_fork(struct dlg *to, const struct dlg *from)
 {
 	*to = *from;

@@ -37,6 +37,9 @@ void dlg_init_uac(struct dlg *d, struct arena *a, struct str call_id, struct str
 /* UAC: takes tag, target and route set from a 1xx or 2xx with a To tag. A 2xx recomputes the route set
  * (13.2.2.4) and confirms. 0, -ENOMEM, -EBADMSG (no usable Contact in a 2xx). */
 MUST_USE int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_path *from);
+/* UAC of a SUBSCRIBE: the NOTIFY that makes the dialog (RFC 6665 4.4.1): their tag, target and route set, in the order of
+ * a UAS. 0, -ENOMEM, -EBADMSG (no usable Contact). */
+MUST_USE int dlg_learn_notify(struct dlg *d, const struct sip_msg *notify, const struct net_path *from);
 /* For another early dialog of the same INVITE: what `from` was made with, nothing of what it has learned. */
 void dlg_fork(struct dlg *to, const struct dlg *from);
 
