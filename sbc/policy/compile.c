@@ -100,6 +100,25 @@ static void keep_hosts(struct build *b, struct str list, const struct str **ret,
 	*ret_n = n;
 }
 
+/* Elements as they are. */
+static const struct str *keep_list(struct build *b, struct str list, unsigned *ret_n)
+{
+	struct str rest = list, one, *names;
+	unsigned n = 0;
+
+	while (trunk_list_next(&rest, &one))
+		n++;
+	names = arena_zalloc(b->p->core->arena, (n + 1) * sizeof(*names));
+	if (!names) {
+		b->no_memory = true;
+		return NULL;
+	}
+	for (rest = list, n = 0; trunk_list_next(&rest, &one); n++)
+		names[n] = keep(b, one);
+	*ret_n = n;
+	return names;
+}
+
 static void *array(struct build *b, size_t n, size_t size)
 {
 	void *a = pol_array(b->p, n, size);
@@ -168,6 +187,9 @@ static void find_realm(struct build *b, const struct db_trunk *row, struct pol_t
 
 /* ---------------------------------------------------------------- settings */
 
+_Static_assert(offsetof(struct pol_trunk, reg.n_watchers) ==
+                   offsetof(struct pol_trunk, reg.watchers) + sizeof(const struct str *),
+    "so is a list of trunks");
 _Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "an enum is stored as a uint32_t");
 _Static_assert(offsetof(struct pol_trunk, tls.n_names) ==
                    offsetof(struct pol_trunk, tls.names) + sizeof(const struct str *),
@@ -207,6 +229,12 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 	case TKEY_HOSTS:
 		n_hosts = 0;
 		keep_hosts(b, v->s, &hosts, &n_hosts);
+		memcpy(field, &hosts, sizeof(hosts));
+		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
+		break;
+	case TKEY_TRUNKS:
+		n_hosts = 0;
+		hosts = keep_list(b, v->s, &n_hosts);
 		memcpy(field, &hosts, sizeof(hosts));
 		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
 		break;
@@ -361,6 +389,19 @@ static void build_registrants(struct build *b)
 		bad(b, "trunk", two->name, "give one of them another aor or user name",
 		    "it would be known by the same name as trunk %.*s in realm %.*s", STR(one->name),
 		    STR(b->p->realms[two->realm].name));
+}
+
+/* Who may watch is named, and names must be somebody's. */
+static void check_watchers(struct build *b)
+{
+	for (unsigned i = 0; i < b->p->n_trunks; i++) {
+		const struct pol_trunk *t = &b->p->trunks[i];
+
+		for (unsigned k = 0; k < t->reg.n_watchers; k++)
+			if (!policy_trunk_named(b->p, t->reg.watchers[k]))
+				bad(b, "trunk", t->name, "postern trunk list; postern trunk set NAME reg-watchers-=TRUNK",
+				    "reg-watchers names trunk '%.*s', which does not exist", STR(t->reg.watchers[k]));
+	}
 }
 
 static void build_headers(struct build *b, const struct db_trunk *row, struct pol_trunk *t)
@@ -780,6 +821,8 @@ int policy_compile(const struct policy_input *in, struct policy **ret, struct po
 		build_trunks(&b);
 	if (!b.no_memory)
 		build_registrants(&b);
+	if (!b.no_memory)
+		check_watchers(&b);
 	if (!b.no_memory)
 		build_sources(&b);
 	if (!b.no_memory)

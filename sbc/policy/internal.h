@@ -126,6 +126,8 @@ struct policy {
 	const struct pol_trunk **by_id;
 	unsigned n_trunks;
 	struct number_tree trees[NUMBER_DIGITS + 1]; /* [digits] */
+	const struct pol_number *numbers;  /* of all trees, one behind the other */
+	uint32_t *next_number;             /* of each, that of the same trunk: 1 + index, 0: none */
 	unsigned n_numbers;
 	struct hash_key hash_key;
 	struct source *sources; /* configured */

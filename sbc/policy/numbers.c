@@ -82,6 +82,41 @@ const struct pol_number *policy_number(const struct policy *p, struct str number
 	return NULL;
 }
 
+const struct pol_number *policy_numbers_next(
+    const struct policy *p, const struct pol_trunk *t, const struct pol_number *after)
+{
+	uint32_t i = after ? p->next_number[after - p->numbers] : t->first_number;
+
+	return i ? &p->numbers[i - 1] : NULL;
+}
+
+/* Which ranges are whose: a chain through the array, made from its end. */
+static int chain(struct policy *p, const struct pol_number *number)
+{
+	struct pol_trunk *t = NULL;
+
+	p->numbers = number;
+	p->next_number = pol_array(p, p->n_numbers, sizeof(*p->next_number));
+	if (!p->next_number)
+		return -ENOMEM;
+	for (uint32_t i = p->n_numbers; i-- > 0;) {
+		uint64_t first, last;
+
+		const struct pol_trunk *owner;
+
+		if (!t || t->id != number[i].trunk_id) { /* rows of one trunk mostly follow each other */
+			owner = policy_trunk(p, number[i].trunk_id);
+			t = owner ? &p->trunks[owner - p->trunks] : NULL;
+		}
+		if (!t || !pol_digits(number[i].first, &first) || !pol_digits(number[i].last, &last))
+			continue;
+		p->next_number[i] = t->first_number;
+		t->first_number = i + 1;
+		t->n_numbers += last - first + 1;
+	}
+	return 0;
+}
+
 static int build_tree(struct policy *p, struct number_tree *t, uint64_t *first)
 {
 	uint32_t n = t->n;
@@ -160,5 +195,5 @@ int pol_numbers_build(struct policy *p, const struct db_rows *rows)
 	for (unsigned d = 1; d <= NUMBER_DIGITS; d++)
 		if (count[d] && build_tree(p, &p->trees[d], first[d]) < 0)
 			return -ENOMEM;
-	return 0;
+	return chain(p, number);
 }

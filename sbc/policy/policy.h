@@ -59,6 +59,9 @@ struct pol_trunk {
 	struct str domain;      /* host of From, To, R-URI towards it; empty: the target's host (R-URI, To) and our
 	                           advertised address (From) */
 	uint32_t max_calls, max_cps; /* 0: no limit */
+	uint32_t max_subscriptions;  /* 0: no limit */
+	uint32_t first_number;       /* of policy_numbers_next(), 1 + index; 0: it has none */
+	uint64_t n_numbers;          /* numbers in all its ranges */
 	/* signalling */
 	struct {
 		uint16_t t1_ms, t2_ms, t4_ms; /* 0: default */
@@ -128,6 +131,10 @@ struct pol_trunk {
 		bool gin_strict;     /* bnc needs Require: gin (421) */
 		bool no_qop;         /* digest of RFC 2069 is taken */
 		bool needed;         /* an ITSP's: no calls to it while we are not registered there */
+		uint32_t event;      /* enum pol_reg_event: a PBX's: given to those who may watch; an ITSP's: asked for */
+		const struct str *watchers; /* trunks that may watch its registrations; they exist */
+		unsigned n_watchers;
+		uint32_t answer;     /* enum pol_reg_answer: of one number's registration */
 		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */
 		uint32_t challenge;  /* enum pol_challenge; with identify=credentials at least NEW */
 		bool proxy;          /* asked with 407 instead of 401 */
@@ -137,6 +144,8 @@ struct pol_trunk {
 
 enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN };
 
+enum pol_reg_event { POL_REG_EVENT_OFF, POL_REG_EVENT_AUTO, POL_REG_EVENT_ON };
+enum pol_reg_answer { POL_REG_ANSWER_PBX, POL_REG_ANSWER_OWN };
 enum pol_source_transport { POL_SOURCE_ANY, POL_SOURCE_UDP, POL_SOURCE_TCP, POL_SOURCE_TLS };
 
 enum pol_hdr_action { POL_HDR_DROP, POL_HDR_PASS };
@@ -212,6 +221,12 @@ void policy_number_in(const struct pol_trunk *t, struct str number, struct buf *
 void policy_number_out(const struct pol_trunk *t, struct str number, struct buf *ret);
 /* Longest match among the ranges; NULL: nobody's. */
 const struct pol_number *policy_number(const struct policy *p, struct str number);
+
+/* The ranges of a trunk, in order: NULL first, NULL at the end. t is of the same snapshot. */
+const struct pol_number *policy_numbers_next(
+    const struct policy *p, const struct pol_trunk *t, const struct pol_number *after);
+/* May that trunk watch the registrations of owner? */
+bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *watcher);
 
 #define POL_HOPS_MAX 16
 struct pol_route_result {

@@ -99,3 +99,13 @@ bool policy_has_accounts(const struct policy *p, unsigned realm)
 {
 	return realm < p->n_realms && p->realm_accounts[realm].by_credentials > 0;
 }
+
+bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *watcher)
+{
+	if (owner->id == watcher->id)
+		return true;
+	for (unsigned i = 0; i < owner->reg.n_watchers; i++)
+		if (str_ieq(owner->reg.watchers[i], watcher->name))
+			return true;
+	return false;
+}

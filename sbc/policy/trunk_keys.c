@@ -133,6 +133,16 @@ const struct trunk_key trunk_keys[] = {
 	"requests outside of calls for its numbers (MESSAGE, OPTIONS, methods we do not know) are passed on to it; auto: when it "
 	"is a PBX that registers",
 	"on"},
+    {"reg-event", TKEY_ENUM, AT(reg.event), "auto", 0, 0, NULL, "off|auto|on",
+	"registration events (RFC 3680): a pbx is given them unless off; of an itsp we ask for them: never, when it says that it "
+	"has them, always",
+	"on"},
+    {"reg-watchers", TKEY_TRUNKS, AT(reg.watchers), "", 0, 0, NULL, NULL,
+	"trunks that may watch its registrations, besides itself", "itsp"},
+    {"reg-answer", TKEY_ENUM, AT(reg.answer), "pbx", 0, 0, NULL, "pbx|own",
+	"who tells of the registration of one of its numbers: its own registrar, or we from what is registered here", "own"},
+    {"max-subscriptions", TKEY_U32, AT(max_subscriptions), "20", 0, 100000, "unlimited", NULL,
+	"subscriptions at a time, its to us and ours to it", "100"},
     {"header.pass", TKEY_HEADERS_PASS, 0, "", 0, 0, NULL, NULL,
 	"header fields taken from and passed to it as if it were trusted", "X-Account,Diversion"},
     {"header.drop", TKEY_HEADERS_DROP, 0, "", 0, 0, NULL, NULL, "header fields neither taken from nor passed to it",
@@ -187,7 +197,7 @@ bool trunk_key_is_list(const struct trunk_key *k)
 {
 	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
 	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS ||
-	       k->type == TKEY_HOSTS;
+	       k->type == TKEY_HOSTS || k->type == TKEY_TRUNKS;
 }
 
 bool trunk_list_next(struct str *rest, struct str *ret)
@@ -441,6 +451,28 @@ static bool read_name(const struct trunk_key *k, struct str value, struct key_va
 	return bad ? refuse(k, value, "", err, "a name of postern.conf: letters, digits, '.', '_' and '-'") : true;
 }
 
+static bool read_trunks(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = value, one;
+	unsigned n = 0;
+
+	ret->s = value;
+	while (trunk_list_next(&rest, &one)) {
+		bool ok = one.n <= 31;
+
+		for (size_t i = 0; i < one.n && ok; i++) {
+			char c = chr_lower(one.p[i]);
+
+			ok = (c >= 'a' && c <= 'z') || chr_digit(c) || (i && str_chr(S("._-"), c) >= 0);
+		}
+		if (!ok)
+			return refuse(k, one, "postern trunk list", err, "names of trunks");
+		if (++n > KEY_HOSTS_MAX)
+			return refuse(k, one, "", err, "at most 32 names");
+	}
+	return true;
+}
+
 static bool read_digits(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	char expected[96];
@@ -556,6 +588,8 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_host(k, value, ret, err);
 	case TKEY_HOSTS:
 		return read_hosts(k, value, ret, err);
+	case TKEY_TRUNKS:
+		return read_trunks(k, value, ret, err);
 	case TKEY_NAME:
 		return read_name(k, value, ret, err);
 	case TKEY_USER:
@@ -645,6 +679,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 		break;
 	case TKEY_CODECS:
 	case TKEY_HOSTS:
+	case TKEY_TRUNKS:
 	case TKEY_TARGETS:
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
@@ -661,7 +696,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 			else if (k->type == TKEY_HOSTS)
 				put_lower(&e, pol_host_trim(one));
 			else
-				buf_str(&e, k->type == TKEY_ADDRESSES ? one : trunk_header_long(one));
+				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_TRUNKS ? one : trunk_header_long(one));
 			if (has_element(str_n(ret->p + before, ret->n - before), buf_text(&e)))
 				continue;
 			if (ret->n > before)

@@ -52,6 +52,46 @@ static void ranges_and_longest_match(void **s)
 	fix_fini(&f);
 }
 
+/* All ranges of one trunk, and how many numbers that makes. */
+static void of_one_trunk(void **s)
+{
+	const struct pol_number *n = NULL;
+	const struct pol_trunk *t;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "a", "role=pbx realm=lan target=10.0.0.1");
+	fix_trunk(&f, "b", "role=pbx realm=lan target=10.0.0.2");
+	fix_trunk(&f, "c", "role=pbx realm=lan target=10.0.0.3");
+	fix_number(&f, "+4930123", 1);
+	fix_number(&f, "+4930200..+4930299", 1);
+	fix_number(&f, "+4930301", 2);
+	fix_number(&f, "+49301234500..+49301234599", 2);
+	fix_number(&f, "+493012345012", 1);
+	fix_compile(&f);
+	t = policy_trunk(f.p, 1);
+	assert_int_equal(t->n_numbers, 102);
+	n = policy_numbers_next(f.p, t, NULL);
+	assert_true(n && str_eq(n->first, S("+4930123")));
+	n = policy_numbers_next(f.p, t, n);
+	assert_true(n && str_eq(n->first, S("+4930200")) && str_eq(n->last, S("+4930299")));
+	n = policy_numbers_next(f.p, t, n);
+	assert_true(n && str_eq(n->first, S("+493012345012")));
+	assert_null(policy_numbers_next(f.p, t, n));
+	t = policy_trunk(f.p, 2);
+	assert_int_equal(t->n_numbers, 101);
+	n = policy_numbers_next(f.p, t, NULL);
+	assert_true(n && str_eq(n->first, S("+4930301")));
+	n = policy_numbers_next(f.p, t, n);
+	assert_true(n && str_eq(n->first, S("+49301234500")));
+	assert_null(policy_numbers_next(f.p, t, n));
+	t = policy_trunk(f.p, 3);
+	assert_int_equal(t->n_numbers, 0);
+	assert_null(policy_numbers_next(f.p, t, NULL));
+	fix_fini(&f);
+}
+
 /* From the text of a URI to the block. */
 static const char *dial(const struct policy *p, const struct pol_trunk *t, const char *uri)
 {
@@ -185,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(ranges_and_longest_match),
+	    cmocka_unit_test(of_one_trunk),
 	    cmocka_unit_test(par_22_tel_uri),
 	    cmocka_unit_test(par_23_canonical_before_look_up),
 	    cmocka_unit_test(tree_against_plain_search),

@@ -135,12 +135,59 @@ static void what_cannot_be(void **s)
 	trunk_draft_free(d);
 }
 
+static void watchers(void **s)
+{
+	struct trunk_draft *d;
+	const struct pol_trunk *t;
+	struct db_err err;
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "acme", "role=pbx realm=lan target=10.0.0.1 auth=gin aor=trunk42 reg-watchers=itsp,Beta reg-event=off");
+	fix_trunk(&f, "beta", "role=pbx realm=lan target=10.0.0.2 auth=register aor=b reg-answer=own max-subscriptions=unlimited");
+	fix_trunk(&f, "itsp", "role=itsp realm=wan target=192.0.2.1 reg-event=on");
+	fix_compile(&f);
+	t = policy_trunk(f.p, 1);
+	assert_int_equal(t->reg.event, POL_REG_EVENT_OFF);
+	assert_int_equal(t->reg.answer, POL_REG_ANSWER_PBX);
+	assert_int_equal(t->max_subscriptions, 20);
+	assert_int_equal(policy_trunk(f.p, 2)->reg.answer, POL_REG_ANSWER_OWN);
+	assert_int_equal(policy_trunk(f.p, 2)->reg.event, POL_REG_EVENT_AUTO);
+	assert_int_equal(policy_trunk(f.p, 2)->max_subscriptions, 0);
+	assert_int_equal(policy_trunk(f.p, 3)->reg.event, POL_REG_EVENT_ON);
+	assert_true(policy_may_watch(t, t));
+	assert_true(policy_may_watch(t, policy_trunk(f.p, 2)));
+	assert_true(policy_may_watch(t, policy_trunk(f.p, 3)));
+	assert_false(policy_may_watch(policy_trunk(f.p, 2), t));
+	assert_true(policy_may_watch(policy_trunk(f.p, 2), policy_trunk(f.p, 2)));
+	fix_fini(&f);
+
+	fix_init(&f);
+	fix_trunk(&f, "acme", "role=pbx realm=lan target=10.0.0.1 auth=gin aor=trunk42 reg-watchers=itps");
+	fix_trunk(&f, "itsp", "role=itsp realm=wan target=192.0.2.1");
+	assert_int_equal(fix_try(&f), -EINVAL);
+	assert_true(fix_error(&f, "trunk acme", "reg-watchers names trunk 'itps', which does not exist", "postern trunk list"));
+	fix_fini(&f);
+
+	d = trunk_draft_new(NULL, S("x"));
+	assert_int_equal(trunk_draft_assign(d, S("reg-event=maybe"), &err), REASON_BAD_VALUE);
+	assert_int_equal(trunk_draft_assign(d, S("reg-answer=itsp"), &err), REASON_BAD_VALUE);
+	assert_int_equal(trunk_draft_assign(d, S("reg-watchers=a b,c@d"), &err), REASON_BAD_VALUE);
+	assert_int_equal(trunk_draft_assign(d, S("reg-watchers=itsp"), &err), REASON_NONE);
+	assert_int_equal(trunk_draft_assign(d, S("reg-watchers+=other"), &err), REASON_NONE);
+	assert_int_equal(trunk_draft_assign(d, S("reg-watchers-=itsp"), &err), REASON_NONE);
+	assert_int_equal(trunk_draft_assign(d, S("max-subscriptions=100001"), &err), REASON_BAD_VALUE);
+	trunk_draft_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(by_name_and_realm),
 	    cmocka_unit_test(accounts),
 	    cmocka_unit_test(what_cannot_be),
+	    cmocka_unit_test(watchers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
