@@ -41,6 +41,7 @@ FORBIDDEN = [
     (r'^media/sdp', r'^<(uv\.h|sys/socket\.h|pthread\.h)', 'sdp is pure'),
     (r'^(?!db/)', r'^<sqlite3\.h', 'only db talks to SQLite'),
     (r'^(?!conf/)', r'^<confuse\.h', 'only conf talks to libConfuse'),
+    (r'^(?!sbc/reg/reginfo)', r'^<expat\.h', 'only reginfo talks to Expat'),
 ]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+(?:"([^"]+)"|(<[^>]+>))', re.M)
 
