@@ -63,7 +63,6 @@ struct sub {
 	struct sip_event event;
 	struct str contact, lines;
 	struct txn_timers timers;
-	const struct net_local *local;
 	uint16_t mtu_limit;
 	bool udp_only;
 	const struct sub_ops *ops; /* NULL: forgotten */

@@ -248,8 +248,7 @@ static struct sub *fork(struct sub *first)
 	    .nat = first->dlg.nat,
 	    .udp_only = first->udp_only,
 	    .mtu_limit = first->mtu_limit,
-	    .timers = first->timers,
-	    .local = first->local};
+	    .timers = first->timers};
 	enum reason why;
 	struct sub *s;
 

@@ -224,7 +224,6 @@ struct sub *sub_new(struct subs *ss, enum sub_role role, const struct sub_peer *
 	    .role = role,
 	    .trunk_id = peer->trunk_id,
 	    .timers = peer->timers,
-	    .local = peer->local,
 	    .mtu_limit = peer->mtu_limit,
 	    .udp_only = peer->udp_only,
 	    .ops = ops,
@@ -284,7 +283,7 @@ int sub_send(struct sub *s, struct txn_req *r, struct buf *h, struct str method,
 		return e;
 	r->headers = buf_text(h);
 	r->timers = &s->timers;
-	r->local = s->local;
+	r->local = s->ops && s->ops->local ? s->ops->local(s->owner, s, &r->path) : NULL;
 	r->mtu_limit = s->mtu_limit;
 	r->udp_only = s->udp_only;
 	s->cli = txn_request(s->ss->txn, r, ops, s);

@@ -83,6 +83,8 @@ struct sub_ops {
 	bool (*challenged)(void *owner, struct sub *s, const struct sip_msg *m);
 	/* Header lines with credentials, or nothing. 0 or -errno. NULL: none */
 	int (*credentials)(void *owner, struct sub *s, struct str method, struct str ruri, struct str body, struct buf *h);
+	/* What Via says towards that path; NULL, or ops->local NULL: as the network says. Borrow: for the call */
+	const struct net_local *(*local)(void *owner, struct sub *s, const struct net_path *path);
 	/* last call; not from inside a call into this interface */
 	void (*over)(void *owner, struct sub *s, const struct sub_end *e);
 };
@@ -95,7 +97,6 @@ struct sub_peer {
 	bool nat, udp_only;
 	uint16_t mtu_limit;
 	struct txn_timers timers;
-	const struct net_local *local; /* of Via; NULL: the network's; lives as long as the subscription */
 	uint32_t max;            /* subscriptions of the trunk, both roles; 0: no limit */
 };
 

@@ -147,7 +147,17 @@ static void over(void *owner, struct sub *s, const struct sub_end *e)
 		w.s = NULL;
 }
 
-static const struct sub_ops ops = {say, refreshed, heard, forked, challenged, credentials, over};
+static const struct net_local *local(void *owner, struct sub *s, const struct net_path *path)
+{
+	static const struct net_local here = {.host = {"us.example", 10}, .port = 5077};
+
+	(void)owner;
+	(void)s;
+	(void)path;
+	return &here;
+}
+
+static const struct sub_ops ops = {say, refreshed, heard, forked, challenged, credentials, local, over};
 static const struct sub_ops plain_ops = {.say = say, .heard = heard, .over = over};
 
 static const struct sub_ops *use = &ops;
@@ -378,6 +388,7 @@ static void notifier_begins(void **state)
 	has(n, "\r\nRoute: <sip:192.0.2.7;lr>\r\n");
 	has(n, "\r\nContact: <sip:10.0.0.9:5060>\r\n");
 	has(n, "\r\nUser-Agent: us\r\n");
+	has(n, "\r\nVia: SIP/2.0/UDP us.example:5077;");
 	has(n, "\r\nContent-Type: text/plain\r\n");
 	has(n, "\r\n\r\none");
 	has(n, "\r\nTo: <sip:trunk42@example.net>;tag=w1\r\n");

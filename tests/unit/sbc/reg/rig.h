@@ -58,6 +58,9 @@ struct rig {
 	struct net_path from;
 	unsigned cseq, branch;
 	const char *call_id;
+	/* for tests of what stands beside the registrar; NULL: nothing */
+	void (*other)(struct rig *r, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from);
+	void (*note)(struct rig *r, uint32_t trunk_id, const struct reg_contact *c, enum reason why);
 };
 
 static int rig_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)
@@ -108,6 +111,8 @@ static void rig_request(void *ctx, struct txn_srv *t, const struct sip_msg *m, c
 
 	if (t && m->method == SIP_REGISTER)
 		reg_request(r->reg, t, m, from);
+	else if (t && r->other)
+		r->other(r, t, m, from);
 	else if (t)
 		txn_srv_drop(t);
 }
@@ -144,6 +149,8 @@ static void rig_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c,
 	struct rig *r = ctx;
 	struct str uri = c ? c->uri : STR_NONE;
 
+	if (r->note)
+		r->note(r, trunk_id, c, why);
 	r->n_events += (size_t)snprintf(r->events + r->n_events, sizeof(r->events) - r->n_events, "%u %s %.*s\n", trunk_id,
 	    why == REASON_NONE ? "ok" : reason_info(why)->name, STR(uri));
 }
