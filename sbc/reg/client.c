@@ -90,6 +90,7 @@ struct client {
 	char contact[CONTACT_MAX], route[ROUTE_MAX], aor[CONTACT_MAX], realm[64];
 	uint16_t contact_n, route_n, aor_n, realm_n;
 	uint64_t sent, accepted;
+	bool events;                /* Allow-Events: reg in the newest 200 */
 	struct log log;
 };
 
@@ -632,6 +633,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	c->accepted++;
 	c->cs->metrics[M_ACCEPTED]++;
 	take_route(c, m);
+	c->events = sip_has_token(m, SIP_H_ALLOW_EVENTS, S("reg"));
 	if (!fresh && !(c->at.proto == path->proto && addr_eq(&c->at.remote, &path->remote)))
 		fresh = true; /* another registrar holds it now */
 	c->at = *path;
@@ -1098,6 +1100,25 @@ void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flo
 	wait_us(c, part_us(c, doubled(1, c->flow_losses), 0, 100));
 }
 
+bool reg_client_again(struct reg_clients *cs, uint32_t trunk_id, enum reason why, bool lost)
+{
+	struct client *c = find(cs, trunk_id);
+
+	if (!c || cs->stopping || c->state != REG_CLIENT_REGISTERED || c->cli)
+		return false;
+	log_warn(&c->log, "registration_again", "lost=%s aor=%.*s", lost ? "yes" : "no", c->aor_n, c->aor);
+	tell(c, why);
+	if (lost) {
+		forget_binding(c);
+		cs->metrics[M_LOST]++;
+		c->why = why;
+		c->begun_us = 0;
+		step(c, REG_CLIENT_WAITING, "told");
+	}
+	wait_us(c, 0);
+	return true;
+}
+
 bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id)
 {
 	const struct client *c = find(cs, trunk_id);
@@ -1151,6 +1172,7 @@ bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, struct reg
 	    .failures = c->fails,
 	    .sent = c->sent,
 	    .accepted = c->accepted,
+	    .events = c->events,
 	    .aor = str_n(c->aor, c->aor_n),
 	    .contact = str_n(c->contact, c->contact_n),
 	    .route = str_n(c->route, c->route_n),

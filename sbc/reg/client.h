@@ -58,6 +58,11 @@ void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flo
 bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id);   /* now, GIN anew, whatever it waits for */
 bool reg_client_unregister(struct reg_clients *cs, uint32_t trunk_id); /* until told otherwise, or a restart */
 
+/* The provider says by other means (registration events) that it does not hold our registration any more (lost), or that
+ * it ends earlier than we were told: it is made anew now, with why in the history. false: nothing was done, for there is
+ * none, or a REGISTER is out already. */
+bool reg_client_again(struct reg_clients *cs, uint32_t trunk_id, enum reason why, bool lost);
+
 /* ---- for calls; all may be asked of trunks that do not register ---- */
 
 /* Does a registration of that trunk hold now? */
@@ -84,6 +89,7 @@ struct reg_client_view {
 	uint16_t status;            /* of the newest final answer, 0: none */
 	uint32_t failures;          /* in a row */
 	uint64_t sent, accepted;    /* REGISTERs, 200s */
+	bool events;                /* the newest 200 said that there are registration events (Allow-Events: reg) */
 	struct str aor, contact, route, call_id, realm; /* realm: one we have nothing for; borrow: until the next turn */
 };
 /* false: the trunk does not register */

@@ -147,7 +147,7 @@ static void put_active(struct watch *w, const struct pol_trunk *t, const struct 
 	struct buf i, u, g;
 
 	buf_init(&i, id, sizeof(id));
-	put_id(&i, c->id, number);
+	put_id(&i, w->mask.n ? 0 : c->id, number);
 	o.id = buf_text(&i);
 	if (w->mask.n) {
 		buf_init(&u, uri, sizeof(uri));
@@ -182,29 +182,30 @@ static bool ended_for(const struct ended *e, struct str number)
 	return str_eq(aor, number) || (aor.n == 0 && number.n);
 }
 
-static void put_ended(struct watch *w, const struct pol_trunk *t, const struct ended *e, struct str number, struct buf *b)
+static bool put_ended(struct watch *w, const struct pol_trunk *t, const struct ended *e, struct str number, struct buf *b)
 {
-	struct reginfo_contact o = {.event = e->event, .q = 1000};
+	struct reginfo_contact o = {.event = e->event, .q = 1000, .has_expires = true}; /* some watchers want one */
 	char id[64], uri[1024];
 	struct sip_uri bulk;
 	struct buf i, u;
 
 	buf_init(&i, id, sizeof(id));
-	put_id(&i, e->id, number);
+	put_id(&i, w->mask.n ? 0 : e->id, number);
 	o.id = buf_text(&i);
 	buf_init(&u, uri, sizeof(uri));
 	if (w->mask.n)
 		put_masked(w, t, number, &u);
 	else if (number.n && e->n_aor == 0) {
 		if (sip_uri_parse(str_n(e->uri, e->n_uri), &bulk) < 0 || gin_expand(&bulk, number, STR_NONE, &u) < 0)
-			return;
+			return false;
 	} else {
 		buf_put(&u, e->uri, e->n_uri);
 	}
 	if (buf_err(&u))
-		return;
+		return false;
 	o.uri = buf_text(&u);
 	reginfo_put_contact(b, &o);
+	return true;
 }
 
 /* false: there is no room, and nothing was written */
@@ -224,11 +225,14 @@ static bool put_registration(struct watch *w, const struct pol_trunk *t, struct 
 	put_aor(w, t, number, &a);
 	reginfo_put_registration(b, buf_text(&a), number.n ? str_from(number, 1) : S("trunk"),
 	    n ? REGINFO_ACTIVE : ended ? REGINFO_TERMINATED : REGINFO_INIT);
-	for (unsigned i = 0; i < n; i++)
+	/* our address stands for all of them: there is one, or there was */
+	if (w->mask.n && n)
+		ended = 0;
+	for (unsigned i = 0; i < n && (i == 0 || !w->mask.n); i++)
 		put_active(w, t, &ways[i], number, b);
 	for (unsigned i = 0; ended && i < ENDED_MAX; i++)
 		if (w->of->ended[i].at > w->now.heard && ended_for(&w->of->ended[i], number))
-			put_ended(w, t, &w->of->ended[i], number, b);
+			ended -= put_ended(w, t, &w->of->ended[i], number, b) && w->mask.n ? ended : 0;
 	reginfo_end_registration(b);
 	if (!buf_err(b))
 		return true;
