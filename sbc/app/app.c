@@ -18,6 +18,7 @@
 #include "sbc/sip/hide.h"
 
 #define STOP_WAIT_MS 3000
+#define SUBSCRIPTIONS_MAX 10000 /* on the box: a few KiB each */
 
 /* ------------------------------------------------------------------ net and b2b ask */
 
@@ -154,7 +155,7 @@ static void poll_idle(struct timer *t)
 {
 	struct app *a = container_of(t, struct app, stop_timer);
 
-	if ((b2b_call_count(a->b2b) == 0 && reg_clients_busy(a->clients) == 0) || a->loop.clock.mono_us >= a->stop_until_us) {
+	if ((b2b_call_count(a->b2b) == 0 && reg_clients_busy(a->clients) == 0 && subs_busy(a->subs) == 0) || a->loop.clock.mono_us >= a->stop_until_us) {
 		stop_when_idle(t);
 		return;
 	}
@@ -182,6 +183,7 @@ static void begin_stop(struct app *a)
 	log_info(&a->log, "stopping", "calls=%u", b2b_call_count(a->b2b));
 	a->stop_until_us = a->loop.clock.mono_us + STOP_WAIT_MS * 1000;
 	b2b_shutdown(a->b2b);
+	subs_stop(a->subs); /* before the registrations: what ends with them is watched no more */
 	reg_clients_stop(a->clients);
 	timer_start_ms(&a->loop.timers, &a->stop_timer, b2b_call_count(a->b2b) ? 200 : 0, poll_idle);
 }
@@ -445,10 +447,19 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	a->clients = reg_clients_new(&a->env, S("Postern/" POSTERN_VERSION), &app_reg_client_user, a);
 	if (!a->clients)
 		return say(REASON_NO_MEMORY, "no memory for registrations");
+	a->subs = subs_new(&a->env, &(struct subs_cfg){.max = SUBSCRIPTIONS_MAX});
+	a->reg_events = a->subs ? reg_events_new(&a->env, a->subs, a->reg) : NULL;
+	a->reg_watches = a->subs ? reg_watches_new(&a->env, a->subs, a->clients, S("Postern/" POSTERN_VERSION),
+	                               &app_reg_client_user, a)
+	                         : NULL;
+	if (!a->reg_events || !a->reg_watches)
+		return say(REASON_NO_MEMORY, "no memory for subscriptions");
 	a->b2b = b2b_new(&a->env, netio_net(a->net), a->media,
 	    &(struct b2b_cfg){.reg = a->reg,
 	        .auth = reg_auth(a->reg),
 	        .digest_realm = S("postern"),
+	        .subs = a->subs,
+	        .events = a->reg_events,
 	        .clients = a->clients,
 	        .max_calls = a->conf->limits.max_calls,
 	        .user_agent = S("Postern/" POSTERN_VERSION),
@@ -456,6 +467,9 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	    &b2b_user, a);
 	if (!a->b2b)
 		return say(REASON_NO_MEMORY, "no memory for the B2BUA");
+	subs_start(a->subs, b2b_txn(a->b2b));
+	reg_events_start(a->reg_events, b2b_targets(a->b2b));
+	reg_watches_start(a->reg_watches, b2b_targets(a->b2b));
 	rc = load_policy(a);
 	if (rc)
 		return rc;
@@ -471,6 +485,9 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	                       .reg = a->reg,
 	                       .reg_history = a->reg_history,
 	                       .clients = a->clients,
+	                       .subs = a->subs,
+	                       .reg_events = a->reg_events,
+	                       .reg_watches = a->reg_watches,
 	                       .media = a->media,
 	                       .db = a->db,
 	                       .guard = a->guard,
@@ -518,6 +535,12 @@ void app_stop(struct app *a)
 	}
 	timer_stop(&a->loop.timers, &a->names_timer);
 	timer_stop(&a->loop.timers, &a->stop_timer);
+	reg_watches_free(a->reg_watches);
+	a->reg_watches = NULL;
+	subs_free(a->subs);
+	a->subs = NULL;
+	reg_events_free(a->reg_events);
+	a->reg_events = NULL;
 	reg_clients_free(a->clients);
 	a->clients = NULL;
 	b2b_free(a->b2b);

@@ -24,6 +24,8 @@
 #include "sbc/reg/client.h"
 #include "sbc/reg/history.h"
 #include "sbc/reg/reg.h"
+#include "sbc/reg/regevent.h"
+#include "sbc/reg/regwatch.h"
 
 struct app_name {
 	struct hnode node;     /* app->names */
@@ -59,6 +61,9 @@ struct app {
 	struct reg *reg;
 	struct reg_history *reg_history;
 	struct reg_clients *clients; /* what we register at providers */
+	struct subs *subs;
+	struct reg_events *reg_events;   /* tells who is registered here */
+	struct reg_watches *reg_watches; /* sees whether we are registered there */
 	struct b2b *b2b;
 	struct ctl_server *ctl;
 	struct timer stop_timer;

@@ -394,6 +394,8 @@ static void names_changed(struct app *a)
 		policy_diff(now, p, log_changed, a);
 		b2b_set_policy(a->b2b, p);
 		reg_clients_set_policy(a->clients, p);
+		reg_events_set_policy(a->reg_events, p);
+		reg_watches_set_policy(a->reg_watches, p);
 		policy_unref(p);
 		arm_names_timer(a);
 	} else {
@@ -455,6 +457,8 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	reg_set_policy(a->reg, p);
 	b2b_set_policy(a->b2b, p);
 	reg_clients_set_policy(a->clients, p);
+	reg_events_set_policy(a->reg_events, p);
+	reg_watches_set_policy(a->reg_watches, p);
 	follow_legacy(a, p);
 	watch_names(a, use, p);
 	policy_unref(p);

@@ -129,7 +129,16 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, 
 		log_warn(&a->log, "registration", "trunk=%.*s reason=%s from=%s", STR(name), reason_code(why, code), at);
 }
 
-const struct reg_user app_reg_user = {on_store, app_is_local, on_event};
+static void on_reg_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
+{
+	struct app *a = ctx;
+
+	on_event(ctx, trunk_id, c, why);
+	if (a->reg_events)
+		reg_events_note(a->reg_events, trunk_id, c, why);
+}
+
+const struct reg_user app_reg_user = {on_store, app_is_local, on_reg_event};
 
 /* The same of what we register ourselves. */
 static void on_client_event(
@@ -141,6 +150,8 @@ static void on_client_event(
 	if (at)
 		c.flow = *at;
 	on_event(ctx, trunk_id, &c, why);
+	if (a->reg_watches)
+		reg_watches_note(a->reg_watches, trunk_id, why);
 }
 
 const struct reg_client_user app_reg_client_user = {on_client_event};

@@ -17,6 +17,8 @@ struct auth;
 struct b2b;
 struct reg;
 struct reg_clients;
+struct reg_events;
+struct subs;
 struct call;
 
 /* -------------------------------------------------------------------- what is known of a call */
@@ -97,6 +99,8 @@ struct b2b_cfg {
 	struct reg_clients *clients; /* borrow: what we register at providers; NULL: nothing */
 	struct auth *auth;        /* borrow: judges credentials; NULL: trunks that have to show some are refused */
 	struct str digest_realm;  /* of challenges where nothing says another; lives as long as the b2b */
+	struct subs *subs;        /* borrow: subscriptions; NULL: none are taken */
+	struct reg_events *events; /* borrow: tells who is registered; NULL: nobody is told */
 	struct locator *locator;  /* borrow: outlives the b2b. NULL: targets that are names cannot be reached */
 };
 

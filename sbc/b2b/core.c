@@ -453,7 +453,7 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 		b2b_refuse(b, srv, t, REASON_NO_DIALOG, STR_NONE);
 		break;
 	case SIP_SUBSCRIBE:
-		b2b_refuse(b, srv, t, REASON_EVENT_PACKAGE, S("Allow-Events: \r\n"));
+		events_subscribe(b, t, srv, m, from);
 		break;
 	case SIP_UNKNOWN:
 		if (!outside_request(b, t, srv, m, from))
@@ -499,6 +499,8 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 			new_request(b, srv, m, from);
 		return;
 	}
+	if (srv && events_in_dialog(b, srv, m, from))
+		return;
 	l = b2b_leg_by_tag(b, m, &d);
 	moved = l && !source_fits(b, l, d, from);
 	if (moved && !(srv && from->realm == d->path.realm && proof_may_move(l))) {

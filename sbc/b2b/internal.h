@@ -9,6 +9,7 @@
  *   release.c ends of calls and legs, records
  *   leg.c     one leg's mechanics: its requests and answers
  *   outside.c  requests outside of dialogs that are for somebody behind us
+ *   events.c  SUBSCRIBE and NOTIFY: what packages there are, who may watch what
  *   registered.c  calls to those who registered, and to where we are registered
  *   rewrite.c what an outgoing INVITE says
  *   credentials.c  far ends that ask who we are
@@ -301,6 +302,15 @@ unsigned walk_keep_secure(struct target_way *ways, unsigned n); /* those a sips:
  * true when it is the best so far. */
 bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown);
 void walk_forget_ways(struct setup *s);
+
+/* events.c */
+/* SUBSCRIBE outside of dialogs, of a trunk */
+void events_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from);
+/* SUBSCRIBE or NOTIFY with a To tag; false: of no subscription */
+bool events_in_dialog(struct b2b *b, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from);
+/* "Allow-Events: …" and its line end */
+void events_put_allowed(const struct b2b *b, struct buf *h);
 
 /* strays.c */
 void strays_find(struct b2b *b); /* after each swap of the policy */

@@ -1,6 +1,7 @@
 /* cmd_regout.c - what we register at providers: how it stands, doing it now, taking it back. */
 #include "sbc/ctl/view.h"
 #include "sbc/reg/client.h"
+#include "sbc/reg/regwatch.h"
 
 /* "registered", or why not: level 0 well, 1 look at it, 2 calls of the provider do not reach us */
 static int level_of(const struct reg_client_view *v)
@@ -22,6 +23,20 @@ static int level_of(const struct reg_client_view *v)
 static json_t *when_due(const struct ctl_req *r, int64_t mono_us)
 {
 	return mono_us ? json_integer((mono_us - r->be->env->clock->mono_us) / 1000) : json_null();
+}
+
+static void events_json(struct ctl_req *r, const struct pol_trunk *t, json_t *j)
+{
+	struct reg_watch_view v;
+
+	if (!r->be->reg_watches || !reg_watch_view(r->be->reg_watches, t->id, &v))
+		return;
+	json_object_set_new(j, "events", json_string(reg_watch_state_names[v.state]));
+	json_object_set_new(j, "events_status", v.status ? json_integer(v.status) : json_null());
+	json_object_set_new(j, "events_heard_us", v.heard_wall_us ? json_integer(v.heard_wall_us) : json_null());
+	json_object_set_new(j, "events_notifies", json_integer(v.notifies));
+	json_object_set_new(j, "confirmed", v.notifies ? json_integer(v.confirmed) : json_null());
+	json_object_set_new(j, "losses", json_integer(v.losses));
 }
 
 static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const struct reg_client_view *v)
@@ -51,15 +66,23 @@ static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const stru
 	json_object_set_new(j, "realm", v->realm.n ? print_json(v->realm) : json_null());
 	json_object_set_new(j, "code", v->why != REASON_NONE ? view_code(v->why) : json_null());
 	json_object_set_new(j, "why", v->why != REASON_NONE ? json_string(reason_info(v->why)->text) : json_null());
+	events_json(r, t, j);
 	return j;
 }
 
 static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct reg_client_view *v)
 {
+	struct reg_watch_view events;
 	int level = level_of(v);
 	char todo[80];
 	struct buf b;
 
+	if (t->reg.event == POL_REG_EVENT_ON && v->holds && r->be->reg_watches &&
+	    reg_watch_view(r->be->reg_watches, t->id, &events) && events.state == REG_WATCH_REFUSED) {
+		buf_init(&b, todo, sizeof(todo) - 1);
+		buf_fmt(&b, "postern trunk set %.*s reg-event=auto", STR(str_head(t->name, 31)));
+		ctl_finding(r, 1, "reg", buf_z(&b), "trunk %.*s: %s", STR(t->name), reason_info(REASON_REG_EVENT_OFF)->text);
+	}
 	if (!level)
 		return;
 	buf_init(&b, todo, sizeof(todo) - 1);
@@ -91,6 +114,7 @@ void cmd_reg_list(struct ctl_req *r)
 	    {"at", "AT", PK_TEXT, 2},
 	    {"expires_ms", "EXPIRES", PK_MS, 0},
 	    {"next_ms", "NEXT", PK_MS, 0},
+	    {"events", "EVENTS", PK_TEXT, 4},
 	    {"why", "WHY", PK_TEXT, 0},
 	};
 	const struct policy *p = b2b_policy(r->be->b2b);
@@ -144,6 +168,11 @@ void cmd_reg_show(struct ctl_req *r)
 	    {"failures", "failures", PK_NUM, 0},
 	    {"sent", "sent", PK_NUM, 0},
 	    {"accepted", "accepted", PK_NUM, 0},
+	    {"events", "events", PK_TEXT, 0},
+	    {"events_status", "events answer", PK_NUM, 0},
+	    {"events_heard_us", "events heard", PK_WHEN, 0},
+	    {"confirmed", "confirmed", PK_NUM, 0},
+	    {"losses", "lost by them", PK_NUM, 0},
 	    {"service_route", "service-route", PK_TEXT, 0},
 	    {"call_id", "call-id", PK_TEXT, 0},
 	};

@@ -26,7 +26,10 @@ struct locator;
 struct netio;
 struct reg;
 struct reg_clients;
+struct reg_events;
 struct reg_history;
+struct reg_watches;
+struct subs;
 struct tap;
 struct tls_store;
 
@@ -67,6 +70,9 @@ struct ctl_backend {
 	struct reg *reg;       /* NULL in simulations */
 	struct reg_history *reg_history;
 	struct reg_clients *clients; /* NULL in simulations */
+	struct subs *subs;           /* NULL in simulations, like the next two */
+	struct reg_events *reg_events;
+	struct reg_watches *reg_watches;
 	struct b2b *b2b;       /* also the running policy: b2b_policy() */
 	struct media *media;
 	struct db *db;

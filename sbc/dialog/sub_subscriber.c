@@ -413,3 +413,9 @@ void sub_leave(struct sub *s)
 	else
 		unsubscribe(s);
 }
+
+void sub_refresh(struct sub *s)
+{
+	if (s->role == SUB_SUBSCRIBER && s->dialog)
+		refresh(s);
+}

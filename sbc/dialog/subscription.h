@@ -146,6 +146,8 @@ void sub_end(struct sub *s, enum sip_subwhy why, uint32_t retry_s);
 /* SUBSCRIBE to somebody. NULL: *ret_why */
 struct sub *sub_subscribe(
     struct subs *ss, const struct sub_ask *a, const struct sub_ops *ops, void *owner, enum reason *ret_why);
+/* SUBSCRIBE again now, so that the whole state is told (a version was missed); nothing while one is out. */
+void sub_refresh(struct sub *s);
 /* Unsubscribes; over() follows. */
 void sub_leave(struct sub *s);
 /* The owner is gone or does not care: no more callbacks; ends like sub_end() (deactivated) or sub_leave(). */

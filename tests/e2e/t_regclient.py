@@ -83,10 +83,10 @@ request_route {
 
 
 class Provider:
-    def __init__(self, box, secret=SECRET, alg='SHA-256', expires=3600, min_expires=0):
+    def __init__(self, box, secret=SECRET, alg='SHA-256', expires=3600, min_expires=0, cfg=CFG):
         d = box.lab.fresh('provider')
         with open(d + '/k.cfg', 'w') as f:
-            f.write(CFG % {'realm': REALM, 'secret': secret, 'alg': alg, 'expires': expires, 'min': min_expires})
+            f.write(cfg % {'realm': REALM, 'secret': secret, 'alg': alg, 'expires': expires, 'min': min_expires})
         self.p = box.lab.run(HOST, ['kamailio', '-f', d + '/k.cfg', '-DD', '-E', '-e', '-w', d, '-Y', d, '-m', '32', '-M', '8',
                                     '-l', 'udp:203.0.113.23:%d' % ITSP_PORT, '-l', 'tcp:203.0.113.23:%d' % ITSP_PORT], 'kamailio')
         wait('Kamailio to listen', lambda: listening(HOST, 'udp', '203.0.113.23', ITSP_PORT) or not self.p.running(), 8)
