@@ -285,6 +285,19 @@ enum reason db_binding_del(struct db_handle *h, uint64_t id, struct db_err *err)
 enum reason db_binding_all(
     struct db_handle *h, void (*fn)(void *ctx, const struct db_binding *b), void *ctx, struct db_err *err);
 
+/* A secret of the box itself. The file is mode 0600; a secret is part of no revision. */
+struct db_secret {
+	struct str name;          /* "gruu-cookie", "gruu-rsa" */
+	uint32_t n;               /* 1, 2, … of that name */
+	struct str value;
+	int64_t since_us, until_us; /* wall clock; until 0: in force, else replaced, and kept until then */
+};
+/* In force from now on; the one before it is kept for grace_us more. */
+enum reason db_secret_put(struct db_handle *h, struct str name, struct str value, int64_t grace_us, struct db_err *err);
+/* By name, the newest first; what is kept no longer is deleted first. Slices are borrowed for the call of fn. */
+enum reason db_secret_all(
+    struct db_handle *h, void (*fn)(void *ctx, const struct db_secret *s), void *ctx, struct db_err *err);
+
 /* All rows as they are now, uncommitted ones of this change included. */
 enum reason db_load(struct db_handle *h, struct db_rows **ret, struct db_err *err);
 

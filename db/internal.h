@@ -5,7 +5,7 @@
  *   sql.def     every statement there is, each prepared once; values are bound, never printed into SQL
  *   store.c     the thread: FIFO of requests, group commit, savepoints, journal of calls
  *   load.c      all rows for the policy compiler
- *   trunk.c number.c import.c route.c ban.c registration.c cdr.c   one file per family of tables
+ *   trunk.c number.c import.c route.c ban.c registration.c secret.c cdr.c   one file per family of tables
  *   revision.c  changes by people: savepoint, changeset, author; undo
  *   care.c      check, backup
  */

@@ -152,6 +152,14 @@ static const char *const steps[] = {
     " since_us INTEGER NOT NULL, expires_us INTEGER NOT NULL"
     ") STRICT;"
     "PRAGMA user_version = 3;",
+
+    /* 3 -> 4: secrets of the box itself (keys of temporary GRUUs), with the time they are kept after they were replaced */
+    "CREATE TABLE secret ("
+    " name TEXT NOT NULL CHECK (name <> ''), n INTEGER NOT NULL CHECK (n BETWEEN 1 AND 4294967295),"
+    " value TEXT NOT NULL, since_us INTEGER NOT NULL, until_us INTEGER NOT NULL,"
+    " PRIMARY KEY (name, n)"
+    ") STRICT;"
+    "PRAGMA user_version = 4;",
 };
 
 const unsigned db_schema_version = ARRAY_LEN(steps);

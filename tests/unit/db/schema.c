@@ -201,6 +201,48 @@ static void version_2_comes_forward(void **s)
 	fix_fini(&f);
 }
 
+static void see_binding(void *ctx, const struct db_binding *b)
+{
+	*(unsigned *)ctx += b->id == 77 && b->bulk && b->trunk_id == 1;
+}
+
+static enum reason see_bindings(struct db_handle *h, void *arg, struct db_err *err)
+{
+	return db_binding_all(h, see_binding, arg, err);
+}
+
+static void version_3_comes_forward(void **s)
+{
+	char *migrated, *fresh;
+	struct db_stats st;
+	struct db_rows *rows;
+	unsigned seen = 0;
+	struct fix f, g;
+
+	(void)s;
+	fix_dir(&f);
+	make_old(&f, "schema_v3.sql");
+	fix_open(&f);
+	db_stats_any(f.db, &st);
+	assert_int_equal(st.schema, db_schema_version);
+	rows = fix_load(&f);
+	assert_int_equal(rows->n_trunks, 2);
+	assert_str(rows->trunks[0].credential.user, "u1");
+	db_rows_free(rows);
+	assert_int_equal(fix_call(&f, DB_WRITE, see_bindings, &seen), REASON_NONE);
+	assert_int_equal(seen, 1);
+	fix_close(&f);
+	fix_init(&g);
+	fix_close(&g);
+	migrated = dump(f.path);
+	fresh = dump(g.path);
+	assert_string_equal(migrated, fresh);
+	free(migrated);
+	free(fresh);
+	fix_fini(&g);
+	fix_fini(&f);
+}
+
 /* A step that fails leaves the file at its old version, usable by the old program. */
 static void a_failed_step_leaves_the_old_file(void **s)
 {
@@ -236,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(version_1_comes_forward),
 	    cmocka_unit_test(version_2_comes_forward),
+	    cmocka_unit_test(version_3_comes_forward),
 	    cmocka_unit_test(a_failed_step_leaves_the_old_file),
 	};
 
