@@ -376,6 +376,9 @@ extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup 
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
     const struct sip_msg *m /* what is to go there: says which of them; NULL: all */, struct target_way *ways);
+/* Where a request goes: as policy_route() says, or to the one that a GRUU means. NONE with hops, or why nowhere */
+enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_trunk *from, const struct sip_msg *m,
+    struct str calling, struct str called, struct pol_route_result *ret);
 /* credentials.c */
 bool challenge_stale(const struct sip_msg *m); /* the password was right, the nonce too old */
 void trunk_credential(const struct pol_trunk *t, struct auth_credential *ret); /* borrow: the snapshot */

@@ -105,10 +105,9 @@ static enum reason find_route(struct outside *k, const struct sip_msg *m, const 
 		return REASON_NO_MEMORY;
 	if (looped(k, m))
 		return REASON_LOOP;
-	policy_route(k->policy, k->from, k->calling, k->called, b->env->clock->wall_us, b->env->rng, &k->route);
-	registrar_hops(b, &k->route);
-	if (k->route.n_hops == 0)
-		return k->route.reason ? k->route.reason : REASON_NO_ROUTE;
+	why = registered_route(b, k->policy, k->from, m, k->calling, k->called, &k->route);
+	if (why != REASON_NONE)
+		return why;
 	for (unsigned i = 0; i < k->route.n_hops; i++)
 		if (outside_wanted(k->route.hops[i].trunk))
 			k->route.hops[kept++] = k->route.hops[i];
@@ -122,6 +121,7 @@ static bool for_somebody(struct b2b *b, const struct pol_trunk *t, const struct 
 	struct pol_route_result route;
 	char called[256], calling[256];
 	struct buf to, who;
+	enum reason why;
 
 	if (m->ruri.user.n == 0 && m->ruri.scheme != SIP_SCHEME_TEL)
 		return false;
@@ -130,8 +130,9 @@ static bool for_somebody(struct b2b *b, const struct pol_trunk *t, const struct 
 	screen_calling(t, m, &who);
 	if (screen_called(b, b->policy, t, m, at, &to) != REASON_NONE)
 		return false;
-	policy_route(b->policy, t, buf_err(&who) ? STR_NONE : buf_text(&who), buf_text(&to), b->env->clock->wall_us,
-	    b->env->rng, &route);
+	why = registered_route(b, b->policy, t, m, buf_err(&who) ? STR_NONE : buf_text(&who), buf_text(&to), &route);
+	if (why == REASON_GRUU_UNKNOWN || why == REASON_GRUU_RATE)
+		return true; /* and is refused as that */
 	for (unsigned i = 0; i < route.n_hops; i++)
 		if (outside_wanted(route.hops[i].trunk))
 			return true;

@@ -5,6 +5,8 @@
  * goes where the registration came from: to the contact's own address when that is where it came from, by the
  * transport it names; else, behind NAT or a proxy, back along the flow.
  *
+ * A request to a GRUU goes to the one that registered it, not to another place of its trunk (RFC 5627 5.1).
+ *
  * Calls to a provider go first where the registration is held: that one knows us. Its Service-Route is their Route
  * (RFC 3608 6.1), whichever of its addresses takes them.
  */
@@ -13,7 +15,6 @@
 #include <errno.h>
 
 #include "sbc/reg/client.h"
-#include "sbc/reg/gin.h"
 #include "sbc/reg/reg.h"
 
 static enum net_proto proto_of(const struct sip_uri *u, enum net_proto flow)
@@ -62,7 +63,12 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	if (!b->cfg.reg)
 		return 0;
 	buf_init(&s, space, sizeof(space));
-	n = reg_ways(b->cfg.reg, t->id, called, m ? gin_sg(&m->ruri) : STR_NONE, &s, found);
+	n = reg_ways(b->cfg.reg, t->id,
+	    &(struct reg_wish){.number = called.n && called.p[0] == '+' ? called : STR_NONE, /* else its own address */
+	        .uri = m ? &m->ruri : NULL,
+	        .msg = m,
+	        .from_trunk = t->id},
+	    &s, found);
 	for (unsigned i = 0; i < n && kept < TARGET_WAYS_MAX; i++) {
 		struct target_way w = {.path = path_of(found[i].contact),
 		    .uri = str_dup(arena, found[i].uri),
@@ -76,6 +82,74 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 		ways[kept++] = w;
 	}
 	return kept;
+}
+
+/* ------------------------------------------------------------------ GRUUs */
+
+/* The trunk that registers under that name, in whichever realm: a GRUU is called from anywhere. */
+static const struct pol_trunk *registrant(const struct policy *p, const struct sip_uri *u)
+{
+	char text[128];
+	struct buf user;
+
+	buf_init(&user, text, sizeof(text));
+	sip_unescape(&user, u->user);
+	for (unsigned i = 0; !buf_err(&user) && i < policy_realm_count(p); i++) {
+		const struct pol_trunk *t = policy_registrant(p, i, buf_text(&user));
+
+		if (t && t->registered && str_eq(t->reg.user, buf_text(&user)))
+			return t;
+	}
+	return NULL;
+}
+
+static void only(struct pol_route_result *route, const struct pol_trunk *t)
+{
+	*route = (struct pol_route_result){.route = S("gruu")};
+	if (t->admin == POL_DISABLED)
+		route->reason = REASON_TRUNK_DISABLED;
+	else if (t->admin == POL_DRAINING)
+		route->reason = REASON_TRUNK_DRAINING;
+	else
+		route->hops[route->n_hops++] = (struct pol_hop){t, t->registered};
+}
+
+enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_trunk *from, const struct sip_msg *m,
+    struct str calling, struct str called, struct pol_route_result *ret)
+{
+	const struct reg_contact *c = NULL;
+	const struct pol_trunk *t = NULL;
+	bool gruu = b->cfg.reg && reg_is_gruu(&m->ruri);
+	enum reason why = REASON_NONE;
+	unsigned kept = 0;
+
+	*ret = (struct pol_route_result){.n_hops = 0};
+	if (gruu)
+		why = reg_find_gruu(b->cfg.reg, from->id, &m->ruri, &c);
+	if (why != REASON_NONE)
+		return why;
+	if (c) {
+		t = policy_trunk(p, c->trunk_id);
+		if (!t || !t->registered)
+			return REASON_GRUU_UNKNOWN; /* the trunk went with this snapshot */
+	} else if (gruu) {
+		t = registrant(p, &m->ruri);
+	}
+	if (t)
+		only(ret, t);
+	else
+		policy_route(p, from, calling, called, b->env->clock->wall_us, b->env->rng, ret);
+	registrar_hops(b, ret);
+	if (gruu && ret->n_hops && ret->hops[0].trunk->registered) {
+		/* one contact is meant, and nothing that stands in for it */
+		for (unsigned i = 0; i < ret->n_hops; i++)
+			if (ret->hops[i].target->registered)
+				ret->hops[kept++] = ret->hops[i];
+		ret->n_hops = kept;
+	}
+	if (ret->n_hops == 0)
+		return ret->reason ? ret->reason : REASON_NO_ROUTE;
+	return REASON_NONE;
 }
 
 /* ------------------------------------------------------------------ where we are registered */

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#include "sbc/reg/gin.h"
+
 /* Option tags we understand as a UAS. 100rel, timer and replaces come with their parts of the product. */
 static bool supported(struct str tag)
 {
@@ -116,6 +118,10 @@ enum reason screen_called(struct b2b *b, const struct policy *p, const struct po
 		/* what we registered there may have become another address on its way (NAT, learn-address) */
 		if (!ours && !b2b_ruri_registered(b, t, m) && !policy_host_is_ours(p, from->realm, m->ruri.host))
 			return REASON_RELAY_DENIED;
+	}
+	if (gin_temp_gruu_is(m->ruri.user)) { /* hundreds of characters of which the first tell it apart */
+		buf_str(ret, str_head(m->ruri.user, 22));
+		return REASON_NONE;
 	}
 	buf_init(&number, text, sizeof(text));
 	e = sip_uri_number(&m->ruri, &number);

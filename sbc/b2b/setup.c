@@ -247,12 +247,8 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 		c->counted_a = why == REASON_NONE;
 	}
 	if (why == REASON_NONE) {
-		policy_route(c->policy, t, c->calling, c->called, b->env->clock->wall_us, b->env->rng,
-		    &c->setup->route);
-		registrar_hops(b, &c->setup->route);
+		why = registered_route(b, c->policy, t, m, c->calling, c->called, &c->setup->route);
 		c->route = c->setup->route.route;
-		if (c->setup->route.n_hops == 0)
-			why = c->setup->route.reason ? c->setup->route.reason : REASON_NO_ROUTE;
 	}
 	if (why == REASON_NONE)
 		why = open_media(c, sdp);

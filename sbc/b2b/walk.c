@@ -547,7 +547,7 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 		return why;
 	n = *ret_n;
 	if (n == 0 && hop->target->registered) {
-		n = registered_ways(b, c->arena, hop->trunk, called, m, ways);
+		n = registered_ways(b, c->arena, hop->trunk, called, called.p == c->called.p ? m : NULL, ways);
 		if (n == 0)
 			return REASON_NOT_REGISTERED;
 	} else if (n == 0) {

@@ -53,6 +53,47 @@ static void put_q(struct buf *h, uint16_t q)
 		h->n--;
 }
 
+/* What it may be called by from anywhere: one for good and, not to be traced back to it, one that is new each time (RFC
+ * 5627 5.3). Of a bulk contact the PBX makes both for its phones (RFC 6140 7.1). */
+static void put_gruus(const struct work *w, const struct reg_contact *c, struct buf *h)
+{
+	struct reg *r = w->r;
+	char cookie[GIN_COOKIE_TEXT];
+	bool good = gin_cookie(&r->gruu.secret, c->id, c->call_id, cookie) == 0;
+	size_t before;
+
+	buf_lit(h, ";pub-gruu=\"");
+	if (c->bulk) {
+		gin_put_pub_gruu(h, w->domain, c->instance);
+	} else {
+		buf_lit(h, "sip:");
+		sip_put_user(h, w->aor.n ? w->aor : w->trunk->reg.user);
+		buf_chr(h, '@');
+		buf_str(h, w->domain);
+		buf_lit(h, ";gr=");
+		buf_str(h, str_n(c->instance.p + 1, c->instance.n - 2));
+	}
+	buf_chr(h, '"');
+	if (!good)
+		return;
+	if (c->bulk) {
+		buf_lit(h, ";temp-gruu-cookie=");
+		buf_put(h, cookie, sizeof(cookie));
+		return;
+	}
+	if (!gruu_key(&r->gruu))
+		return;
+	before = h->n;
+	buf_lit(h, ";temp-gruu=\"sip:");
+	if (gin_temp_gruu(gruu_key(&r->gruu), &r->gruu.secret, str_n(cookie, sizeof(cookie)), r->env->rng, h) < 0) {
+		h->n = before;
+		return;
+	}
+	buf_chr(h, '@');
+	buf_str(h, w->domain);
+	buf_lit(h, ";gr\"");
+}
+
 /* One Contact of the 200: uri is the binding's, or the implicit one of a number. */
 static void put_contact(struct work *w, const struct reg_contact *c, struct str uri, struct buf *h)
 {
@@ -77,26 +118,8 @@ static void put_contact(struct work *w, const struct reg_contact *c, struct str 
 		buf_chr(h, ';');
 		buf_str(h, c->params);
 	}
-	if (w->gruu && c->instance.n) {
-		char cookie[GIN_COOKIE_TEXT];
-
-		buf_lit(h, ";pub-gruu=\"");
-		if (c->bulk) {
-			gin_put_pub_gruu(h, w->domain, c->instance);
-		} else {
-			buf_lit(h, "sip:");
-			sip_put_user(h, w->aor.n ? w->aor : w->trunk->reg.user);
-			buf_chr(h, '@');
-			buf_str(h, w->domain);
-			buf_lit(h, ";gr=");
-			buf_str(h, str_n(c->instance.p + 1, c->instance.n - 2));
-		}
-		buf_chr(h, '"');
-		if (c->bulk && gin_cookie(&w->r->secret, c->id, cookie) == 0) {
-			buf_lit(h, ";temp-gruu-cookie=");
-			buf_put(h, cookie, sizeof(cookie));
-		}
-	}
+	if (w->gruu && c->instance.n)
+		put_gruus(w, c, h);
 	buf_lit(h, "\r\n");
 }
 

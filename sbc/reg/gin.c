@@ -62,12 +62,17 @@ static void put_port(struct buf *b, uint16_t port)
 
 int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, struct buf *b)
 {
+	return is_global(number) ? gin_expand_user(bulk, number, sg, b) : -EINVAL;
+}
+
+int gin_expand_user(const struct sip_uri *bulk, struct str user, struct str sg, struct buf *b)
+{
 	struct str rest = bulk->params, name, value;
 
-	if (!is_global(number) || !bulk->host.n)
+	if (!bulk->host.n)
 		return -EINVAL;
 	buf_str(b, bulk->scheme == SIP_SCHEME_SIPS ? S("sips:") : S("sip:"));
-	buf_str(b, number);
+	buf_str(b, user);
 	buf_chr(b, '@');
 	buf_str(b, bulk->host);
 	put_port(b, bulk->port);
@@ -140,31 +145,47 @@ static bool mac16(const struct gin_secret *s, const uint8_t *p, size_t n, uint8_
 	return true;
 }
 
-int gin_cookie(const struct gin_secret *s, uint64_t registration, char ret[GIN_COOKIE_TEXT])
+/* MAC over a cookie's first eight bytes and the Call-ID behind them */
+static bool cookie_mac(const struct gin_secret *s, const uint8_t raw[8], struct str call_id, uint8_t ret[16])
+{
+	uint8_t text[8 + 512];
+
+	if (call_id.n > sizeof(text) - 8)
+		return false;
+	memcpy(text, raw, 8);
+	if (call_id.n)
+		memcpy(text + 8, call_id.p, call_id.n);
+	return mac16(s, text, 8 + call_id.n, ret);
+}
+
+int gin_cookie(const struct gin_secret *s, uint64_t registration, struct str call_id, char ret[GIN_COOKIE_TEXT])
 {
 	uint8_t raw[GIN_COOKIE_RAW];
 	struct buf b;
 
 	for (int i = 0; i < 8; i++)
 		raw[i] = (uint8_t)(registration >> (56 - 8 * i));
-	if (!mac16(s, raw, 8, raw + 8))
+	if (!cookie_mac(s, raw, call_id, raw + 8))
 		return -EIO;
 	buf_init(&b, ret, GIN_COOKIE_TEXT);
 	base64_put(&b, raw, sizeof(raw));
 	return 0;
 }
 
-int gin_cookie_check(const struct gin_secret *s, const uint8_t raw[GIN_COOKIE_RAW], uint64_t *ret)
+uint64_t gin_cookie_of(const uint8_t raw[GIN_COOKIE_RAW])
 {
 	uint64_t v = 0;
-	uint8_t mac[16];
 
-	if (!mac16(s, raw, 8, mac) || CRYPTO_memcmp(mac, raw + 8, 16) != 0)
-		return -EPERM;
 	for (int i = 0; i < 8; i++)
 		v = v << 8 | raw[i];
-	*ret = v;
-	return 0;
+	return v;
+}
+
+int gin_cookie_check(const struct gin_secret *s, const uint8_t raw[GIN_COOKIE_RAW], struct str call_id)
+{
+	uint8_t mac[16];
+
+	return cookie_mac(s, raw, call_id, mac) && CRYPTO_memcmp(mac, raw + 8, 16) == 0 ? 0 : -EPERM;
 }
 
 struct gin_rsa {
@@ -282,29 +303,35 @@ static bool split(struct str user, uint8_t e[E_MAX], size_t *ret_en, struct str 
 {
 	struct str left;
 
-	if (!str_prefix(user, S("tgruu.")))
+	if (!gin_temp_gruu_is(user))
 		return false;
 	*ret_pa = str_cut(str_from(user, 6), '.', &left);
 	return base64_get(left, e, E_MAX, ret_en) && *ret_en > 0;
 }
 
-int gin_temp_gruu_open(struct gin_rsa *const *keys, unsigned n_keys, const struct gin_secret *s, struct str user,
-    uint64_t *ret)
+bool gin_temp_gruu_is(struct str user)
+{
+	return str_prefix(user, S("tgruu."));
+}
+
+int gin_temp_gruu_open(struct gin_rsa *const *keys, unsigned n_keys, struct str user, uint8_t ret[GIN_COOKIE_RAW])
 {
 	uint8_t e[E_MAX], m[E_MAX];
 	struct str pa;
 	size_t en;
 
 	if (!split(user, e, &en, &pa))
-		return -ENOENT;
+		return -EPERM;
 	for (unsigned i = 0; i < n_keys; i++) {
 		EVP_PKEY_CTX *c = oaep(keys[i], false);
 		size_t n = sizeof(m);
 		int ok = c ? EVP_PKEY_decrypt(c, m, &n, e, en) : 0;
 
 		EVP_PKEY_CTX_free(c);
-		if (ok == 1 && n >= GIN_COOKIE_RAW && gin_cookie_check(s, m, ret) == 0)
-			return 0;
+		if (ok != 1 || n < GIN_COOKIE_RAW)
+			continue;
+		memcpy(ret, m, GIN_COOKIE_RAW);
+		return 0;
 	}
 	return -EPERM;
 }

@@ -25,6 +25,9 @@ enum reason gin_kind_of(const struct sip_uri *contact, enum gin_kind *ret);
  * digits, or the contact has no host (tel). */
 MUST_USE int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, struct buf *ret);
 
+/* The same with any user part, as it is: of a temporary GRUU. */
+MUST_USE int gin_expand_user(const struct sip_uri *bulk, struct str user, struct str sg, struct buf *ret);
+
 /* The bulk contact we register as a PBX (GINP-01): "sip:192.0.2.10:5060;transport=tcp;tk=c41f;bnc". host raw, port 0:
  * none, transport and cookie may be empty. */
 void gin_put_bulk(struct buf *b, bool sips, struct str host, uint16_t port, struct str transport, struct str cookie);
@@ -39,16 +42,19 @@ void gin_put_pub_gruu(struct buf *b, struct str domain, struct str instance);
 /* sg= of a request URI, for gin_expand(); empty: none */
 struct str gin_sg(const struct sip_uri *ruri);
 
-/* temp-gruu-cookie: 24 bytes as base64 without '=', 32 characters: 8 bytes of the registration's number, 16 of MAC
- * (GRUU-03). It stays the same while the registration lives. */
+/* temp-gruu-cookie: 24 bytes as base64 without '=', 32 characters: 8 bytes of the registration's number, 16 of MAC over
+ * it and its Call-ID (GRUU-03). It stays the same while the registration lives and keeps its Call-ID. */
 #define GIN_COOKIE_TEXT 32
 #define GIN_COOKIE_RAW  24
 struct gin_secret {
 	uint8_t key[32];
 };
-MUST_USE int gin_cookie(const struct gin_secret *s, uint64_t registration, char ret[GIN_COOKIE_TEXT]); /* 0 or -EIO */
-/* 0 with the number of the registration; -EPERM: not one of ours. raw: decoded, or as text. */
-MUST_USE int gin_cookie_check(const struct gin_secret *s, const uint8_t raw[GIN_COOKIE_RAW], uint64_t *ret);
+MUST_USE int gin_cookie(
+    const struct gin_secret *s, uint64_t registration, struct str call_id, char ret[GIN_COOKIE_TEXT]); /* 0 or -EIO */
+/* The registration it names, true or not. */
+uint64_t gin_cookie_of(const uint8_t raw[GIN_COOKIE_RAW]);
+/* 0; -EPERM: not one of ours for a registration of that number and Call-ID */
+MUST_USE int gin_cookie_check(const struct gin_secret *s, const uint8_t raw[GIN_COOKIE_RAW], struct str call_id);
 
 /* The key pair of temporary GRUUs, the service provider's. */
 struct gin_rsa;
@@ -62,10 +68,11 @@ void gin_rsa_free(struct gin_rsa *k);
  * bytes), PA = HMAC(pbx secret, E). Padding: OAEP with SHA-256. 0, -EINVAL (cookie), -EIO, -ENOSPC */
 MUST_USE int gin_temp_gruu(const struct gin_rsa *public, const struct gin_secret *pbx, struct str cookie,
     struct rng *rng, struct buf *ret);
-/* Service provider (GRUU-05): which registration? keys: the current one and those in their grace time, current
- * first. 0; -ENOENT: no tgruu user part; -EPERM: cannot be decrypted, or a cookie that is not ours. */
-MUST_USE int gin_temp_gruu_open(struct gin_rsa *const *keys, unsigned n_keys, const struct gin_secret *s,
-    struct str user, uint64_t *ret_registration);
+/* Does the user part of a URI say that it is a temporary GRUU? */
+bool gin_temp_gruu_is(struct str user);
+/* Service provider (GRUU-05): the cookie in it. keys: the current one and those in their grace time, current first. A
+ * millisecond of arithmetic. 0; -EPERM: it cannot be read. */
+MUST_USE int gin_temp_gruu_open(struct gin_rsa *const *keys, unsigned n_keys, struct str user, uint8_t ret[GIN_COOKIE_RAW]);
 /* PBX (GRUU-05): is PA ours? */
 bool gin_temp_gruu_mine(const struct gin_secret *pbx, struct str user);
 

@@ -4,7 +4,9 @@
  *   read.c       what a REGISTER says: contacts, Path, outbound
  *   answer.c     what it is told: refusals, challenges, the 200
  *   account.c    how somebody is asked who it is, and what its answer is worth (for calls as well)
- *   ways.c       where those are who registered
+ *   ways.c       where those are who registered, and whom GRUUs mean
+ *   gruu.c       keys of temporary GRUUs
+ *   prefs.c      what a caller prefers
  */
 #ifndef SBC_REG_INTERNAL_H
 #define SBC_REG_INTERNAL_H
@@ -13,6 +15,7 @@
 #include "sbc/base/list.h"
 #include "sbc/reg/account.h"
 #include "sbc/reg/gin.h"
+#include "sbc/reg/gruu.h"
 #include "sbc/reg/reg.h"
 
 #define REG_CONTACTS_MAX 16  /* in one REGISTER */
@@ -73,7 +76,7 @@ struct reg {
 	struct arena_pool pool;
 	struct htab turns, tokens;
 	uint64_t next_id, next_token;
-	struct gin_secret secret; /* of temp-gruu-cookies */
+	struct gruu gruu;
 	uint64_t metrics[REG_METRICS];
 	struct metric_set set;
 };

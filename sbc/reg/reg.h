@@ -60,17 +60,46 @@ struct auth *reg_auth(struct reg *r);
 /* Ends a binding from outside (CLI kick): stored, then gone. false: there is none. */
 bool reg_kick(struct reg *r, uint64_t id);
 
+/* ---- where they are ---- */
+
 #define REG_WAYS_MAX 16
+/* What is to go there. */
+struct reg_wish {
+	struct str number;         /* of the trunk; empty: the trunk itself */
+	const struct sip_uri *uri; /* the request URI: which instance, which phone behind it (GRUUs); NULL: none */
+	const struct sip_msg *msg; /* the caller's preferences (RFC 3841); NULL: none */
+	uint32_t from_trunk;       /* who asks: each has a share of what is dear */
+};
 /* Where a number of a trunk, or the trunk itself (number empty), is reached: explicit registrations of that number
- * first, then those of the trunk, each by q (GINS-09, -21). uri is made for the number: its implicit contact when the
- * binding is a bulk one. */
+ * first, then those of the trunk, each by q (GINS-09, -21), then by what the caller prefers (GINS-11). uri is made for
+ * the number: its implicit contact when the binding is a bulk one. For a GRUU: the one contact it means. */
 struct reg_way {
 	const struct reg_contact *contact; /* borrow: until the next turn */
 	struct str uri;                    /* in the buffer that was given */
 	struct str route;                  /* Route values from Path, or empty */
 };
-unsigned reg_ways(struct reg *r, uint32_t trunk_id, struct str number, struct str sg, struct buf *space,
+unsigned reg_ways(struct reg *r, uint32_t trunk_id, const struct reg_wish *w, struct buf *space,
     struct reg_way ways[REG_WAYS_MAX]);
+
+/* Does the request URI name one instance (gr=urn:…), or is it a temporary GRUU? */
+bool reg_is_gruu(const struct sip_uri *u);
+/* Whose temporary GRUU is that? *ret NULL: it is none. NONE; GRUU_UNKNOWN: not one of ours, or its registration is over;
+ * GRUU_RATE: from_trunk has asked for too many. Borrow: until the next turn. */
+enum reason reg_find_gruu(struct reg *r, uint32_t from_trunk, const struct sip_uri *u, const struct reg_contact **ret);
+
+/* ---- keys of GRUUs (RFC 6140 7.1.2) ---- */
+
+struct gin_rsa;
+struct reg_key {
+	struct gin_rsa *rsa;
+	int64_t since_wall_us, until_wall_us; /* until 0: in force */
+};
+/* What cookies are made with; before anybody registers. Without, one that lives as long as the process. */
+void reg_set_cookie_secret(struct reg *r, const uint8_t key[32]);
+/* Takes the key pairs, the one in force first; replaces all there were. */
+void reg_set_keys(struct reg *r, const struct reg_key *keys, unsigned n);
+/* i from 0; false at the end. rsa: borrow, until the next turn */
+bool reg_key_at(const struct reg *r, unsigned i, struct reg_key *ret);
 
 enum reg_metric {
 	REG_REQUESTS, REG_CHALLENGED, REG_ACCEPTED, REG_QUERIES, REG_REFUSED, REG_FAILED, REG_EXPIRED,

@@ -218,7 +218,7 @@ static bool put_registration(struct watch *w, const struct pol_trunk *t, struct 
 	struct buf s, a;
 
 	buf_init(&s, space, sizeof(space));
-	n = reg_ways(w->re->reg, t->id, number, STR_NONE, &s, ways);
+	n = reg_ways(w->re->reg, t->id, &(struct reg_wish){.number = number}, &s, ways);
 	for (unsigned i = 0; i < ENDED_MAX; i++)
 		ended += w->of->ended[i].at > w->now.heard && ended_for(&w->of->ended[i], number);
 	buf_init(&a, aor, sizeof(aor));

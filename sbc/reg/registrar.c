@@ -59,7 +59,7 @@ struct reg *reg_new(const struct env *env, const struct reg_cfg *cfg, const stru
 	r->ctx = ctx;
 	r->log = (struct log){.to = env->logger, .area = LOG_SIP};
 	arena_pool_init(&r->pool, 8192, 64);
-	rng_bytes(env->rng, r->secret.key, sizeof(r->secret.key));
+	gruu_init(&r->gruu, env);
 	r->next_token = 1;
 	/* ids go on where an earlier run cannot have been, whatever it left in the database */
 	r->next_id = ((uint64_t)(env->clock->wall_us / 1000000) << 24) + 1;
@@ -116,6 +116,7 @@ void reg_free(struct reg *r)
 		htab_fini(&r->tokens);
 	bindings_free(r->bindings);
 	auth_free(r->auth);
+	gruu_fini(&r->gruu);
 	metrics_del(&r->set);
 	policy_unref(r->policy);
 	arena_pool_fini(&r->pool);
@@ -200,6 +201,24 @@ struct bindings *reg_bindings(struct reg *r)
 struct auth *reg_auth(struct reg *r)
 {
 	return r->auth;
+}
+
+void reg_set_cookie_secret(struct reg *r, const uint8_t key[32])
+{
+	memcpy(r->gruu.secret.key, key, sizeof(r->gruu.secret.key));
+}
+
+void reg_set_keys(struct reg *r, const struct reg_key *keys, unsigned n)
+{
+	gruu_set_keys(&r->gruu, keys, n);
+}
+
+bool reg_key_at(const struct reg *r, unsigned i, struct reg_key *ret)
+{
+	if (i >= r->gruu.n)
+		return false;
+	*ret = (struct reg_key){r->gruu.key[i], r->gruu.since_wall_us[i], r->gruu.until_wall_us[i]};
+	return true;
 }
 
 uint64_t reg_metric(const struct reg *r, enum reg_metric m)

@@ -315,7 +315,7 @@ static void bench_lookup(struct bench *b, const struct policy *p, unsigned numbe
 			buf_chr(&w, (char)('0' + v / d % 10));
 		n = policy_number(p, buf_text(&w));
 		buf_init(&s, space, sizeof(space));
-		found += n && reg_ways(b->reg, n->trunk_id, buf_text(&w), STR_NONE, &s, ways) > 0;
+		found += n && reg_ways(b->reg, n->trunk_id, &(struct reg_wish){.number = buf_text(&w)}, &s, ways) > 0;
 	}
 	printf("look-up      %8u numbers   %8.0f ns from number to contact (%u of %u reached somebody)\n", numbers,
 	    (clock_s(CLOCK_THREAD_CPUTIME_ID) - t0) / rounds * 1e9, found, rounds);

@@ -317,12 +317,16 @@ static void signed_register(struct world *w, unsigned who, unsigned to, struct s
 static void call(struct world *w, uint32_t trunk, struct str number)
 {
 	char space[8192], *text;
+	static const struct str asked[] = {
+	    {"sip:+4930123450@h", 17}, {"sip:+4930123450@h;sg=ph7", 24}, {"sip:+4930123450@h;gr=urn:uuid:1", 31}, {"sip:tgruu.AAAA.BB@h;gr=x", 24}};
 	struct reg_way ways[REG_WAYS_MAX];
+	struct sip_uri uri;
 	struct buf s;
 	unsigned n;
 
 	buf_init(&s, space, sizeof(space));
-	n = reg_ways(w->reg, trunk, number, take(w) & 1 ? S("ph7") : STR_NONE, &s, ways);
+	sip_uri_parse(asked[take(w) % ARRAY_LEN(asked)], &uri);
+	n = reg_ways(w->reg, trunk, &(struct reg_wish){.number = number, .uri = &uri, .msg = w->last}, &s, ways);
 	for (unsigned i = 0; i < n; i++) {
 		const struct sip_msg *m;
 		struct sip_uri u;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "sbc/base/base64.h"
 #include "sbc/reg/gin.h"
 
 static struct sip_uri uri(const char *text)
@@ -136,16 +137,31 @@ static void gruu_03_cookie(void **s)
 {
 	struct gin_secret a = {{1}}, other = {{2}};
 	char one[GIN_COOKIE_TEXT], again[GIN_COOKIE_TEXT], two[GIN_COOKIE_TEXT];
+	uint8_t raw[GIN_COOKIE_RAW];
+	size_t n;
 
 	(void)s;
-	assert_int_equal(gin_cookie(&a, 7, one), 0);
-	assert_int_equal(gin_cookie(&a, 7, again), 0);
-	assert_int_equal(gin_cookie(&a, 8, two), 0);
+	assert_int_equal(gin_cookie(&a, 7, S("c1"), one), 0);
+	assert_int_equal(gin_cookie(&a, 7, S("c1"), again), 0);
+	assert_int_equal(gin_cookie(&a, 8, S("c1"), two), 0);
 	assert_memory_equal(one, again, sizeof(one));
 	assert_memory_not_equal(one, two, sizeof(one));
 	assert_null(memchr(one, '=', sizeof(one)));
-	assert_int_equal(gin_cookie(&other, 7, two), 0);
+	assert_int_equal(gin_cookie(&other, 7, S("c1"), two), 0);
 	assert_memory_not_equal(one, two, sizeof(one));
+	assert_int_equal(gin_cookie(&a, 7, S("c2"), two), 0); /* another Call-ID */
+	assert_memory_not_equal(one, two, sizeof(one));
+	assert_true(base64_get(str_n(one, sizeof(one)), raw, sizeof(raw), &n));
+	assert_int_equal(n, GIN_COOKIE_RAW);
+	assert_int_equal(gin_cookie_of(raw), 7);
+	assert_int_equal(gin_cookie_check(&a, raw, S("c1")), 0);
+	assert_int_equal(gin_cookie_check(&a, raw, S("c2")), -EPERM);
+	assert_int_equal(gin_cookie_check(&other, raw, S("c1")), -EPERM);
+	for (unsigned i = 0; i < sizeof(raw) * 8; i++) { /* not to be forged: any bit */
+		raw[i / 8] ^= (uint8_t)(1u << i % 8);
+		assert_int_equal(gin_cookie_check(&a, raw, S("c1")), -EPERM);
+		raw[i / 8] ^= (uint8_t)(1u << i % 8);
+	}
 }
 
 static void gruu_04_05_06_temporary(void **s)
@@ -156,7 +172,7 @@ static void gruu_04_05_06_temporary(void **s)
 	struct str user;
 	struct buf b, c;
 	struct rng rng;
-	uint64_t id = 0;
+	uint8_t raw[GIN_COOKIE_RAW];
 
 	(void)s;
 	rng_init_seeded(&rng, 1);
@@ -173,7 +189,7 @@ static void gruu_04_05_06_temporary(void **s)
 	buf_init(&b, pem, sizeof(pem));
 	assert_int_equal(gin_rsa_put_pem(public, true, &b), -EINVAL);
 
-	assert_int_equal(gin_cookie(&ssp, 42, cookie), 0);
+	assert_int_equal(gin_cookie(&ssp, 42, S("c1"), cookie), 0);
 	buf_init(&b, first, sizeof(first));
 	buf_init(&c, second, sizeof(second));
 	assert_int_equal(gin_temp_gruu(public, &pbx, str_n(cookie, sizeof(cookie)), &rng, &b), 0);
@@ -182,30 +198,33 @@ static void gruu_04_05_06_temporary(void **s)
 	assert_in_range(b.n, 340, 400); /* what a URI parser has to take */
 
 	keys[0] = old;
-	assert_int_equal(gin_temp_gruu_open(keys, 1, &ssp, buf_text(&b), &id), 0);
-	assert_int_equal(id, 42);
-	assert_int_equal(gin_temp_gruu_open(keys, 1, &ssp, buf_text(&c), &id), 0);
+	assert_int_equal(gin_temp_gruu_open(keys, 1, buf_text(&b), raw), 0);
+	assert_int_equal(gin_cookie_of(raw), 42);
+	assert_int_equal(gin_cookie_check(&ssp, raw, S("c1")), 0);
+	assert_int_equal(gin_temp_gruu_open(keys, 1, buf_text(&c), raw), 0);
+	assert_int_equal(gin_cookie_of(raw), 42);
 	assert_true(gin_temp_gruu_mine(&pbx, buf_text(&b)));
 	assert_false(gin_temp_gruu_mine(&thief, buf_text(&b)));
 	/* the key is replaced: the old one works in its grace time, and then no more */
 	keys[0] = now;
 	keys[1] = old;
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, buf_text(&b), &id), 0);
-	assert_int_equal(gin_temp_gruu_open(keys, 1, &ssp, buf_text(&b), &id), -EPERM);
+	assert_int_equal(gin_temp_gruu_open(keys, 2, buf_text(&b), raw), 0);
+	assert_int_equal(gin_temp_gruu_open(keys, 1, buf_text(&b), raw), -EPERM);
 	/* tampered with: E, PA, and a cookie of somebody else */
 	user = buf_text(&b);
 	first[20] = first[20] == 'A' ? 'B' : 'A';
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, user, &id), -EPERM);
+	assert_int_equal(gin_temp_gruu_open(keys, 2, user, raw), -EPERM);
 	assert_false(gin_temp_gruu_mine(&pbx, user));
 	second[c.n - 1] = second[c.n - 1] == 'A' ? 'Q' : 'A';
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, buf_text(&c), &id), 0);
+	assert_int_equal(gin_temp_gruu_open(keys, 2, buf_text(&c), raw), 0);
 	assert_false(gin_temp_gruu_mine(&pbx, buf_text(&c)));
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &thief, buf_text(&c), &id), -EPERM);
 	/* something else */
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, S("+15550100"), &id), -ENOENT);
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, S("tgruu."), &id), -ENOENT);
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, S("tgruu.A.B"), &id), -ENOENT);
-	assert_int_equal(gin_temp_gruu_open(keys, 2, &ssp, S("tgruu.AAAA.BBBB"), &id), -EPERM);
+	assert_false(gin_temp_gruu_is(S("+15550100")));
+	assert_true(gin_temp_gruu_is(user));
+	assert_int_equal(gin_temp_gruu_open(keys, 2, S("+15550100"), raw), -EPERM);
+	assert_int_equal(gin_temp_gruu_open(keys, 2, S("tgruu."), raw), -EPERM);
+	assert_int_equal(gin_temp_gruu_open(keys, 2, S("tgruu.A.B"), raw), -EPERM);
+	assert_int_equal(gin_temp_gruu_open(keys, 2, S("tgruu.AAAA.BBBB"), raw), -EPERM);
 	gin_rsa_free(old);
 	gin_rsa_free(now);
 	gin_rsa_free(public);

@@ -1,6 +1,8 @@
 /* The registrar: rows RGS-01 to -12, GINS-01 to -21, KA-10, GRUU-01, -03, AUT-15. */
 #include "rig.h"
 
+#include "sbc/reg/gin.h"
+
 static void ways_are(struct rig *r, uint32_t trunk, const char *number, const char *want)
 {
 	char space[2048], text[2048];
@@ -10,7 +12,7 @@ static void ways_are(struct rig *r, uint32_t trunk, const char *number, const ch
 
 	buf_init(&s, space, sizeof(space));
 	buf_init(&b, text, sizeof(text) - 1);
-	n = reg_ways(r->reg, trunk, str_z(number), STR_NONE, &s, ways);
+	n = reg_ways(r->reg, trunk, &(struct reg_wish){.number = str_z(number)}, &s, ways);
 	for (unsigned i = 0; i < n; i++) {
 		if (i)
 			buf_chr(&b, ' ');
@@ -569,6 +571,249 @@ static void gruu_01_03_answers(void **s)
 	free(r);
 }
 
+/* what a way is for that request URI; "" for none */
+static const char *way_for(struct rig *r, uint32_t trunk, const char *number, const char *ruri)
+{
+	static char text[2048];
+	struct reg_way ways[REG_WAYS_MAX];
+	struct sip_uri u;
+	struct buf s;
+	unsigned n;
+
+	assert_int_equal(sip_uri_parse(str_z(ruri), &u), 0);
+	buf_init(&s, text, sizeof(text) - 1);
+	n = reg_ways(r->reg, trunk, &(struct reg_wish){.number = str_z(number), .uri = &u}, &s, ways);
+	text[s.n] = '\0';
+	return n ? text : "";
+}
+
+/* a public GRUU reaches the instance it names, with sg for the phone behind it (GRUU-01, -02) */
+static void gruu_02_public_ways(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, BULK ";+sip.instance=\"<urn:uuid:a>\"\r\n"), 200);
+	r->call_id = "reg2@pbx";
+	assert_status(rig_register(r, AOR,
+	                  "Require: gin\r\nContact: <sip:192.0.2.11:5060;bnc>;+sip.instance=\"<urn:uuid:b>\"\r\n"),
+	    200);
+	assert_string_equal(way_for(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:b;sg=ph7"),
+	    "sip:+4930123450@192.0.2.11:5060;sg=ph7");
+	assert_string_equal(way_for(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:a;sg=ph8"),
+	    "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f;sg=ph8");
+	assert_string_equal(way_for(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:c;sg=ph8"), "");
+	assert_string_equal(way_for(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:"), "");
+	rig_fini(r);
+	free(r);
+}
+
+static struct gin_rsa *key_new(void)
+{
+	struct gin_rsa *k = gin_rsa_new(2048);
+
+	assert_non_null(k);
+	return k;
+}
+
+/* what a PBX makes of a cookie */
+static const char *temp_gruu(struct rig *r, const struct gin_rsa *key, const char *answer)
+{
+	static char text[4][1024];
+	static unsigned at;
+	const struct gin_secret pbx = {{9}};
+	const char *cookie = strstr(answer, "temp-gruu-cookie=");
+	struct buf b;
+
+	assert_non_null(cookie);
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	buf_lit(&b, "sip:");
+	assert_int_equal(gin_temp_gruu(key, &pbx, str_n(cookie + 17, 32), &r->rng, &b), 0);
+	buf_lit(&b, "@sbc.example.net;gr=ph9");
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+static enum reason found(struct rig *r, uint32_t from, const char *uri, uint32_t *ret_trunk)
+{
+	const struct reg_contact *c;
+	struct sip_uri u;
+	enum reason why;
+
+	assert_int_equal(sip_uri_parse(str_z(uri), &u), 0);
+	why = reg_find_gruu(r->reg, from, &u, &c);
+	*ret_trunk = c ? c->trunk_id : 0;
+	return why;
+}
+
+/* temporary GRUUs lead to the registration whose cookie is in them, while it lives (GRUU-03, -05) */
+static void gruu_05_temporary_ways(void **s)
+{
+	const char *lines = "Supported: gruu, path\r\n" BULK ";+sip.instance=\"<urn:uuid:a>\"\r\n";
+	struct rig *r = malloc(sizeof(*r));
+	struct gin_rsa *key = key_new();
+	char gruu[1024], bad[1024], want[1200];
+	uint32_t trunk;
+
+	(void)s;
+	rig_init(r);
+	reg_set_keys(r->reg, &(struct reg_key){.rsa = key}, 1);
+	snprintf(gruu, sizeof(gruu), "%s", temp_gruu(r, key, rig_register(r, AOR, lines)));
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_NONE);
+	assert_int_equal(trunk, 1);
+	snprintf(want, sizeof(want), "sip:%.*s@192.0.2.10:5060;transport=tcp;tk=c41f;gr=ph9", (int)strcspn(gruu + 4, "@"), gruu + 4);
+	assert_string_equal(way_for(r, 1, "", gruu), want);
+	assert_string_equal(way_for(r, 2, "", gruu), ""); /* another trunk's */
+	/* another one of the same registration, after a refresh */
+	assert_int_equal(found(r, 2, temp_gruu(r, key, rig_register(r, AOR, lines)), &trunk), REASON_NONE);
+	assert_int_equal(trunk, 1);
+	/* one bit of E */
+	snprintf(bad, sizeof(bad), "%s", gruu);
+	bad[40] = bad[40] == 'A' ? 'B' : 'A';
+	assert_int_equal(found(r, 2, bad, &trunk), REASON_GRUU_UNKNOWN);
+	/* no GRUU at all */
+	assert_int_equal(found(r, 2, "sip:+4930123450@sbc.example.net", &trunk), REASON_NONE);
+	assert_int_equal(trunk, 0);
+	/* a new Call-ID is a new cookie, and what was made of the old one is over */
+	r->call_id = "other@pbx";
+	assert_int_equal(found(r, 2, temp_gruu(r, key, rig_register(r, AOR, lines)), &trunk), REASON_NONE);
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_GRUU_UNKNOWN);
+	/* and so it is when the registration is over */
+	snprintf(gruu, sizeof(gruu), "%s", temp_gruu(r, key, rig_register(r, AOR, lines)));
+	assert_status(rig_register(r, AOR, "Contact: *\r\nExpires: 0\r\n"), 200);
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_GRUU_UNKNOWN);
+	rig_fini(r);
+	free(r);
+}
+
+/* a contact that is no bulk one gets a temporary GRUU from us, another one each time, both leading there */
+static void gruu_of_a_plain_contact(void **s)
+{
+	const char *lines = "Supported: gruu\r\nContact: <sip:p@192.0.2.55>;+sip.instance=\"<urn:uuid:77>\"\r\n";
+	struct rig *r = malloc(sizeof(*r));
+	char gruu[2][1024];
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	a = rig_register(r, "sip:+4930123450@sbc.example.net", lines);
+	assert_null(strstr(a, "temp-gruu")); /* no key yet */
+	reg_set_keys(r->reg, &(struct reg_key){.rsa = key_new()}, 1);
+	for (int i = 0; i < 2; i++) {
+		a = rig_register(r, "sip:+4930123450@sbc.example.net", lines);
+		assert_non_null(strstr(a, ";gr\""));
+		a = strstr(a, "temp-gruu=\"");
+		assert_non_null(a);
+		snprintf(gruu[i], sizeof(gruu[i]), "%.*s", (int)strcspn(a + 11, "\""), a + 11);
+		assert_string_equal(way_for(r, 1, "", gruu[i]), "sip:p@192.0.2.55");
+	}
+	assert_string_not_equal(gruu[0], gruu[1]);
+	assert_string_equal(way_for(r, 1, "", gruu[0]), "sip:p@192.0.2.55");
+	rig_fini(r);
+	free(r);
+}
+
+/* the key is replaced; guessing is slowed down, for each trunk and for all (GRUU-06) */
+static void gruu_06_keys_and_shares(void **s)
+{
+	const char *lines = "Supported: gruu, path\r\n" BULK ";+sip.instance=\"<urn:uuid:a>\"\r\n";
+	struct rig *r = malloc(sizeof(*r));
+	struct gin_rsa *old = key_new(), *now = key_new(), *old_pub;
+	struct reg_key keys[2], k;
+	char gruu[1024], pem[2048], text[600];
+	unsigned good = 0, all = 0;
+	const char *a;
+	uint32_t trunk;
+	struct buf b;
+
+	(void)s;
+	rig_init(r);
+	buf_init(&b, pem, sizeof(pem));
+	assert_int_equal(gin_rsa_put_pem(old, false, &b), 0);
+	old_pub = gin_rsa_from_pem(buf_text(&b));
+	a = rig_register(r, AOR, lines);
+	reg_set_keys(r->reg, &(struct reg_key){.rsa = old}, 1);
+	snprintf(gruu, sizeof(gruu), "%s", temp_gruu(r, old_pub, a));
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_NONE);
+	/* rotated: the set has the old one (read anew, as after a restart) for an hour */
+	keys[0] = (struct reg_key){.rsa = now, .since_wall_us = r->clock.wall_us};
+	keys[1] = (struct reg_key){.rsa = key_new(), .until_wall_us = r->clock.wall_us + 3600000000};
+	reg_set_keys(r->reg, keys, 2);
+	assert_true(reg_key_at(r->reg, 1, &k) && k.until_wall_us == keys[1].until_wall_us);
+	assert_false(reg_key_at(r->reg, 2, &k));
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_GRUU_UNKNOWN); /* not that old one */
+	snprintf(gruu, sizeof(gruu), "%s", temp_gruu(r, k.rsa, a));
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_NONE);
+	rig_run(r, 3500);
+	a = rig_register(r, AOR, lines);
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_NONE);
+	rig_run(r, 101); /* its grace is over, though it was read before */
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_GRUU_UNKNOWN);
+	assert_false(reg_key_at(r->reg, 1, &k));
+	snprintf(gruu, sizeof(gruu), "%s", temp_gruu(r, now, a));
+	assert_int_equal(found(r, 2, gruu, &trunk), REASON_NONE);
+	/* one trunk guesses: ten at once; the good one is still known, others still ask */
+	rig_run(r, 5);
+	for (int i = 0; i < 50; i++) {
+		snprintf(text, sizeof(text), "sip:tgruu.%0340d.AAAA@sbc.example.net", i);
+		good += found(r, 3, text, &trunk) == REASON_GRUU_UNKNOWN;
+		assert_true(found(r, 3, text, &trunk) == REASON_GRUU_UNKNOWN || found(r, 3, text, &trunk) == REASON_GRUU_RATE);
+	}
+	assert_int_equal(good, 10);
+	assert_int_equal(found(r, 3, gruu, &trunk), REASON_NONE);
+	assert_int_equal(found(r, 4, temp_gruu(r, now, a), &trunk), REASON_NONE);
+	/* and all together */
+	for (uint32_t t = 5; t < 40; t++)
+		for (int i = 0; i < 5; i++) {
+			snprintf(text, sizeof(text), "sip:tgruu.%0336u%04d.AAAA@sbc.example.net", t, i);
+			all += found(r, t, text, &trunk) == REASON_GRUU_UNKNOWN;
+		}
+	assert_int_equal(all, 50 - 11);
+	rig_run(r, 2);
+	assert_int_equal(found(r, 3, temp_gruu(r, now, a), &trunk), REASON_NONE);
+	gin_rsa_free(old_pub);
+	rig_fini(r);
+	free(r);
+}
+
+/* feature tags of the bulk contact hold for every number (GINS-11) */
+static void gins_11_preferences(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	struct reg_way ways[REG_WAYS_MAX];
+	const struct sip_msg *m;
+	char space[2048];
+	struct buf b;
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, "Require: gin\r\nContact: <sip:192.0.2.10;bnc>;audio\r\n"), 200);
+	r->call_id = "second@pbx";
+	assert_status(rig_register(r, AOR, "Require: gin\r\nContact: <sip:192.0.2.11;bnc>;audio;+sip.fax=\"t38\"\r\n"), 200);
+	for (int i = 0; i < 2; i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text),
+		    "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\n"
+		    "Call-ID: c\r\nCSeq: 1 INVITE\r\nAccept-Contact: *;+sip.fax=\"t38\"%s\r\nContent-Length: 0\r\n\r\n",
+		    i ? ";require;explicit" : "");
+		m = rig_parse(r, text);
+		for (char d = '0'; d <= '9'; d++) {
+			char number[] = "+493012345x";
+
+			number[10] = d;
+			buf_init(&b, space, sizeof(space));
+			assert_int_equal(
+			    reg_ways(r->reg, 1, &(struct reg_wish){.number = str_z(number), .msg = m}, &b, ways), i ? 1 : 2);
+			assert_non_null(memmem(ways[0].uri.p, ways[0].uri.n, "192.0.2.11", 10));
+		}
+	}
+	rig_fini(r);
+	free(r);
+}
+
 static void gins_17_policy_moves(void **s)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -823,6 +1068,11 @@ int main(void)
 	    cmocka_unit_test(rgs_12_restart),
 	    cmocka_unit_test(ka_10_instance_and_reg_id),
 	    cmocka_unit_test(gruu_01_03_answers),
+	    cmocka_unit_test(gruu_02_public_ways),
+	    cmocka_unit_test(gruu_05_temporary_ways),
+	    cmocka_unit_test(gruu_of_a_plain_contact),
+	    cmocka_unit_test(gruu_06_keys_and_shares),
+	    cmocka_unit_test(gins_11_preferences),
 	    cmocka_unit_test(gins_17_policy_moves),
 	    cmocka_unit_test(rgs_02_world_moves_while_stored),
 	    cmocka_unit_test(rgs_10_11_twice_and_lowered),
