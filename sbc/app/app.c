@@ -137,7 +137,7 @@ static const struct conf *ctl_conf(void *ctx)
 }
 
 static const struct ctl_ops ctl_ops = {
-    ctl_conf, app_policy_changed, app_reload, app_tls_view, app_tls_reload};
+    ctl_conf, app_policy_changed, app_reload, app_tls_view, app_tls_reload, app_gruu_rotate};
 
 /* ------------------------------------------------------------------ signals and the end */
 
@@ -444,6 +444,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	a->reg = reg_new(&a->env, &(struct reg_cfg){.realm = S("postern")}, &app_reg_user, a);
 	if (!a->reg || !a->reg_history)
 		return say(REASON_NO_MEMORY, "no memory for the registrar");
+	if (app_gruu_load(a) != REASON_NONE)
+		log_error(&a->log, "gruu_keys_not_loaded", "%s", "temporary GRUUs of before this start are not read");
 	a->clients = reg_clients_new(&a->env, S("Postern/" POSTERN_VERSION), &app_reg_client_user, a);
 	if (!a->clients)
 		return say(REASON_NO_MEMORY, "no memory for registrations");

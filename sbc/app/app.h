@@ -4,6 +4,7 @@
  *   tls.c      certificates: loading, watching, swapping, warning
  *   apply.c    from configuration and rows to the running snapshot: start, CLI changes, names, reload
  *   registrations.c  bindings to the database, and back at start; what happens to registrations, for the history
+ *   gruu.c     keys of temporary GRUUs
  *   records.c  call records to the database and to those who follow them
  */
 #ifndef SBC_APP_APP_H
@@ -60,6 +61,7 @@ struct app {
 	struct db_rows *rows;      /* own: what the running policy was compiled from */
 	struct reg *reg;
 	struct reg_history *reg_history;
+	bool making_key;           /* a key pair of temporary GRUUs is on its way */
 	struct reg_clients *clients; /* what we register at providers */
 	struct subs *subs;
 	struct reg_events *reg_events;   /* tells who is registered here */
@@ -108,6 +110,12 @@ extern const struct reg_user app_reg_user;
 extern const struct reg_client_user app_reg_client_user;
 /* Before the loop runs: what was registered when we stopped is registered still. */
 enum reason app_restore_registrations(struct app *a);
+/* gruu.c */
+/* Before anybody registers: keys and secret of temporary GRUUs. */
+enum reason app_gruu_load(struct app *a);
+/* After each swap of the policy: a first pair of keys when somebody registers. */
+void app_gruu_need(struct app *a);
+void app_gruu_rotate(void *ctx, uint32_t grace_s, ctl_done_fn *done, void *arg);
 /* app.c: is this numeric host:port one of our listeners of that realm? ctx: struct app */
 bool app_is_local(void *ctx, unsigned realm, const struct addr *addr);
 

@@ -60,6 +60,8 @@ struct ctl_ops {
 	const struct ctl_tls *(*tls)(void *ctx);
 	/* `postern tls reload`: reads the files of certificates again, takes all or nothing. */
 	void (*tls_reload)(void *ctx, ctl_done_fn *done, void *arg);
+	/* `postern gruu rotate`: a new pair of keys, the one before counts for grace_s more. NULL: not here. */
+	void (*gruu_rotate)(void *ctx, uint32_t grace_s, ctl_done_fn *done, void *arg);
 };
 
 struct ctl_backend {

@@ -1,10 +1,18 @@
 """What a bulk registration is good for, beside plain calls: other methods, Path, several nodes, numbers that come and
-go (RFC 6140 5.2, 6)."""
-from box import NUMBERS, hop, uri
-from lab import LISTEN, BOX, check
+go, GRUUs (RFC 6140 5.2, 6, 7.1)."""
+import base64
+import os
+import re
+import subprocess
+
+from box import NUMBERS, uri
+from lab import check, wait
 from raw import party
-from sip import Ua, ack_failure, sdp
-from t_register import CONFIG, DOMAIN, GIN, Pbx, call_in, expanded, trunks  # noqa: F401
+from sip import Dialog, ack_failure, sdp
+from t_register import DOMAIN, GIN, Pbx, call_in, expanded, trunks
+
+# a GRUU is called from anywhere: the domain is ours on both sides
+CONFIG = {'realm': {r: '\tdomains = { "%s" }\n' % DOMAIN for r in ('lan', 'wan')}}
 
 
 def failed_call(box, number, status):
@@ -147,4 +155,151 @@ def provisioning(box):
     p.ua.close()
 
 
-CASES = [methods, to_stays, path, nodes, provisioning]
+INSTANCE = 'urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6'
+
+
+def with_gruu(p, more=''):
+    """The bulk contact's parameters in the 200."""
+    m = p.register('Require: gin', 'Proxy-Require: gin', 'Supported: path, gruu',
+                   p.contact(';+sip.instance="<%s>"%s' % (INSTANCE, more)))
+    check(m.status == 200, str(m))
+    return m.get('contact')
+
+
+def cookie_of(contact):
+    return re.search(r'temp-gruu-cookie=([^;\s]+)', contact).group(1)
+
+
+def invite_to(box, i, ruri, to=None):
+    t = i.request('INVITE', ruri, NUMBERS['itsp'], '', to=to or '<%s>' % ruri, body=sdp(i.addr, 30000))
+    i.raw(t, i.hop)
+    return t
+
+
+def gruu_public(box):
+    """a public GRUU: bnc and no user part for the PBX; a call to a phone's keeps sg; another instance is not there"""
+    trunks(box)
+    p = Pbx(box)
+    c = with_gruu(p)
+    check('pub-gruu="sip:%s;bnc;gr=%s"' % (DOMAIN, INSTANCE) in c, c)
+    i = party(box, 'itsp')
+    t = invite_to(box, i, 'sip:%s@%s;gr=%s;sg=ph7' % (GIN + '540', DOMAIN, INSTANCE))
+    m = p.ua.expect('INVITE')
+    check(m.start == 'INVITE %s;sg=ph7 SIP/2.0' % expanded(p, GIN + '540'), m.start)
+    p.ua.reply(m, 486, 'Busy', tag='b')
+    ack_failure(i, t, i.expect(lambda m: m.status == 486), i.hop)
+    # an instance that is not registered, though the number is
+    t = invite_to(box, i, 'sip:%s@%s;gr=urn:uuid:other;sg=ph7' % (GIN + '540', DOMAIN))
+    m = i.expect(lambda m: m.status >= 200 and m.get('call-id') in t)
+    check(m.status == 480, m.start)
+    ack_failure(i, t, m, i.hop)
+    # outside of calls too
+    i.raw(i.request('MESSAGE', 'sip:%s@%s;gr=%s;sg=ph8' % (GIN + '541', DOMAIN, INSTANCE), NUMBERS['itsp'], '', to='<sip:x@y>',
+                    body='x', ctype='text/plain'), i.hop)
+    m = p.ua.expect('MESSAGE')
+    check(m.start == 'MESSAGE %s;sg=ph8 SIP/2.0' % expanded(p, GIN + '541'), m.start)
+    p.ua.reply(m, 200, 'OK', tag='p')
+    i.expect(lambda m: m.status == 200)
+    i.close()
+    p.ua.close()
+
+
+def encrypt(box, pem, cookie):
+    """E of RFC 6140 7.1.2.2, by openssl"""
+    path = box.lab.path('gruu.pem')
+    with open(path, 'w') as f:
+        f.write(pem)
+    m = base64.b64decode(cookie + '=' * (-len(cookie) % 4)) + os.urandom(10)
+    e = subprocess.run(['openssl', 'pkeyutl', '-encrypt', '-pubin', '-inkey', path, '-pkeyopt', 'rsa_padding_mode:oaep',
+                        '-pkeyopt', 'rsa_oaep_md:sha256'], input=m, stdout=subprocess.PIPE, check=True).stdout
+    return base64.b64encode(e).decode().rstrip('=')
+
+
+def public_key(box):
+    wait('a key pair', lambda: box.json('gruu', 'show')['public_pem'], 20)
+    pem = box.cli('gruu', 'show', '--pem')[1]
+    check('BEGIN PUBLIC KEY' in pem and 'PRIVATE' not in pem, pem)
+    return pem
+
+
+def gruu_temporary(box):
+    """temporary GRUUs: made with our public key they reach the PBX, tampered ones 404; keys survive, are replaced, are over"""
+    trunks(box)
+    p = Pbx(box, host='pbx0', proto='udp')
+    cookies = {cookie_of(with_gruu(p)) for _ in range(3)}
+    check(len(cookies) == 1, str(cookies))
+    cookie = cookies.pop()
+    pem = public_key(box)
+    i = party(box, 'itsp')
+
+    def reaches(e):
+        user = 'tgruu.%s.%s' % (e, base64.b64encode(os.urandom(16)).decode().rstrip('='))
+        t = invite_to(box, i, 'sip:%s@%s;gr=ph9' % (user, DOMAIN))
+        m = p.ua.expect('INVITE')
+        check(m.start == 'INVITE sip:%s@%s;tk=c41f;gr=ph9 SIP/2.0' % (user, p.ua.at), m.start)
+        p.ua.reply(m, 486, 'Busy', tag='b')
+        ack_failure(i, t, i.expect(lambda m: m.status == 486), i.hop)
+
+    def unknown(e):
+        t = invite_to(box, i, 'sip:tgruu.%s.AAAAAAAAAAAAAAAAAAAAAA@%s;gr=ph9' % (e, DOMAIN))
+        m = i.expect(lambda m: m.status >= 200 and m.get('call-id') in t)
+        check(m.status == 404, m.start)
+        ack_failure(i, t, m, i.hop)
+
+    first = encrypt(box, pem, cookie)
+    reaches(first)
+    reaches(encrypt(box, pem, cookie))
+    unknown(('B' if first[0] == 'A' else 'A') + first[1:])
+    unknown(encrypt(box, pem, base64.b64encode(os.urandom(24)).decode()))
+    box.restart()                      # the registration, the secret and the key are all there
+    reaches(first)
+    check(cookie_of(with_gruu(p)) == cookie, 'the cookie changed by a restart')
+    box.cli('gruu', 'rotate', '--grace', '1h')
+    new = public_key(box)
+    check(new != pem and len(box.json('gruu', 'show')['keys']) == 2, 'rotated')
+    reaches(first)
+    reaches(encrypt(box, new, cookie))
+    box.restart()
+    reaches(first)
+    box.cli('gruu', 'rotate', '--grace', '0s')
+    unknown(encrypt(box, new, cookie))
+    reaches(first)                     # its hour is not over
+    third = encrypt(box, public_key(box), cookie)
+    reaches(third)
+    check(p.register('Require: gin', p.contact(';expires=0')).status == 200, 'removal')
+    unknown(third)
+    check(cookie_of(with_gruu(p)) != cookie, 'a new registration has the old cookie')
+    unknown(third)
+    text = box.log_text()
+    check('PRIVATE' not in text and cookie not in text, 'a secret stands in the log')
+    check(oct(os.stat(os.path.join(box.state, 'postern.db')).st_mode & 0o777) == '0o600', 'mode of the database')
+    i.close()
+    p.ua.close()
+
+
+def gruu_opaque(box):
+    """;gr= in a Contact is kept as it is in the requests of its dialog, from either side"""
+    trunks(box)
+    p = Pbx(box, host='pbx0', proto='udp')
+    p.bulk()
+    mine = 'sip:%s@pbx.example;gr=urn:uuid:phone;x=1' % (GIN + '550')
+    i = party(box, 'itsp')
+    t = i.request('INVITE', uri(GIN + '550', 'wan'), NUMBERS['itsp'], GIN + '550', body=sdp(i.addr, 30000))
+    i.raw(t, i.hop)
+    m = p.ua.expect('INVITE')
+    p.ua.reply(m, 200, 'OK', tag='P', body=sdp(p.ua.addr, 30002), contact=False, headers=['Contact: <%s>' % mine])
+    ok = i.expect(lambda m: m.status == 200)
+    check('pbx.example' not in str(ok) and 'gr=' not in ok.get('contact'), ok.get('contact'))
+    d = Dialog(i, True, t, ok, i.hop)
+    d.ack(d.invite_cseq)
+    check(p.ua.expect('ACK').start == 'ACK %s SIP/2.0' % mine, 'ACK')
+    d.request('BYE')
+    m = p.ua.expect('BYE')
+    check(m.start == 'BYE %s SIP/2.0' % mine, m.start)
+    p.ua.reply(m, 200, 'OK')
+    i.expect(lambda m: m.status == 200 and m.method == 'BYE')
+    i.close()
+    p.ua.close()
+
+
+CASES = [gruu_public, gruu_temporary, gruu_opaque, methods, to_stays, path, nodes, provisioning]

@@ -325,7 +325,7 @@ static void call(struct world *w, uint32_t trunk, struct str number)
 	unsigned n;
 
 	buf_init(&s, space, sizeof(space));
-	sip_uri_parse(asked[take(w) % ARRAY_LEN(asked)], &uri);
+	CHECK(sip_uri_parse(asked[take(w) % ARRAY_LEN(asked)], &uri) == 0);
 	n = reg_ways(w->reg, trunk, &(struct reg_wish){.number = number, .uri = &uri, .msg = w->last}, &s, ways);
 	for (unsigned i = 0; i < n; i++) {
 		const struct sip_msg *m;

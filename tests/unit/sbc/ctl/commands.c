@@ -516,6 +516,32 @@ static void care(void **state)
 	w_free(w);
 }
 
+static void gruu_keys(void **state)
+{
+	static const struct step s[] = {
+	    {"gruu show", "no key yet", 0}, /* nobody registers in this world */
+	    {"gruu show --pem", "there is no key yet", 2},
+	    {"gruu rotate", "a new key is in force", 0},
+	    {"gruu rotate --grace 7d", "a new key is in force", 0},
+	    {"gruu rotate --grace soon", "soon", 64},
+	};
+	struct world *w = w_new();
+	struct answer a;
+
+	(void)state;
+	steps(w, s, 3);
+	assert_int_equal(w->grace_s, 86400);
+	steps(w, s + 3, 2);
+	assert_int_equal(w->grace_s, 7 * 86400);
+	w->reload_why = REASON_PENDING;
+	w->reload_text = "a key pair is being made already";
+	w_run_how(w, "gruu rotate", (struct how){0}, &a);
+	assert_int_equal(a.code, 2);
+	assert_non_null(strstr(text_z(&a.err), "a key pair is being made already"));
+	answer_fini(&a);
+	w_free(w);
+}
+
 /* What a handler builds by hand is well-formed for peers' bytes that are not. */
 static void hostile_text(void **state)
 {
@@ -552,6 +578,7 @@ int main(void)
 	    cmocka_unit_test(guard_bans),
 	    cmocka_unit_test(log_levels),
 	    cmocka_unit_test(care),
+	    cmocka_unit_test(gruu_keys),
 	    cmocka_unit_test(hostile_text),
 	};
 

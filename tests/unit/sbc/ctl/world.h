@@ -52,6 +52,7 @@ struct world {
 	struct ctl_server *ctl;
 	struct sent sent[32];
 	unsigned n_sent, n_records;
+	uint32_t grace_s;        /* what ops.gruu_rotate was given */
 	enum reason reload_why;  /* what ops.reload answers */
 	const char *reload_text;
 	struct ctl_tls tls;      /* what ops.tls shows */
@@ -216,6 +217,14 @@ static inline void w_tls_reload(void *ctx, ctl_done_fn *done, void *arg)
 	done(arg, w->tls_why, w->reload_text);
 }
 
+static inline void w_gruu_rotate(void *ctx, uint32_t grace_s, ctl_done_fn *done, void *arg)
+{
+	struct world *w = ctx;
+
+	w->grace_s = grace_s;
+	done(arg, w->reload_why, w->reload_text);
+}
+
 static inline void w_closed(void *arg)
 {
 	((struct world *)arg)->gone = true;
@@ -231,7 +240,7 @@ static inline void w_advance(struct world *w, int64_t us)
 
 static inline struct ctl_backend w_backend(struct world *w)
 {
-	static const struct ctl_ops ops = {w_conf, w_changed, w_reload, w_tls, w_tls_reload};
+	static const struct ctl_ops ops = {w_conf, w_changed, w_reload, w_tls, w_tls_reload, w_gruu_rotate};
 
 	return (struct ctl_backend){.ops = &ops,
 	    .ctx = w,
