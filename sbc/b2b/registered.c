@@ -3,7 +3,8 @@
  * Each registration is a way: explicit ones of the called number first, then those of the trunk, by q. The request URI
  * is the contact made for the number (RFC 6140 5.2), the Route is the Path it registered with (RFC 3327 5.3), and it
  * goes where the registration came from: to the contact's own address when that is where it came from, by the
- * transport it names; else, behind NAT or a proxy, back along the flow.
+ * transport it names; else, behind NAT or a proxy, back along the flow. A connection that is gone is not missed when
+ * the contact can be connected to.
  *
  * A request to a GRUU goes to the one that registered it, not to another place of its trunk (RFC 5627 5.1).
  *
@@ -32,24 +33,40 @@ static enum net_proto proto_of(const struct sip_uri *u, enum net_proto flow)
 	return str_ieq(transport, S("tls")) ? NET_TLS : flow;
 }
 
-static struct net_path path_of(const struct reg_contact *c)
+/* Where a contact is reached, best first: the connection it registered on while it lasts, then its own address. One
+ * behind NAT or a proxy, or with a flow of its own (RFC 5626 5.3), only where it came from. */
+static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 {
 	struct net_path p = {.realm = c->flow.realm, .proto = c->flow.proto, .remote = c->flow.remote, .conn = c->flow.conn};
 	struct sip_uri u;
 	struct addr a;
 	enum net_proto proto;
+	unsigned n = 0;
 
-	if (c->path.n || sip_uri_parse(c->uri, &u) < 0 || !sip_uri_addr(&u, &a) || !addr_eq_ip(&a, &c->flow.remote))
-		return p;
+	paths[0] = p;
+	if (c->path.n || sip_uri_parse(c->uri, &u) < 0)
+		return 1;
 	proto = proto_of(&u, (enum net_proto)p.proto);
-	if (proto == p.proto && net_reliable(proto))
-		return p; /* the connection it registered on */
+	if (!sip_uri_addr(&u, &a)) { /* names are not looked up; over TLS whoever answers has to prove who it is */
+		if (proto != NET_TLS || p.proto != NET_TLS)
+			return 1;
+		a = p.remote;
+		addr_set_port(&a, u.port);
+	} else if (!addr_eq_ip(&a, &p.remote)) {
+		return 1;
+	}
 	if (addr_port(&a) == 0)
 		addr_set_port(&a, proto == NET_TLS ? 5061 : 5060);
+	if (proto == p.proto && net_reliable(proto)) {
+		if (c->reg_id || addr_eq(&a, &p.remote))
+			return 1;
+		n = p.conn != 0; /* a connection from before a restart is gone, and nobody listens at its port */
+	}
 	p.proto = (uint8_t)proto;
 	p.remote = a;
 	p.conn = 0;
-	return p;
+	paths[n] = p;
+	return n + 1;
 }
 
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
@@ -70,16 +87,20 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	        .from_trunk = t->id},
 	    &s, found);
 	for (unsigned i = 0; i < n && kept < TARGET_WAYS_MAX; i++) {
-		struct target_way w = {.path = path_of(found[i].contact),
-		    .uri = str_dup(arena, found[i].uri),
+		struct net_path paths[2];
+		unsigned n_paths = paths_of(found[i].contact, paths);
+		struct target_way w = {.uri = str_dup(arena, found[i].uri),
 		    .route = found[i].route.n ? str_dup(arena, found[i].route) : STR_NONE,
 		    .try_ms = t->sip.try_ms};
 
 		if (!w.uri.p || (found[i].route.n && !w.route.p))
 			break;
 		w.server = w.uri;
-		w.path.peer = targets_peer(b->targets, t->id);
-		ways[kept++] = w;
+		for (unsigned k = 0; k < n_paths && kept < TARGET_WAYS_MAX; k++) {
+			w.path = paths[k];
+			w.path.peer = targets_peer(b->targets, t->id);
+			ways[kept++] = w;
+		}
 	}
 	return kept;
 }

@@ -84,6 +84,7 @@ struct trunk_state {
 	const struct pol_trunk *pol; /* borrow: targets.policy */
 	struct tgt **tgt;   /* own, each and the array */
 	unsigned n;
+	uint32_t own_peer;  /* own, net's: of one without targets that registers; 0: none */
 	struct list health; /* own */
 	uint32_t probe_s;   /* interval that the probes' timers were started with */
 	unsigned n_health;

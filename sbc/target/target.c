@@ -99,6 +99,7 @@ static void trunk_state_free(struct trunk_state *t)
 		health_free(container_of(n, struct health, node));
 	for (unsigned i = 0; i < t->n; i++)
 		tgt_free(t->tgt[i]);
+	net_peer_del(t->ts->net, t->own_peer);
 	free(t->tgt);
 	free(t->learned);
 	free(t);
@@ -146,25 +147,47 @@ static bool tgt_same(const struct tgt *a, const struct tgt *b)
 	       (addr_none(&a->addr) ? addr_none(&b->addr) : addr_eq(&a->addr, &b->addr));
 }
 
-static void set_peer(struct trunk_state *t, struct tgt *g)
+static int put_peer(struct trunk_state *t, struct str name, uint32_t *peer)
 {
 	const struct pol_trunk *pol = t->pol;
-	struct net_peer cfg = {.name = str_z(g->host),
+	struct net_peer cfg = {.name = name,
 	    .names = pol->tls.names,
 	    .n_names = pol->tls.n_names,
 	    .certificate = pol->tls.cert,
 	    .verify = (uint8_t)pol->tls.verify,
 	    .legacy_ciphers = pol->tls.legacy,
 	    .ping_ms = pol->sip.keepalive_s * 1000};
-	uint32_t was = g->peer;
-	int e = net_peer_set(t->ts->net, &g->peer, &cfg);
+	int e = net_peer_set(t->ts->net, peer, &cfg);
 
-	if (!was && g->peer)
-		htab_add(&t->ts->peers, &g->by_peer, g->peer);
 	if (e < 0) {
 		t->incomplete = true;
-		log_warn(&t->log, "peer_failed", "host=%s errno=%d", g->host, -e);
+		log_warn(&t->log, "peer_failed", "host=%.*s errno=%d", STR(name), -e);
 	}
+	return e;
+}
+
+static void set_peer(struct trunk_state *t, struct tgt *g)
+{
+	uint32_t was = g->peer;
+
+	(void)put_peer(t, str_z(g->host), &g->peer);
+	if (!was && g->peer)
+		htab_add(&t->ts->peers, &g->by_peer, g->peer);
+}
+
+/* One that is reached only where it registered: what a connection there has to prove is what its certificate may
+ * carry, not the address it happens to have. */
+static void set_own_peer(struct trunk_state *t)
+{
+	const struct pol_trunk *pol = t->pol;
+	struct str name = pol->domain.n ? pol->domain : pol->tls.n_names ? pol->tls.names[0] : STR_NONE;
+
+	if (pol->registered && !pol->n_targets && name.n) {
+		(void)put_peer(t, name, &t->own_peer);
+		return;
+	}
+	net_peer_del(t->ts->net, t->own_peer);
+	t->own_peer = 0;
 }
 
 /* Begins to follow a target that was not there before. */
@@ -253,6 +276,7 @@ static void follow_targets(struct trunk_state *t)
 	free(t->tgt);
 	t->tgt = now;
 	t->n = n;
+	set_own_peer(t);
 	health_plan(t);
 }
 
@@ -564,7 +588,7 @@ uint32_t targets_peer(struct targets *ts, uint32_t trunk_id)
 {
 	struct trunk_state *t = trunk_state_of(ts, trunk_id);
 
-	return t && t->n ? t->tgt[0]->peer : 0;
+	return !t ? 0 : t->n ? t->tgt[0]->peer : t->own_peer;
 }
 
 /* ------------------------------------------------------------------ looking at it */

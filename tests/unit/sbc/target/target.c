@@ -269,6 +269,31 @@ static void peers_say_what_a_connection_has_to_prove(void **state)
 	world_free(w);
 }
 
+/* One that registers has no target whose name would count: the names of its certificate do. */
+static void who_registers_has_a_peer_too(void **state)
+{
+	struct world *w = world_new();
+	uint32_t id;
+
+	(void)state;
+	w->trunk[0].role = S("pbx");
+	world_set(w, 0, "auth", "gin");
+	world_set(w, 0, "aor", "trunk42");
+	world_policy(w);
+	assert_int_equal(targets_peer(w->ts, 1), 0); /* nothing is said: its address has to be in the certificate */
+	world_set(w, 0, "tls-names", "edge.example.net,other.example.net");
+	world_policy(w);
+	id = targets_peer(w->ts, 1);
+	assert_int_not_equal(id, 0);
+	assert_string_equal(w->peer_name[id], "edge.example.net");
+	assert_int_equal(w->peer[id].n_names, 2);
+	world_set(w, 0, "domain", "pbx.example.net");
+	world_policy(w);
+	assert_int_equal(targets_peer(w->ts, 1), id);
+	assert_string_equal(w->peer_name[id], "pbx.example.net");
+	world_free(w);
+}
+
 static void names_in_dialogs(void **state)
 {
 	struct world *w = named("udp", two_servers, 2);
@@ -346,6 +371,7 @@ int main(void)
 	    cmocka_unit_test(looking_takes_nothing),
 	    cmocka_unit_test(a_new_snapshot_keeps_what_is_known),
 	    cmocka_unit_test(peers_say_what_a_connection_has_to_prove),
+	    cmocka_unit_test(who_registers_has_a_peer_too),
 	    cmocka_unit_test(names_in_dialogs),
 	    cmocka_unit_test(views),
 	};
