@@ -50,6 +50,7 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	list_init(&b->calls);
 	list_init(&b->dead);
 	list_init(&b->outside);
+	list_init(&b->relays);
 	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
 	arena_pool_init_more(&b->pool, 1424, 304, 8192);
 	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
@@ -122,6 +123,7 @@ void b2b_set_policy(struct b2b *b, struct policy *p)
 	b->policy = policy_ref(p);
 	targets_set_policy(b->targets, p);
 	policy_unref(old);
+	relays_review(b);
 	strays_find(b);
 }
 
@@ -448,7 +450,12 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 	case SIP_PRACK:
 	case SIP_UPDATE:
 	case SIP_INFO:
+		b2b_count(b, B2B_NO_DIALOG);
+		b2b_refuse(b, srv, t, REASON_NO_DIALOG, STR_NONE);
+		break;
 	case SIP_NOTIFY:
+		if (events_unsolicited(b, t, srv, m, from))
+			break;
 		b2b_count(b, B2B_NO_DIALOG);
 		b2b_refuse(b, srv, t, REASON_NO_DIALOG, STR_NONE);
 		break;

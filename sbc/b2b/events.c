@@ -2,12 +2,13 @@
  *
  * A package that nobody offers is 489 with the list of those that are (EVT-01). Registrations (reg) are told by
  * sbc/reg/regevent.c: of a trunk to the trunk itself and to the trunks it names (reg-watchers), of one of its numbers as
- * reg-answer says. In a dialog the request has to come from the trunk that began it (ACC-03).
+ * reg-answer says. Other packages are carried between trunks that both name them (events). In a dialog the request has to come from the trunk that began it (ACC-03).
  */
 #include <errno.h>
 
-#include "sbc/b2b/internal.h"
+#include "sbc/b2b/outside.h"
 #include "sbc/dialog/subscription.h"
+#include "sbc/reg/reg.h"
 #include "sbc/reg/regevent.h"
 #include "sbc/reg/reginfo.h"
 
@@ -16,21 +17,26 @@ static bool offers_reg(const struct b2b *b)
 	return b->cfg.subs && b->cfg.events;
 }
 
-void events_put_allowed(const struct b2b *b, struct buf *h)
+void events_put_allowed(const struct b2b *b, const struct pol_trunk *t, struct buf *h)
 {
 	buf_lit(h, "Allow-Events: ");
 	if (offers_reg(b))
 		buf_lit(h, "reg");
+	for (unsigned i = 0; b->cfg.subs && t && i < t->n_events; i++) {
+		if (i || offers_reg(b))
+			buf_lit(h, ", ");
+		buf_str(h, t->events[i]);
+	}
 	buf_lit(h, "\r\n");
 }
 
 static void refuse_package(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv)
 {
-	char text[128];
+	char text[2048];
 	struct buf h;
 
 	buf_init(&h, text, sizeof(text));
-	events_put_allowed(b, &h);
+	events_put_allowed(b, t, &h);
 	b2b_refuse(b, srv, t, REASON_EVENT_PACKAGE, buf_text(&h));
 }
 
@@ -62,7 +68,7 @@ static enum reason find_owner(struct b2b *b, const struct pol_trunk *t, const st
 	return buf_err(number) ? REASON_REG_UNKNOWN : REASON_NONE;
 }
 
-static bool tells(const struct pol_trunk *owner)
+bool events_tells(const struct pol_trunk *owner)
 {
 	return owner->role == POL_PBX && owner->reg.auth != POL_AUTH_STATIC && owner->reg.event != POL_REG_EVENT_OFF;
 }
@@ -118,6 +124,39 @@ static void put_contact(const struct pol_trunk *t, const struct net_local *us, c
 	buf_chr(b, '>');
 }
 
+enum reason events_peer(const struct b2b *b, const struct pol_trunk *t, const struct net_path *path, struct buf *contact,
+    struct buf *lines, struct sub_peer *ret)
+{
+	const struct net_local *us = b2b_local(b, t, path);
+
+	if (!us)
+		return REASON_NO_LISTENER;
+	put_contact(t, us, path, contact);
+	b2b_put_agent(b, t, true, lines);
+	if (buf_err(contact) || buf_err(lines))
+		return REASON_TOO_LARGE;
+	*ret = (struct sub_peer){.trunk_id = t->id,
+	    .contact = buf_text(contact),
+	    .lines = buf_text(lines),
+	    .nat = t->sip.nat,
+	    .udp_only = t->sip.udp_only,
+	    .mtu_limit = t->sip.mtu_limit,
+	    .timers = {.t1_ms = t->sip.t1_ms, .t2_ms = t->sip.t2_ms, .t4_ms = t->sip.t4_ms},
+	    .max = t->max_subscriptions};
+	return REASON_NONE;
+}
+
+/* Is somebody there who could tell of it? */
+static bool registered_now(const struct b2b *b, const struct pol_trunk *owner, struct str number)
+{
+	struct reg_way ways[REG_WAYS_MAX];
+	char space[8192];
+	struct buf s;
+
+	buf_init(&s, space, sizeof(space));
+	return b->cfg.reg && reg_ways(b->cfg.reg, owner->id, &(struct reg_wish){.number = number}, &s, ways) > 0;
+}
+
 static enum reason watch_registration(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
     const struct net_path *from, struct buf *h)
 {
@@ -135,8 +174,8 @@ static enum reason watch_registration(struct b2b *b, const struct pol_trunk *t, 
 		return why;
 	if (!policy_may_watch(owner, t))
 		return REASON_SUB_DENIED;
-	if (!tells(owner)) {
-		events_put_allowed(b, h);
+	if (!events_tells(owner)) {
+		events_put_allowed(b, t, h);
 		return REASON_EVENT_PACKAGE;
 	}
 	if (!accepts_reginfo(m)) {
@@ -145,23 +184,23 @@ static enum reason watch_registration(struct b2b *b, const struct pol_trunk *t, 
 	}
 	if (!us)
 		return REASON_NO_LISTENER;
-	buf_init(&contact, contact_text, sizeof(contact_text));
-	put_contact(t, us, from, &contact);
-	buf_init(&agent, agent_text, sizeof(agent_text));
-	b2b_put_agent(b, t, true, &agent);
 	buf_init(&mask, mask_text, sizeof(mask_text));
 	if (owner != t)
 		put_host(us, &mask);
-	if (buf_err(&contact) || buf_err(&agent) || buf_err(&mask))
+	if (buf_err(&mask))
 		return REASON_TOO_LARGE;
-	peer = (struct sub_peer){.trunk_id = t->id,
-	    .contact = buf_text(&contact),
-	    .lines = buf_text(&agent),
-	    .nat = t->sip.nat,
-	    .udp_only = t->sip.udp_only,
-	    .mtu_limit = t->sip.mtu_limit,
-	    .timers = {.t1_ms = t->sip.t1_ms, .t2_ms = t->sip.t2_ms, .t4_ms = t->sip.t4_ms},
-	    .max = t->max_subscriptions};
+	/* of one number the PBX tells, when it is there; until then it is "not registered", and that is told from here
+	 * (RFC 6140 7.2.2). To the PBX itself there is nobody else to ask */
+	if (number.n && owner != t && owner->reg.answer == POL_REG_ANSWER_PBX) {
+		if (registered_now(b, owner, buf_text(&number)))
+			return relay_subscribe(b, t, srv, m, from, ask.host, buf_text(&mask), h);
+		ask.only_until = true;
+	}
+	buf_init(&contact, contact_text, sizeof(contact_text));
+	buf_init(&agent, agent_text, sizeof(agent_text));
+	why = events_peer(b, t, from, &contact, &agent, &peer);
+	if (why != REASON_NONE)
+		return why;
 	ask.owner = owner;
 	ask.number = buf_text(&number);
 	ask.mask = buf_text(&mask);
@@ -175,11 +214,12 @@ void events_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn_srv *
     const struct net_path *from)
 {
 	struct sip_event event;
-	char text[512];
+	bool known = sip_event(m, &event) == 0 && b->cfg.subs, reg = known && str_eq(event.package, S("reg"));
+	char text[2048];
 	enum reason why;
 	struct buf h;
 
-	if (sip_event(m, &event) < 0 || !str_eq(event.package, S("reg")) || !offers_reg(b)) {
+	if (!(reg && offers_reg(b)) && !(known && !reg && policy_event_carried(t, event.package))) {
 		refuse_package(b, t, srv);
 		return;
 	}
@@ -188,7 +228,7 @@ void events_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn_srv *
 		return;
 	}
 	buf_init(&h, text, sizeof(text));
-	why = watch_registration(b, t, srv, m, from, &h);
+	why = reg ? watch_registration(b, t, srv, m, from, &h) : relay_subscribe(b, t, srv, m, from, STR_NONE, STR_NONE, &h);
 	if (why != REASON_NONE)
 		b2b_refuse(b, srv, t, why, buf_err(&h) ? STR_NONE : buf_text(&h));
 }
@@ -229,4 +269,14 @@ bool events_in_dialog(struct b2b *b, struct txn_srv *srv, const struct sip_msg *
 	txn_srv_known(srv, m, from, false);
 	subs_request(b->cfg.subs, s, srv, m, from);
 	return true;
+}
+
+/* A NOTIFY that nobody subscribed to: waiting messages, as some providers tell them. */
+bool events_unsolicited(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from)
+{
+	struct sip_event event;
+
+	return b->cfg.subs && sip_event(m, &event) == 0 && policy_event_carried(t, event.package) &&
+	       sip_hdr(m, SIP_H_SUBSCRIPTION_STATE) && outside_request(b, t, srv, m, from);
 }

@@ -10,6 +10,7 @@
  *   leg.c     one leg's mechanics: its requests and answers
  *   outside.c  requests outside of dialogs that are for somebody behind us
  *   events.c  SUBSCRIBE and NOTIFY: what packages there are, who may watch what
+ *   relay.c   subscriptions carried to who can tell
  *   registered.c  calls to those who registered, and to where we are registered
  *   rewrite.c what an outgoing INVITE says
  *   credentials.c  far ends that ask who we are
@@ -222,6 +223,8 @@ struct b2b {
 	struct arena_pool pool;
 	struct list calls, dead;
 	struct list outside;   /* struct outside */
+	struct list relays;    /* of relay.c */
+	unsigned n_relays;
 	unsigned n_calls, n_legs, n_outside;
 	struct htab ids, dialogs, trunks, strays;
 	uint64_t next_id;
@@ -309,8 +312,23 @@ void events_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn_srv *
     const struct net_path *from);
 /* SUBSCRIBE or NOTIFY with a To tag; false: of no subscription */
 bool events_in_dialog(struct b2b *b, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from);
+/* What we say of ourselves as a party to subscriptions with t; texts in the buffers. NONE, NO_LISTENER, TOO_LARGE */
+struct sub_peer;
+enum reason events_peer(const struct b2b *b, const struct pol_trunk *t, const struct net_path *path, struct buf *contact,
+    struct buf *lines, struct sub_peer *ret);
+
+/* relay.c: carries a SUBSCRIBE of t to who answers for the request URI, and the NOTIFYs back. NONE: srv is answered later;
+ * else why not, and h has lines of the refusal. host, mask: of registration documents, as reg_events_ask has them */
+enum reason relay_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from, struct str host, struct str mask, struct buf *h);
+
 /* "Allow-Events: …" and its line end */
-void events_put_allowed(const struct b2b *b, struct buf *h);
+void events_put_allowed(const struct b2b *b, const struct pol_trunk *t, struct buf *h);
+/* a NOTIFY outside of dialogs; false: not of a package that is carried, or for nobody */
+bool events_unsolicited(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from);
+bool events_tells(const struct pol_trunk *owner); /* its registrations are told at all */
+void relays_review(struct b2b *b); /* after each swap of the policy: who may not be told any more */
 
 /* strays.c */
 void strays_find(struct b2b *b); /* after each swap of the policy */

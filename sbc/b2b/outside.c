@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "sbc/auth/answer.h"
+#include "sbc/sip/event.h"
 
 #define OUTSIDE_MAX 4096       /* under way, box */
 #define OUTSIDE_TRUNK_MAX 256  /* from one trunk */
@@ -85,6 +86,16 @@ static bool looped(const struct outside *k, const struct sip_msg *m)
 	return false;
 }
 
+/* Subscriptions and their NOTIFYs go where their package goes; registrations where their owner is. */
+static bool wanted(const struct pol_trunk *t, const struct sip_msg *m)
+{
+	struct sip_event e;
+
+	if ((m->method != SIP_SUBSCRIBE && m->method != SIP_NOTIFY) || sip_event(m, &e) < 0)
+		return outside_wanted(t);
+	return m->method == SIP_SUBSCRIBE && str_eq(e.package, S("reg")) ? events_tells(t) : policy_event_carried(t, e.package);
+}
+
 static enum reason find_route(struct outside *k, const struct sip_msg *m, const struct net_path *at)
 {
 	char called[256], calling[256];
@@ -109,7 +120,7 @@ static enum reason find_route(struct outside *k, const struct sip_msg *m, const 
 	if (why != REASON_NONE)
 		return why;
 	for (unsigned i = 0; i < k->route.n_hops; i++)
-		if (outside_wanted(k->route.hops[i].trunk))
+		if (wanted(k->route.hops[i].trunk, m))
 			k->route.hops[kept++] = k->route.hops[i];
 	k->route.n_hops = kept;
 	return kept ? REASON_NONE : REASON_METHOD_NOT_ALLOWED;
@@ -134,7 +145,7 @@ static bool for_somebody(struct b2b *b, const struct pol_trunk *t, const struct 
 	if (why == REASON_GRUU_UNKNOWN || why == REASON_GRUU_RATE)
 		return true; /* and is refused as that */
 	for (unsigned i = 0; i < route.n_hops; i++)
-		if (outside_wanted(route.hops[i].trunk))
+		if (wanted(route.hops[i].trunk, m))
 			return true;
 	return false;
 }
@@ -302,7 +313,7 @@ static void next(struct outside *k, const struct sip_msg *m);
 static void put_own_lines(const struct sip_msg *m, struct buf *h)
 {
 	static const enum sip_hdr_id ids[] = {SIP_H_EXPIRES, SIP_H_ACCEPT, SIP_H_CONTENT_DISPOSITION, SIP_H_CONTENT_ENCODING,
-	    SIP_H_MIME_VERSION};
+	    SIP_H_MIME_VERSION, SIP_H_EVENT, SIP_H_SUBSCRIPTION_STATE /* of a NOTIFY that nobody subscribed to */};
 
 	for (unsigned i = 0; i < ARRAY_LEN(ids); i++)
 		for (const struct sip_hdr *x = sip_hdr(m, ids[i]); x; x = sip_hdr_next(m, x))
@@ -333,6 +344,13 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 	if (why != REASON_NONE)
 		return why;
 	put_own_lines(m, &h);
+	if (m->method == SIP_NOTIFY) { /* it has one, always (RFC 6665 8.1.2) */
+		const struct net_local *us = b2b_local(k->b2b, t, &r.path);
+
+		buf_lit(&h, "Contact: <");
+		sip_put_uri_number(&h, t->sip.scheme_sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, STR_NONE, us->host, us->port, STR_NONE, false);
+		buf_lit(&h, ">\r\n");
+	}
 	if (k->auth && auth_put(&k->auth->session, k->b2b->env->rng, m->method == SIP_UNKNOWN ? m->method_name : sip_method_name(m->method),
 	                   buf_text(&u), m->body, &h) < 0)
 		return REASON_DIGEST_AUTH;

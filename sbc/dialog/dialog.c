@@ -302,7 +302,9 @@ void dlg_request(struct dlg *d, enum sip_method method, struct str method_name, 
 	if (r->ruri.n == 0) /* early, no Contact seen: the URI of To stands in */
 		r->ruri = d->target;
 	dlg_next_hop(d, &r->path);
-	buf_lit(headers, "Max-Forwards: 70\r\n");
+	buf_lit(headers, "Max-Forwards: ");
+	buf_u64(headers, d->max_forwards && !d->confirmed ? d->max_forwards : 70);
+	buf_lit(headers, "\r\n");
 	if (d->strict) {
 		/* the first route is the request URI; the target becomes the last route */
 		ptrdiff_t end = str_find(d->routes, S("\r\n"));

@@ -85,7 +85,7 @@ struct sub {
 	uint32_t last_retry_s;
 	/* subscriber */
 	struct timer n;       /* Timer N */
-	struct str accept;
+	struct str accept, branch_tail;
 	struct net_path first_path; /* of SUBSCRIBE while there is no dialog */
 	uint32_t ask_s, sent_s;
 	bool dialog;          /* a NOTIFY made it */

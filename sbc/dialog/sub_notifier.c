@@ -305,6 +305,60 @@ refused:
 	return NULL;
 }
 
+struct sub *sub_accept_fork(struct sub *first, const struct sub_ops *ops, void *owner, bool pending, enum reason *ret_why)
+{
+	struct sub_peer peer = {.trunk_id = first->trunk_id,
+	    .contact = first->contact,
+	    .lines = first->lines,
+	    .nat = first->dlg.nat,
+	    .udp_only = first->udp_only,
+	    .mtu_limit = first->mtu_limit,
+	    .timers = first->timers,
+	    .max = 0}; /* it was one SUBSCRIBE */
+	int64_t left_s = (first->expires_us - sub_now(first)) / 1000000;
+	struct sub *s = sub_new(first->ss, SUB_NOTIFIER, &peer, &first->event, ops, owner, ret_why);
+	char tag[16];
+	struct buf b;
+
+	if (!s)
+		return NULL;
+	buf_init(&b, tag, sizeof(tag));
+	rng_put_token(first->ss->env->rng, &b, 12);
+	s->usual_s = first->usual_s;
+	s->min_s = first->min_s;
+	s->max_s = first->max_s;
+	s->gap_ms = first->gap_ms;
+	s->dlg = first->dlg;
+	s->dlg.arena = s->arena;
+	s->dlg.target_cap = s->dlg.routes_cap = s->dlg.first_route_cap = 0;
+	s->dlg.call_id = str_dup(s->arena, first->dlg.call_id);
+	s->dlg.local_tag = str_dup(s->arena, buf_text(&b));
+	s->dlg.remote_tag = str_dup(s->arena, first->dlg.remote_tag);
+	s->dlg.local = str_dup(s->arena, first->dlg.local);
+	s->dlg.remote = str_dup(s->arena, first->dlg.remote);
+	s->dlg.target = str_dup(s->arena, first->dlg.target);
+	s->dlg.routes = str_dup(s->arena, first->dlg.routes);
+	s->dlg.first_route = str_dup(s->arena, first->dlg.first_route);
+	s->dlg.local_cseq = 0;
+	if (!s->dlg.call_id.p || !s->dlg.local_tag.p || !s->dlg.remote_tag.p || !s->dlg.local.p || !s->dlg.remote.p ||
+	    !s->dlg.target.p || (first->dlg.routes.n && !s->dlg.routes.p) ||
+	    (first->dlg.first_route.n && !s->dlg.first_route.p)) {
+		*ret_why = REASON_NO_MEMORY;
+		sub_drop(s);
+		return NULL;
+	}
+	sub_count(s->ss, SUBS_FORKED);
+	sub_index(s);
+	(void)sub_step(s, pending ? SUBE_HOLD : SUBE_GRANT, "fork");
+	if (left_s <= 0) {
+		notifier_last(s, SIP_SUBWHY_TIMEOUT, 0, SUB_OVER_LEFT);
+	} else {
+		sub_set_over(s, (uint32_t)left_s);
+		want(s, true, true);
+	}
+	return s;
+}
+
 void notifier_request(struct sub *s, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from)
 {
 	enum reason why;

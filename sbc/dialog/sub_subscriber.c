@@ -33,8 +33,10 @@ static int send_subscribe(struct sub *s, uint32_t expires_s)
 
 	buf_init(&h, text, sizeof(text));
 	dlg_request(&s->dlg, SIP_SUBSCRIBE, STR_NONE, 0, &h, &r);
-	if (!s->dialog)
+	if (!s->dialog) {
 		r.path = s->first_path;
+		r.branch_tail = s->branch_tail;
+	}
 	buf_lit(&h, "Expires: ");
 	buf_u64(&h, expires_s);
 	if (s->accept.n) {
@@ -152,8 +154,8 @@ static void accepted(struct sub *s, const struct sip_msg *m)
 		expires_s = s->sent_s;
 	if (s->dialog)
 		dlg_refresh(&s->dlg, m);
-	if (s->state == SUB_ENDING)
-		return; /* the last NOTIFY, or Timer N */
+	if (s->state == SUB_ENDING || s->ask_s == 0)
+		return; /* the last NOTIFY (of a fetch the only one), or Timer N */
 	if (s->state != SUB_WAIT)
 		sub_count(s->ss, SUBS_REFRESHED);
 	sub_set_over(s, expires_s);
@@ -378,8 +380,10 @@ struct sub *sub_subscribe(
 	s->dlg.target = str_dup(s->arena, a->ruri); /* its place is not one that may be written over: no target_cap */
 	s->dlg.routes = a->routes.n ? str_dup(s->arena, a->routes) : STR_NONE;
 	s->dlg.nat = a->peer.nat;
+	s->dlg.max_forwards = a->max_forwards;
 	s->accept = a->accept.n ? str_dup(s->arena, a->accept) : STR_NONE;
-	if (!s->dlg.call_id.p || !s->dlg.local_tag.p || !s->dlg.local.p || !s->dlg.remote.p || !s->dlg.target.p ||
+	s->branch_tail = a->branch_tail.n ? str_dup(s->arena, a->branch_tail) : STR_NONE;
+	if ((a->branch_tail.n && !s->branch_tail.p) || !s->dlg.call_id.p || !s->dlg.local_tag.p || !s->dlg.local.p || !s->dlg.remote.p || !s->dlg.target.p ||
 	    (a->routes.n && !s->dlg.routes.p) || (a->accept.n && !s->accept.p)) {
 		sub_drop(s);
 		return NULL;

@@ -116,6 +116,8 @@ struct sub_ask {
 	struct str routes;   /* complete Route lines, or empty */
 	struct net_path path;
 	uint32_t expires_s;
+	uint8_t max_forwards;    /* 0: 70 */
+	struct str branch_tail;  /* as of struct txn_req; of the first request alone */
 };
 
 struct subs_cfg {
@@ -136,6 +138,9 @@ unsigned subs_busy(const struct subs *ss); /* requests without a final answer */
  * of the refusal; t is not answered. Else it was answered 200, and NOTIFY follows. */
 struct sub *sub_accept(struct subs *ss, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from,
     const struct sub_accept *a, const struct sub_ops *ops, void *owner, enum reason *ret_why, struct buf *h);
+/* Another notifier behind us answered the SUBSCRIBE that began `first`: a dialog of its own with the same subscriber, with
+ * a NOTIFY and no answer (4.4.1; RFC 6140 7.2.2). first may have ended by now, but not have been told so. NULL: *ret_why */
+struct sub *sub_accept_fork(struct sub *first, const struct sub_ops *ops, void *owner, bool pending, enum reason *ret_why);
 /* The state it is about has changed: NOTIFY as soon as it may. full: all of it. */
 void sub_changed(struct sub *s, bool full);
 /* Pending becomes active. */

@@ -189,7 +189,9 @@ static void find_realm(struct build *b, const struct db_trunk *row, struct pol_t
 
 _Static_assert(offsetof(struct pol_trunk, reg.n_watchers) ==
                    offsetof(struct pol_trunk, reg.watchers) + sizeof(const struct str *),
-    "so is a list of trunks");
+    "so is a list of words");
+_Static_assert(offsetof(struct pol_trunk, n_events) == offsetof(struct pol_trunk, events) + sizeof(const struct str *),
+    "so is a list of words");
 _Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "an enum is stored as a uint32_t");
 _Static_assert(offsetof(struct pol_trunk, tls.n_names) ==
                    offsetof(struct pol_trunk, tls.names) + sizeof(const struct str *),
@@ -232,7 +234,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field, &hosts, sizeof(hosts));
 		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
 		break;
-	case TKEY_TRUNKS:
+	case TKEY_WORDS:
 		n_hosts = 0;
 		hosts = keep_list(b, v->s, &n_hosts);
 		memcpy(field, &hosts, sizeof(hosts));

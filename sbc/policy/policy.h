@@ -60,6 +60,8 @@ struct pol_trunk {
 	                           advertised address (From) */
 	uint32_t max_calls, max_cps; /* 0: no limit */
 	uint32_t max_subscriptions;  /* 0: no limit */
+	const struct str *events;    /* packages that are carried from it and to it */
+	unsigned n_events;
 	uint32_t first_number;       /* of policy_numbers_next(), 1 + index; 0: it has none */
 	uint64_t n_numbers;          /* numbers in all its ranges */
 	/* signalling */
@@ -225,6 +227,8 @@ const struct pol_number *policy_number(const struct policy *p, struct str number
 /* The ranges of a trunk, in order: NULL first, NULL at the end. t is of the same snapshot. */
 const struct pol_number *policy_numbers_next(
     const struct policy *p, const struct pol_trunk *t, const struct pol_number *after);
+/* Are subscriptions to that package carried from t and to it? */
+bool policy_event_carried(const struct pol_trunk *t, struct str package);
 /* May that trunk watch the registrations of owner? */
 bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *watcher);
 

@@ -109,3 +109,11 @@ bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *wat
 			return true;
 	return false;
 }
+
+bool policy_event_carried(const struct pol_trunk *t, struct str package)
+{
+	for (unsigned i = 0; i < t->n_events; i++)
+		if (str_eq(t->events[i], package))
+			return true;
+	return false;
+}

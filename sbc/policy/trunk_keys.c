@@ -137,10 +137,12 @@ const struct trunk_key trunk_keys[] = {
 	"registration events (RFC 3680): a pbx is given them unless off; of an itsp we ask for them: never, when it says that it "
 	"has them, always",
 	"on"},
-    {"reg-watchers", TKEY_TRUNKS, AT(reg.watchers), "", 0, 0, NULL, NULL,
+    {"reg-watchers", TKEY_WORDS, AT(reg.watchers), "", 0, 0, NULL, "names of trunks",
 	"trunks that may watch its registrations, besides itself", "itsp"},
     {"reg-answer", TKEY_ENUM, AT(reg.answer), "pbx", 0, 0, NULL, "pbx|own",
 	"who tells of the registration of one of its numbers: its own registrar, or we from what is registered here", "own"},
+    {"events", TKEY_WORDS, AT(events), "", 0, 0, NULL, "names of event packages such as message-summary",
+	"event packages that are carried from it and to it, besides its registrations: SUBSCRIBE and NOTIFY", "message-summary,dialog"},
     {"max-subscriptions", TKEY_U32, AT(max_subscriptions), "20", 0, 100000, "unlimited", NULL,
 	"subscriptions at a time, its to us and ours to it", "100"},
     {"header.pass", TKEY_HEADERS_PASS, 0, "", 0, 0, NULL, NULL,
@@ -197,7 +199,7 @@ bool trunk_key_is_list(const struct trunk_key *k)
 {
 	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
 	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS ||
-	       k->type == TKEY_HOSTS || k->type == TKEY_TRUNKS;
+	       k->type == TKEY_HOSTS || k->type == TKEY_WORDS;
 }
 
 bool trunk_list_next(struct str *rest, struct str *ret)
@@ -451,7 +453,7 @@ static bool read_name(const struct trunk_key *k, struct str value, struct key_va
 	return bad ? refuse(k, value, "", err, "a name of postern.conf: letters, digits, '.', '_' and '-'") : true;
 }
 
-static bool read_trunks(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+static bool read_words(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	struct str rest = value, one;
 	unsigned n = 0;
@@ -466,7 +468,7 @@ static bool read_trunks(const struct trunk_key *k, struct str value, struct key_
 			ok = (c >= 'a' && c <= 'z') || chr_digit(c) || (i && str_chr(S("._-"), c) >= 0);
 		}
 		if (!ok)
-			return refuse(k, one, "postern trunk list", err, "names of trunks");
+			return refuse(k, one, "", err, k->words);
 		if (++n > KEY_HOSTS_MAX)
 			return refuse(k, one, "", err, "at most 32 names");
 	}
@@ -588,8 +590,8 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_host(k, value, ret, err);
 	case TKEY_HOSTS:
 		return read_hosts(k, value, ret, err);
-	case TKEY_TRUNKS:
-		return read_trunks(k, value, ret, err);
+	case TKEY_WORDS:
+		return read_words(k, value, ret, err);
 	case TKEY_NAME:
 		return read_name(k, value, ret, err);
 	case TKEY_USER:
@@ -679,7 +681,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 		break;
 	case TKEY_CODECS:
 	case TKEY_HOSTS:
-	case TKEY_TRUNKS:
+	case TKEY_WORDS:
 	case TKEY_TARGETS:
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
@@ -696,7 +698,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 			else if (k->type == TKEY_HOSTS)
 				put_lower(&e, pol_host_trim(one));
 			else
-				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_TRUNKS ? one : trunk_header_long(one));
+				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_WORDS ? one : trunk_header_long(one));
 			if (has_element(str_n(ret->p + before, ret->n - before), buf_text(&e)))
 				continue;
 			if (ret->n > before)

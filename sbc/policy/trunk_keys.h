@@ -24,7 +24,7 @@ enum trunk_key_type {
 	TKEY_ENUM,      /* one of words */
 	TKEY_HOST,      /* domain name or IP */
 	TKEY_HOSTS,     /* list of them, two fields: const struct str *, unsigned */
-	TKEY_TRUNKS,    /* list of names of trunks, the same two fields */
+	TKEY_WORDS,     /* list of words as `words` describes them, the same two fields */
 	TKEY_NAME,      /* of something in postern.conf */
 	TKEY_USER,      /* user part of a SIP URI, without escapes */
 	TKEY_DIGITS,    /* dial prefix */

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from box import hop
 from lab import BOX, ITSP_PORT, LISTEN, check, inside, listening, wait
 from raw import party
-from t_register import CONFIG, DOMAIN, GIN, Pbx, trunks
+from t_register import CONFIG, DOMAIN, GIN, Pbx, expanded, trunks
 from t_regclient import CFG as PLAIN_CFG, Provider, REALM, SECRET, add, drop, password, registered
 
 NS = '{urn:ietf:params:xml:ns:reginfo}'
@@ -120,6 +120,76 @@ def who_may(box):
         box.cli('trunk', 'set', 'gin', 'reg-watchers-=itsp')
         check('terminated;reason=rejected' in w.take().get('subscription-state'), 'not ended')
     finally:
+        pbx.ua.close()
+        itsp.close()
+
+
+def pbx_tells(box):
+    """a number of a PBX: sent to the PBX once it is registered, which tells; refreshed and ended through us"""
+    trunks(box)
+    pbx, itsp = Pbx(box), party(box, 'itsp')
+    number = GIN + '544'
+    at_wan = 'sip:%s@%s:%d' % (number, BOX[('wan', 4)], LISTEN)
+    doc = ('<?xml version="1.0"?><reginfo xmlns="urn:ietf:params:xml:ns:reginfo" version="%%d" state="full"><registration '
+           'aor="sip:%s@%s" id="x" state="active"><contact id="1" state="active" event="registered"><uri>sip:%s@10.1.2.3'
+           '</uri></contact></registration></reginfo>' % (number, DOMAIN, number))
+    state = {'cseq': 0, 'version': 0}
+
+    def tell(sub, how='active;expires=500'):
+        state['cseq'] += 1
+        t = pbx.ua.request('NOTIFY', sub.contact(), 'x', '', to=sub.get('from'), callid=sub.get('call-id'), tag='ptag',
+                           cseq=state['cseq'], body=doc % state['version'], ctype='application/reginfo+xml',
+                           headers=['Event: reg', 'Subscription-State: ' + how, 'Contact: <sip:%s;transport=tcp>' % pbx.ua.at])
+        state['version'] += 1
+        pbx.ua.raw(t, pbx.ua.hop, pbx.conn)
+        m = pbx.ua.expect(lambda m: m.status and m.method == 'NOTIFY')
+        check(m.status == 200, str(m))
+
+    def taken(seconds=3):
+        sub = pbx.ua.expect('SUBSCRIBE', seconds)
+        pbx.ua.reply(sub, 200, 'OK', tag='ptag', headers=['Expires: ' + sub.get('expires'),
+                                                          'Contact: <sip:%s;transport=tcp>' % pbx.ua.at])
+        return sub
+    try:
+        box.cli('trunk', 'set', 'gin', 'reg-watchers=itsp')
+        w = Watch(itsp, at_wan)                         # nobody is registered: told from here
+        check(w.answer.status == 200 and 'state="init"' in w.take().body, str(w.answer))
+        pbx.bulk(';expires=120')
+        m = w.take()
+        check('terminated;reason=deactivated' in m.get('subscription-state'), str(m))
+        # asked again, it goes to the PBX, and waits for it
+        t = itsp.request('SUBSCRIBE', at_wan, 'w', '', to='<%s>' % at_wan, callid='again', tag='wtag',
+                         headers=['Event: reg', 'Expires: 500'])
+        itsp.raw(t, itsp.hop)
+        sub = taken()
+        check(sub.start.startswith('SUBSCRIBE %s ' % expanded(pbx, number)), sub.start)
+        check(itsp.addr not in str(sub), str(sub))
+        tell(sub)
+        ok = itsp.expect(lambda m: m.status >= 200 and m.method == 'SUBSCRIBE', callid='again')
+        check(ok.status == 200 and ok.get('expires') == '500', str(ok))
+        m = itsp.expect('NOTIFY', callid='again')
+        itsp.reply(m, 200, 'OK')
+        d = Doc(m)
+        check(list(d.aors.values())[0][0] == 'active' and '10.1.2.3' not in m.body and DOMAIN not in m.body, m.body)
+        tell(sub)
+        m = itsp.expect('NOTIFY', callid='again')
+        itsp.reply(m, 200, 'OK')
+        check(Doc(m).version == 1, m.body)
+        l = box.json('subscription', 'list')['subscriptions']
+        check(sorted(x['role'] for x in l) == ['watched by us', 'watches us'], str(l))
+        # the watcher ends it: the PBX hears of it
+        t = itsp.request('SUBSCRIBE', ok.contact(), 'w', '', to=ok.get('to'), callid='again', tag='wtag', cseq=2,
+                         headers=['Event: reg', 'Expires: 0'])
+        itsp.raw(t, itsp.hop)
+        m = itsp.expect('NOTIFY', callid='again')
+        itsp.reply(m, 200, 'OK')
+        check('terminated' in m.get('subscription-state'), str(m))
+        sub = taken()
+        check(sub.get('expires') == '0', str(sub))
+        tell(sub, 'terminated;reason=timeout')
+        wait('both to be over', lambda: box.json('subscription', 'list')['subscriptions'] == [], 5)
+    finally:
+        box.cli('trunk', 'set', 'gin', 'reg-watchers=', ok=None)
         pbx.ua.close()
         itsp.close()
 
@@ -297,4 +367,4 @@ def kamailio_watches(box):
         pbx.ua.close()
 
 
-CASES = [pbx_watches_itself, who_may, lost_at_kamailio, not_offered, kamailio_watches]
+CASES = [pbx_watches_itself, who_may, pbx_tells, lost_at_kamailio, not_offered, kamailio_watches]

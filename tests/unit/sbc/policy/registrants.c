@@ -146,7 +146,7 @@ static void watchers(void **s)
 	fix_init(&f);
 	fix_trunk(&f, "acme", "role=pbx realm=lan target=10.0.0.1 auth=gin aor=trunk42 reg-watchers=itsp,Beta reg-event=off");
 	fix_trunk(&f, "beta", "role=pbx realm=lan target=10.0.0.2 auth=register aor=b reg-answer=own max-subscriptions=unlimited");
-	fix_trunk(&f, "itsp", "role=itsp realm=wan target=192.0.2.1 reg-event=on");
+	fix_trunk(&f, "itsp", "role=itsp realm=wan target=192.0.2.1 reg-event=on events=message-summary,dialog");
 	fix_compile(&f);
 	t = policy_trunk(f.p, 1);
 	assert_int_equal(t->reg.event, POL_REG_EVENT_OFF);
@@ -157,6 +157,9 @@ static void watchers(void **s)
 	assert_int_equal(policy_trunk(f.p, 2)->max_subscriptions, 0);
 	assert_int_equal(policy_trunk(f.p, 3)->reg.event, POL_REG_EVENT_ON);
 	assert_true(policy_may_watch(t, t));
+	assert_true(policy_event_carried(policy_trunk(f.p, 3), S("dialog")));
+	assert_false(policy_event_carried(policy_trunk(f.p, 3), S("Dialog")));
+	assert_false(policy_event_carried(t, S("dialog")));
 	assert_true(policy_may_watch(t, policy_trunk(f.p, 2)));
 	assert_true(policy_may_watch(t, policy_trunk(f.p, 3)));
 	assert_false(policy_may_watch(policy_trunk(f.p, 2), t));
