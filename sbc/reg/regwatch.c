@@ -5,7 +5,8 @@
  *   ended by them --> again after what RFC 6665 4.1.3 says, later and later when it repeats
  *   refused for good (489, 403, 405, 501 and their like) --> REFUSED until the next registration
  *
- * Our contact is known by its cookie (tk), which stays whatever else is rewritten on the way. A provider that says "not
+ * Our contact is known by its cookie (tk), which stays whatever else is rewritten on the way. Where a provider shows
+ * contacts of its own making instead, nothing can be told from them, and nothing follows. A provider that says "not
  * registered" again and again, while it answers 200 to each REGISTER, is believed less and less often.
  */
 #include "sbc/reg/regwatch.h"
@@ -27,7 +28,7 @@
 #define NUMBERS_MAX 20000u   /* confirmed, remembered of each trunk */
 
 const char *const reg_watch_state_names[REG_WATCH_STATES] = {
-    "off", "not-offered", "waiting", "asking", "pending", "sees", "misses", "refused"};
+    "off", "not-offered", "waiting", "asking", "pending", "sees", "misses", "blind", "refused"};
 
 struct confirmed {
 	struct hnode node;
@@ -53,6 +54,7 @@ struct watch {
 	int64_t heard_wall_us;
 	uint32_t notifies;
 	bool has_version;
+	bool known;          /* our contact was in a document of this subscription */
 	uint32_t version;
 	uint32_t round;
 	struct htab numbers; /* struct confirmed */
@@ -186,6 +188,7 @@ struct look {
 	uint32_t version;
 	/* of us in it */
 	bool active, terminated;
+	bool others;         /* somebody else's is active */
 	enum reginfo_event event; /* of what was terminated */
 	bool has_expires;
 	uint32_t expires_s;  /* shortest of what is active */
@@ -242,8 +245,10 @@ static void on_contact(void *ctx, struct str aor, const struct reginfo_contact *
 	struct look *l = ctx;
 
 	(void)aor;
-	if (!is_mine(l, c->uri))
+	if (!is_mine(l, c->uri)) {
+		l->others = l->others || c->active;
 		return;
+	}
 	if (c->active) {
 		l->active = l->aor_ours = true;
 		if (c->has_expires && (!l->has_expires || c->expires_s < l->expires_s)) {
@@ -306,6 +311,7 @@ static void consider(struct watch *w, const struct look *l)
 	struct reg_client_view v;
 	int64_t now = w->ws->env->clock->mono_us;
 
+	w->known = w->known || l->active || l->terminated;
 	if (l->active) {
 		become(w, REG_WATCH_SEES);
 		timer_stop(w->ws->env->timers, &w->later);
@@ -316,6 +322,8 @@ static void consider(struct watch *w, const struct look *l)
 			(void)reg_client_again(w->ws->clients, w->id, REASON_REG_EVENT_SHORT, false);
 	} else if (l->terminated) {
 		missed(w, l->event == REGINFO_PROBATION && l->has_retry ? (int64_t)l->retry_s * 1000000 : 0);
+	} else if (l->full && l->others && !w->known) {
+		become(w, REG_WATCH_BLIND);
 	} else if (l->full) {
 		missed(w, 0);
 	}
@@ -524,6 +532,7 @@ static void on_timer(struct timer *timer)
 	w->sub = sub_subscribe(w->ws->subs, &a, &ops, w, &why);
 	if (w->sub) {
 		w->status = 0;
+		w->known = false;
 		w->begun_us = w->ws->env->clock->mono_us;
 		become(w, REG_WATCH_ASKING);
 		return;

@@ -33,6 +33,7 @@ enum reg_watch_state {
 	REG_WATCH_PENDING,  /* it does not let us yet */
 	REG_WATCH_SEES,     /* it says that we are registered */
 	REG_WATCH_MISSES,   /* it says that we are not */
+	REG_WATCH_BLIND,    /* it names contacts, and none of them can be told to be ours */
 	REG_WATCH_REFUSED,  /* until the next registration */
 	REG_WATCH_STATES
 };

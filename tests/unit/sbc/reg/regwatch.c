@@ -338,6 +338,119 @@ static void not_there_at_all(void **state)
 	world_fini(&w);
 }
 
+/* A provider that shows contacts of its own instead of ours: nothing is concluded from them. */
+static void others_contacts(void **state)
+{
+	static const char other[] =
+	    "<registration aor=\"sip:+4930123450@itsp.example.com\" id=\"1\" state=\"active\"><contact id=\"9\" state=\"active\" "
+	    "event=\"registered\"><uri>sip:x@edge.itsp.example;alias=1</uri></contact></registration>";
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "reg-event=on");
+	run(&w, 2500);
+	notify(&w, ACTIVE, true, other);
+	run(&w, 60000);
+	assert_state(&w, "blind");
+	assert_int_equal(w.n_registers, 1);
+	/* once ours was there, it is missed */
+	notify(&w, ACTIVE, true, element(&w, "+4930123450", "active", "registered", ""));
+	assert_state(&w, "sees");
+	notify(&w, ACTIVE, true, other);
+	run(&w, 200);
+	assert_int_equal(w.n_registers, 2);
+	world_fini(&w);
+}
+
+/* ------------------------------------------------------------------ bad weather */
+
+struct packet {
+	int64_t due_us;
+	char *text;
+};
+
+/* Between our registrar and its client: a fifth of all is lost, a tenth comes twice, all comes late. */
+static void storm(struct world *w, int64_t ms, unsigned loss, struct packet *q, unsigned max)
+{
+	for (int64_t t = 0; t <= ms; t += 20) {
+		for (; w->at < w->r.n_sent; w->at++) {
+			unsigned copies = rng_below(&w->r.rng, 100) < loss ? 0 : rng_below(&w->r.rng, 100) < loss / 2 ? 2 : 1;
+
+			for (unsigned i = 0; i < max && copies; i++) {
+				if (q[i].text)
+					continue;
+				q[i].text = strdup(w->r.sent[w->at]);
+				q[i].due_us = w->r.clock.mono_us + (int64_t)rng_below(&w->r.rng, loss ? 400000 : 1000);
+				copies--;
+			}
+			assert_int_equal(copies, 0);
+		}
+		w->r.n_sent = w->r.n_stored = w->at = 0;
+		for (unsigned i = 0; i < max; i++) {
+			char *text = q[i].text;
+
+			if (!text || q[i].due_us > w->r.clock.mono_us)
+				continue;
+			q[i].text = NULL;
+			receive(w, text);
+			free(text);
+		}
+		w->r.clock.mono_us += 20000;
+		w->r.clock.wall_us += 20000;
+		timers_advance(&w->r.timers);
+	}
+}
+
+/* Whatever is lost and whatever happens meanwhile: when the weather is fine again both sides say the same. */
+static void finds_the_truth_again(void **state)
+{
+	struct packet q[512] = {{0, NULL}};
+
+	(void)state;
+	for (unsigned seed = 1; seed <= 12; seed++) {
+		struct reg_watch_view v;
+		struct world w;
+
+		world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=sbc.example.net probe=off auth=gin aor=trunk42 "
+		               "expires=120s reg-event=on max-subscriptions=unlimited");
+		w.own = true;
+		rng_init_seeded(&w.r.rng, seed);
+		rig_ha1(&w.r, w.id - 1, "trunk42", "sbc.example.net", "a long secret");
+		use_policy(&w);
+		for (unsigned i = 0; i < 12; i++) {
+			const struct reg_contact *c;
+
+			storm(&w, 1000 + rng_below(&w.r.rng, 40000), 20, q, ARRAY_LEN(q));
+			c = bindings_walk(reg_bindings(w.r.reg), NULL);
+			switch (rng_below(&w.r.rng, 4)) {
+			case 0:
+				if (c)
+					(void)reg_kick(w.r.reg, c->id);
+				break;
+			case 1:
+				(void)reg_client_unregister(w.cs, w.id);
+				break;
+			case 2:
+				(void)reg_client_register(w.cs, w.id);
+				break;
+			default:
+				break;
+			}
+		}
+		(void)reg_client_register(w.cs, w.id);
+		storm(&w, 4000000, 0, q, ARRAY_LEN(q)); /* longer than every back-off, and the whole subscription */
+		v = view(&w);
+		if (v.state != REG_WATCH_SEES || v.confirmed != 10 || !bindings_walk(reg_bindings(w.r.reg), NULL))
+			fail_msg("seed %u: %s, %u confirmed", seed, reg_watch_state_names[v.state], v.confirmed);
+		assert_true(subs_count(w.subs) <= 4);
+		for (unsigned i = 0; i < ARRAY_LEN(q); i++) {
+			free(q[i].text);
+			q[i].text = NULL;
+		}
+		world_fini(&w);
+	}
+}
+
 static void shortened(void **state)
 {
 	struct world w;
@@ -535,6 +648,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sees_what_is_lost),
 	    cmocka_unit_test(not_there_at_all),
+	    cmocka_unit_test(others_contacts),
+	    cmocka_unit_test(finds_the_truth_again),
 	    cmocka_unit_test(shortened),
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(comes_back),
