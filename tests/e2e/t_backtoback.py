@@ -298,4 +298,34 @@ def edge_gone(edge):
         done(edge, p)
 
 
-CASES = [udp, tcp, tls, new_number, pbx_down, provider_killed, edge_killed, edge_gone]
+def events(edge):
+    """the edge watches its registration over TLS: numbers confirmed and not, one that is new, and back when it is lost"""
+    p = None
+    try:
+        p = both(edge, 'tls', 'reg-event=on')
+        wait('the edge to see its numbers', lambda: (up(edge).get('events'), up(edge).get('confirmed')) == ('sees', 50), 10)
+        check(p.json('subscription', 'list', 'cust')['subscriptions'][0]['state'] == 'active', 'the provider has no watcher')
+        d = edge.json('reg', 'numbers', 'up', '--lines', '1000')
+        rows = {r['number']: r['what'] for r in d['numbers']}
+        check(d['confirmed'] == 50 and d['surplus'] == 0 and '+49301234549' not in rows, str(d)[:300])
+        check(rows.get('+49301234550') == 'not confirmed' and d['missing'] == len(rows) == 350, '%d, %d rows' % (d['missing'], len(rows)))
+        p.cli('number', 'add', '+390612345678', 'cust')
+        wait('the new number to be told', lambda: up(edge).get('confirmed') == 51, 10)
+        rc, out = edge.cli('reg', 'numbers', 'up', ok=1)
+        check('+390612345678' in out and 'nobody' in out and 'WARN' in out, out)
+        # lost at the provider: told 5 s after the NOTIFY before at the earliest, back at once then, with the reason
+        began = time.monotonic()
+        p.cli('reg', 'kick', p.registrations()[0]['id'])
+        wait('the registration to be back', lambda: len(p.registrations()) == 1, 10)
+        print('#   registered anew %.2f s after the provider lost it' % (time.monotonic() - began))
+        check('PSN-E1146' in [e['code'] for e in edge.json('reg', 'history', 'up')['events']], 'no reason in the history')
+        # taken back: nobody watches any more
+        edge.cli('trunk', 'unregister', 'up')
+        wait('the watch to end', lambda: p.json('subscription', 'list')['subscriptions'] == [], 10)
+    finally:
+        if p and p.proc.running():
+            p.cli('number', 'del', '+390612345678', ok=None)
+        done(edge, p)
+
+
+CASES = [udp, tcp, tls, new_number, events, pbx_down, provider_killed, edge_killed, edge_gone]
