@@ -1,4 +1,5 @@
-/* session.h - inside of a media_call, for session.c, look.c, verdict.c and their tests. Nobody else includes it.
+/* session.h - inside of a media_call, for the files of the session (see session.c), look.c, verdict.c and their tests.
+ * Nobody else includes it.
  *
  * The four descriptions. For each side: remote (what the far end said), local (what it should be told now) and told
  * (what it was told last; the same as local nearly always). A view is all six, the streams between them and the numbers
@@ -103,6 +104,93 @@ struct media {
 const struct view *media_view(const struct media_call *mc);
 /* bytes of an idle call in our structs and arenas, without relay and malloc overhead */
 size_t media_call_bytes(const struct media_call *mc);
+
+static inline const struct sdp_media *media_at(const struct sdp *s, uint8_t slot)
+{
+	return s && slot < s->n_media ? &s->media[slot] : NULL;
+}
+
+static inline bool live_at(const struct sdp *s, uint8_t slot)
+{
+	const struct sdp_media *m = media_at(s, slot);
+
+	return m && m->port != 0;
+}
+
+static inline bool desc_same(const struct desc *d, const struct desc *e)
+{
+	return d->sdp == e->sdp && d->memo.p == e->memo.p;
+}
+
+static inline bool desc_none(const struct desc *d)
+{
+	return !d->sdp && !d->memo.p;
+}
+
+static inline int pair_family(const struct relay_pair *p)
+{
+	return relay_pair_local(p)->sa.sa_family;
+}
+
+static inline struct stream *stream_of(struct view *v, enum media_side side, unsigned slot)
+{
+	for (unsigned i = 0; i < v->n_streams; i++)
+		if (v->streams[i].slot[side] == slot)
+			return &v->streams[i];
+	return NULL;
+}
+
+/* room.c: what session descriptions of that realm show; of no family when it has none */
+const struct addr *media_realm_addr(const struct media *m, unsigned realm, int family);
+
+/* session.c */
+struct exchange *media_exchange_new(struct media_call *mc); /* NULL: no memory */
+void media_exchange_free(struct media_call *mc);
+/* Can this stream of the far end be relayed? MEDIA_REFUSED for port 0 too. */
+enum reason media_usable(const struct media_call *mc, enum media_side side, const struct sdp_media *m);
+/* the reason that tells most, of several streams */
+enum reason media_worse(enum reason had, enum reason r);
+/* gives back what is in have and not in keep; index by index */
+void media_pairs_drop(const struct view *have, const struct view *keep);
+/* a pair of the family the far end is reached by (0: that of the side); one that fits is kept */
+enum reason media_pair_need(struct media_call *mc, struct stream *st, enum media_side side, int family);
+/* the streams of v with memory for `room` more; NULL: no memory */
+struct stream *media_streams_copy(struct arena *a, const struct view *v, unsigned room);
+
+/* desc.c */
+
+/* the parsed form, read from the memo when there is none; NULL: no such description, or (ret_oom) no memory */
+const struct sdp *media_desc_open(struct desc *d, struct arena *a, bool *ret_oom);
+/* the memo of a description, copied into a. false: no memory */
+bool media_desc_memo(struct media *m, struct arena *a, const struct desc *d, struct str *ret);
+/* out with exactly the o= line of this side; out untouched when it does not fit */
+enum reason media_desc_print(struct media_call *mc, enum media_side side, const struct sdp *s, uint32_t version,
+    struct buf *out);
+/* what a far end sent, copied into a; a refusal is logged */
+enum reason media_desc_parse(struct media_call *mc, enum media_side side, struct arena *a, struct str text,
+    struct str *ret_text, struct sdp **ret);
+/* copies a view with all it points to, as memos, into a, in one piece of just that size. false: no memory */
+bool media_view_compact(struct media *m, struct arena *a, const struct view *v, struct view *ret);
+/* a refused line, as the side knows it from earlier */
+void media_dead_line(struct sdp_media *m, const struct sdp *before, uint8_t slot);
+void media_line_address(struct sdp_media *m, const struct relay_pair *p);
+/* the session-level c=: that of the first live stream */
+void media_session_address(struct media_call *mc, enum media_side side, struct sdp *s);
+/* for an o= line: a number others can hold in a signed one */
+uint64_t media_new_session(const struct media *m);
+
+/* answer.c */
+
+/* the version of the answer that is about to be told */
+uint32_t media_answer_version(const struct media_call *mc, enum media_side side);
+void media_told_answer(struct media_call *mc, enum media_side side, uint32_t version);
+
+/* publish.c */
+
+/* Publishes both directions of all streams. On failure some are new and some old. */
+enum reason media_publish(const struct media_call *mc, const struct view *v);
+/* the programs as base has them; what cannot be restored for want of memory stays as it is and is logged */
+void media_publish_base(struct media_call *mc);
 
 /* verdict.c: the words for one incoming direction, from its counters alone. */
 const char *media_verdict_of(const struct media_stats *st, bool active, int64_t on_us, int64_t now_us, bool *ret_bad);

@@ -21,6 +21,7 @@ static void *failing_calloc(size_t n, size_t size)
 #include "sbc/base/arena.c"
 #include "sbc/base/block.c"
 #include "sbc/base/str.c"
+#include "media/room.c"
 #include "media/session.c"
 #include "world.h"
 #undef malloc

@@ -1,0 +1,85 @@
+/* publish.c - from agreed streams to the programs that packets follow (relay.h).
+ *
+ * Both directions of every stream are published as often as an answer comes; a rollback publishes what was agreed
+ * before. What goes wrong: no memory for a program; then the caller has the old view published again.
+ */
+#include "media/session.h"
+
+/* LAT-01, -02: who may take the source over. */
+static struct addr latch_source(const struct side *sd, const struct addr *media)
+{
+	bool nat = addr_none(media) || addr_is_private(media) || !addr_eq_ip(media, &sd->signalling);
+
+	if (addr_none(&sd->signalling) || sd->latch == MEDIA_LATCH_OFF || (sd->latch == MEDIA_LATCH_AUTO && !nat))
+		return (struct addr){0};
+	return sd->signalling;
+}
+
+/* packets from the far end `from` to the other one */
+static void make_program(const struct media_call *mc, const struct view *v, const struct stream *st,
+    enum media_side from, struct relay_program *p)
+{
+	enum media_side to = media_other(from);
+	const struct sdp_media *rem = media_at(v->side[from].remote.sdp, st->slot[from]);
+	const struct sdp_media *loc = media_at(v->side[from].told.sdp, st->slot[from]);
+	const struct sdp_media *dest = media_at(v->side[to].remote.sdp, st->slot[to]);
+
+	memset(p, 0, sizeof(*p));
+	p->source_rtp = st->remote[from];
+	if (rem->conn == SDP_CONN_IP) {
+		p->source_rtcp = rem->rtcp;
+	} else if (!addr_none(&p->source_rtp) && addr_port(&p->source_rtp) < 65535) {
+		p->source_rtcp = p->source_rtp;
+		addr_set_port(&p->source_rtcp, (uint16_t)(addr_port(&p->source_rtp) + 1));
+	}
+	p->latch_ip = latch_source(&mc->side[from], &p->source_rtp);
+	if (dest->conn == SDP_CONN_IP) {
+		p->dest_rtp = dest->rtp;
+		p->dest_rtcp = dest->rtcp;
+	}
+	p->rtp_on = st->on_us[from] != 0;
+	p->raw = !sdp_is_rtp(rem);
+	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
+}
+
+/* Publishes both directions of all streams. On failure some are new and some old. */
+enum reason media_publish(const struct media_call *mc, const struct view *v)
+{
+	for (unsigned i = 0; i < v->n_streams; i++) {
+		const struct stream *st = &v->streams[i];
+
+		for (unsigned s = 0; s < 2; s++) {
+			struct relay_program p;
+			enum reason r;
+
+			if (!st->pair[s])
+				continue;
+			if (!st->live || !st->pair[!s]) {
+				r = relay_program_set(st->pair[s], NULL, NULL);
+			} else {
+				make_program(mc, v, st, (enum media_side)s, &p);
+				r = relay_program_set(st->pair[s], st->pair[!s], &p);
+			}
+			if (r)
+				return r;
+		}
+	}
+	return REASON_NONE;
+}
+
+/* the programs as base has them; what cannot be restored for want of memory stays as it is and is logged */
+void media_publish_base(struct media_call *mc)
+{
+	struct arena *a = arena_new(&mc->m->exchanges);
+	struct view v = mc->base;
+	bool oom = !a;
+
+	for (unsigned s = 0; s < 2 && !oom; s++) {
+		media_desc_open(&v.side[s].remote, a, &oom);
+		if (!oom)
+			media_desc_open(&v.side[s].told, a, &oom);
+	}
+	if (oom || media_publish(mc, &v))
+		log_error(&mc->log, "media_not_restored", "why=%s", "\"out of memory\"");
+	arena_free(a);
+}
