@@ -40,6 +40,7 @@ FORBIDDEN = [
      'protocol code owns no socket, loop, thread or disk'),
     (r'^media/sdp', r'^<(uv\.h|sys/socket\.h|pthread\.h)', 'sdp is pure'),
     (r'^(?!db/)', r'^<sqlite3\.h', 'only db talks to SQLite'),
+    (r'^(?!media/crypt)', r'^<srtp2/', 'only crypt of media talks to libsrtp'),
     (r'^(?!conf/)', r'^<confuse\.h', 'only conf talks to libConfuse'),
     (r'^(?!sbc/reg/reginfo)', r'^<expat\.h', 'only reginfo talks to Expat'),
 ]
