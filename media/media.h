@@ -122,6 +122,9 @@ struct media_stats {
 	struct addr remote;     /* where we send RTP of this stream */
 	struct addr source;     /* where RTP comes from; none: nothing came */
 	struct addr local;      /* our RTP port */
+	int64_t unreadable_us;  /* since when nothing that came could be decrypted; 0: it can be, or nothing came */
+	uint8_t rx_suite, tx_suite; /* enum crypt_suite */
+	uint8_t rx_guess;       /* enum crypt_guess: what the far end does against the rules of SRTP */
 	bool latched;
 };
 

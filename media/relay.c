@@ -39,6 +39,9 @@ const char *const relay_drop_names[RELAY_DROPS] = {
     [RELAY_DROP_NO_DEST] = "no_destination",
     [RELAY_DROP_SEND] = "send_failed",
     [RELAY_DROP_NOT_RTP] = "not_rtp",
+    [RELAY_DROP_AUTH] = "srtp_auth",
+    [RELAY_DROP_REPLAY] = "srtp_replay",
+    [RELAY_DROP_CRYPT] = "srtp_unusable",
 };
 
 static const char *const metric_names[RELAY_METRICS] = {
@@ -61,6 +64,9 @@ static const char *const metric_names[RELAY_METRICS] = {
     [RELAY_M_DROP + RELAY_DROP_NO_DEST] = "drop_no_destination",
     [RELAY_M_DROP + RELAY_DROP_SEND] = "drop_send_failed",
     [RELAY_M_DROP + RELAY_DROP_NOT_RTP] = "drop_not_rtp",
+    [RELAY_M_DROP + RELAY_DROP_AUTH] = "drop_srtp_auth",
+    [RELAY_M_DROP + RELAY_DROP_REPLAY] = "drop_srtp_replay",
+    [RELAY_M_DROP + RELAY_DROP_CRYPT] = "drop_srtp_unusable",
 };
 
 const char *relay_range_name(const struct relay_range *g)
@@ -134,8 +140,10 @@ static void thing_free(struct relay *r, void *p)
 	struct relay_dead *d = p;
 	enum relay_kind kind = (enum relay_kind)d->kind;
 
-	if (kind == RELAY_PROG)
+	if (kind == RELAY_PROG) {
 		map_unref(((struct relay_prog *)p)->map);
+		relay_keys_free(((struct relay_prog *)p)->keys);
+	}
 	if (r->n_spare[kind] + 1 > SPARE_MAX) {
 		free(d);
 		return;
@@ -356,6 +364,13 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 	r->env = env;
 	list_init(&r->maps);
 	r->log = (struct log){.to = env->logger, .area = LOG_MEDIA};
+	if (!crypt_start()) {
+		log_error(&r->log, "srtp_selftest", "why=\"%s\" fix=\"%s\"", reason_info(REASON_SRTP_LIBRARY)->text,
+		    reason_info(REASON_SRTP_LIBRARY)->remedy);
+		free(r);
+		*ret_reason = REASON_SRTP_LIBRARY;
+		return NULL;
+	}
 	r->quarantine_us = (int64_t)(cfg->quarantine_ms ? cfg->quarantine_ms : 5000) * 1000;
 	r->metrics = (struct metric_set){.area = "relay", .names = metric_names, .values = r->values,
 	    .n = RELAY_METRICS};
@@ -488,7 +503,7 @@ enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct r
 	return REASON_NONE;
 }
 
-static void program_clear(struct relay_pair *in)
+void relay_program_clear(struct relay_pair *in)
 {
 	list_del(&in->feeds);
 	retire(in->range->relay, atomic_exchange(&in->prog, NULL));
@@ -501,9 +516,9 @@ void relay_pair_put(struct relay_pair *p)
 	if (!p)
 		return;
 	r = p->range->relay;
-	program_clear(p);
+	relay_program_clear(p);
 	list_each(n, &p->feeders)
-		program_clear(container_of(n, struct relay_pair, feeds));
+		relay_program_clear(container_of(n, struct relay_pair, feeds));
 	retire(r, atomic_exchange(&p->latch, NULL));
 	retire(r, atomic_exchange(&p->flow, NULL));
 	relay_range_give(p);
@@ -544,7 +559,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	struct relay_prog *g;
 
 	if (!prog) {
-		program_clear(in);
+		relay_program_clear(in);
 		reclaim(r);
 		return REASON_NONE;
 	}
@@ -568,6 +583,14 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 		fresh->latch_ip = prog->latch_ip;
 		latch = fresh;
 	}
+	if (relay_keys_make(in, out, prog, &g->keys)) {
+		if (fresh)
+			thing_free(r, fresh);
+		thing_free(r, g);
+		return REASON_NO_MEMORY;
+	}
+	if (g->keys)
+		relay_keys_take(in, out, prog, g->keys);
 	g->dest_rtp = prog->dest_rtp;
 	g->dest_rtcp = prog->dest_rtcp;
 	g->rtp_on = prog->rtp_on;
@@ -610,12 +633,11 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 		ret->jitter_us = atomic_load_explicit(&f->jitter_us, memory_order_relaxed);
 		ret->first_rx_us = atomic_load_explicit(&f->first_rx_us, memory_order_relaxed);
 		ret->last_rx_us = atomic_load_explicit(&f->last_rx_us, memory_order_relaxed);
+		ret->unreadable_us = atomic_load_explicit(&f->unreadable_us, memory_order_relaxed);
 	}
-	if (!list_empty(&p->feeders)) {
-		const struct relay_prog *g = container_of(p->feeders.next, struct relay_pair, feeds)->prog;
-
-		ret->remote = g->dest_rtp;
-	}
+	if (relay_feeder(p))
+		ret->remote = relay_feeder(p)->prog->dest_rtp;
+	relay_keys_stats(p, ret);
 	if (l) {
 		uint8_t seen = l->source[RELAY_RTP].seen;
 

@@ -10,6 +10,7 @@
 #ifndef MEDIA_RELAY_H
 #define MEDIA_RELAY_H
 
+#include "media/crypt.h"
 #include "media/media.h"
 
 struct relay;
@@ -26,6 +27,9 @@ enum relay_drop {
 	RELAY_DROP_NO_DEST,    /* far end's address is not known yet */
 	RELAY_DROP_SEND,       /* sendmmsg failed */
 	RELAY_DROP_NOT_RTP,    /* STUN, DTLS, junk */
+	RELAY_DROP_AUTH,       /* not encrypted with the key that was agreed, or changed on the way */
+	RELAY_DROP_REPLAY,     /* came before, or much too late */
+	RELAY_DROP_CRYPT,      /* cannot be opened or sealed: too many SSRCs, key used up, no memory */
 	RELAY_DROPS
 };
 extern const char *const relay_drop_names[RELAY_DROPS];
@@ -41,6 +45,12 @@ struct relay_program {
 	uint8_t clock_khz[128];              /* RTP clock of the incoming PT for jitter, in units of 1000 Hz; 0: 8 */
 	bool rtp_on;                         /* false: held, RTP is dropped (RTCP passes) */
 	bool raw;                            /* not RTP (UDPTL …): pass datagrams of the first socket as they are */
+	bool renew;                          /* open begins at index 0, also when it is the key that was there before */
+	struct crypt_key open;               /* of the far end that sends them; CRYPT_NONE: they come in clear */
+	struct crypt_key seal;               /* ours towards the far end they go to */
+	/* Pairs that in and out took the place of in this stream: a key that is the same goes on counting. NULL: none.
+	 * Only looked at by relay_program_set(). */
+	struct relay_pair *in_before, *out_before;
 };
 
 /* Reads realms and ranges; binds nothing yet. workers 0: simulation, no sockets, no threads. */
@@ -54,10 +64,11 @@ enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct r
 void relay_pair_put(struct relay_pair *p);
 const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is port + 1; advertised address */
 /* Packets that arrive at in are handled by prog and leave by out. NULL prog: nothing passes (NO_STREAM).
- * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change.
+ * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change. A key that did not
+ * change keeps its indices; the key before a new one still opens packets for a while (crypt.h).
  * REASON_NONE or NO_MEMORY (then the old program stays). */
 enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog);
-/* What p's program is, and where its packets leave (ret_out may be NULL); false: it has none. */
+/* What p's program is, but its keys, and where its packets leave (ret_out may be NULL); false: it has none. */
 bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, struct relay_pair **ret_out);
 /* Counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) since it was taken or
  * reset. rx counts what was valid, from where it may come and of a negotiated type, also when the direction is held;

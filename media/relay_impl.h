@@ -23,6 +23,7 @@
 #define RELAY_BATCH 32        /* packets of one recvmmsg */
 #define RELAY_EVENTS 64       /* sockets of one epoll_wait */
 #define RELAY_PACKET_MAX 9216 /* bytes; a longer datagram is dropped as RELAY_DROP_SHORT */
+#define RELAY_TAIL 160        /* more bytes a packet has when it leaves: CRYPT_TAIL, on a line of its own */
 #define RELAY_WORKERS_MAX 64
 #define RELAY_BLOCKED_US 60000000 /* before a port that somebody else had is tried again */
 #define RELAY_BIND_TRIES 64       /* ports that are found taken in one call */
@@ -69,10 +70,31 @@ struct relay_map {
 	uint8_t clock_khz[128];
 };
 
+/* one word, so that it can be taken back by whoever has seen just this one */
+#define RELAY_AFTER(worker, epoch) ((uint64_t)(epoch) << 8 | ((uint64_t)(worker) + 1))
+
+/* A key at work. Programs, published or dead, hold it; one worker uses it: that of the pair its packets come in at. */
+struct relay_key {
+	struct crypt *c; /* own */
+	struct crypt_key key;
+	unsigned refs;               /* signalling */
+	struct relay_worker *worker; /* signalling: who uses it, or will */
+	/* Handed over: not before the worker named here has been at its quiet point since the epoch named here. 0: it is
+	 * the user's. RELAY_AFTER(index, epoch) */
+	_Atomic uint64_t after;
+};
+
+/* The keys of one direction; in most calls there are none, and no program has this. */
+struct relay_keys {
+	struct relay_key *open, *open_before; /* ref; NULL: in clear; none, or over */
+	struct relay_key *seal, *seal_before;
+};
+
 /* A program as it is published: where its packets come from stands in the latch. */
 struct relay_prog {
 	struct relay_dead dead;
 	bool rtp_on, raw;
+	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
 	struct addr dest_rtp, dest_rtcp;
 	struct relay_map *map;     /* ref */
 	struct relay_pair *out;
@@ -87,7 +109,7 @@ struct relay_flow {
 	 * that other workers write to. Drops stay at their highest value. */
 	_Atomic uint32_t drops[RELAY_DROPS];
 	_Atomic int64_t first_rx_us;
-	char apart[16];
+	_Atomic int64_t unreadable_us; /* see struct media_stats */
 	struct rtp_rx rx;
 	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
 	_Atomic int64_t last_rx_us, lost;
@@ -115,6 +137,7 @@ struct relay_pair {
 	uint8_t worker;
 	uint8_t state; /* enum relay_pair_state */
 };
+_Static_assert(RELAY_TAIL >= CRYPT_TAIL, "a packet of any length can be sealed");
 _Static_assert(sizeof(struct relay_pair) <= 200, "an idle pair is small");
 
 /* Indices of pairs, as a bag or as a ring. */
@@ -207,6 +230,23 @@ enum reason relay_range_try(const struct relay_range *g);
 
 /* relay.c */
 const char *relay_range_name(const struct relay_range *g);
+
+/* relay_keys.c */
+
+/* The keys for a program of packets from in to out. *ret: NULL when nothing is encrypted. REASON_NONE or NO_MEMORY. */
+enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog,
+    struct relay_keys **ret);
+/* Programs of other pairs that use these keys are stopped, and the keys handed over to in's worker: before the program
+ * is published. */
+void relay_keys_take(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog, struct relay_keys *k);
+void relay_keys_free(struct relay_keys *k);
+/* suites and guesses of the direction that comes in at p and of the one that leaves by it */
+void relay_keys_stats(const struct relay_pair *p, struct media_stats *ret);
+/* NULL: none feeds it */
+struct relay_pair *relay_feeder(const struct relay_pair *out);
+
+/* relay.c */
+void relay_program_clear(struct relay_pair *in);
 
 /* worker.c */
 

@@ -39,9 +39,9 @@ enum rtp_kind rtp_kind(const uint8_t *p, size_t n)
 	return b <= 3 ? RTP_KIND_STUN : RTP_KIND_JUNK;
 }
 
-int rtp_parse(const uint8_t *p, size_t n, struct rtp_head *ret)
+int rtp_header(const uint8_t *p, size_t n, size_t *ret_len)
 {
-	size_t head, pad = 0;
+	size_t head;
 
 	if (n < RTP_HEADER_MIN || p[0] >> 6 != 2)
 		return -EBADMSG;
@@ -55,6 +55,16 @@ int rtp_parse(const uint8_t *p, size_t n, struct rtp_head *ret)
 		if (head > n)
 			return -EBADMSG;
 	}
+	*ret_len = head;
+	return 0;
+}
+
+int rtp_parse(const uint8_t *p, size_t n, struct rtp_head *ret)
+{
+	size_t head, pad = 0;
+
+	if (rtp_header(p, n, &head) < 0)
+		return -EBADMSG;
 	if (p[0] & 0x20) {
 		/* with no byte after the header the count itself has no place */
 		if (head == n)

@@ -34,6 +34,10 @@ struct rtp_head {
 	bool marker;
 };
 
+/* Bounds of the header alone, with CSRC list and extension: what can be known of a packet whose payload is encrypted.
+ * 0 or -EBADMSG. */
+MUST_USE int rtp_header(const uint8_t *p, size_t n, size_t *ret_len);
+
 /* RTP header of one datagram (RFC 3550 5.1, 5.3.1, A.1): 0, or -EBADMSG when it is no version 2, shorter than its CSRC
  * list or extension says, or has more padding than there is room for. A packet of padding alone is fine. */
 MUST_USE int rtp_parse(const uint8_t *p, size_t n, struct rtp_head *ret);

@@ -5,6 +5,10 @@
  * packet: sendmsg). A socket that has more is named again by the next epoll_wait, so a flood at one port costs the
  * others one batch of waiting. Nothing is allocated.
  *
+ * Encrypted streams (relay_keys.c): a packet is opened in place when its source and its header are right, and judged like
+ * any other then; what leaves is sealed in place, in room that was left behind it. Only what is authentic teaches a
+ * source (LAT-03).
+ *
  * Judging (first no wins, each has its counter): kind by the first byte (RFC 7983; STUN, DTLS and the rest are never
  * answered), header bounds (RTP-09), source (LAT-01, -02), payload type, direction, destination. A source is learnt
  * only from a packet that has passed all checks but direction (LAT-05), once, and never from anywhere but latch_ip.
@@ -35,7 +39,8 @@ struct relay_batch {
 	struct iovec in_iov[RELAY_BATCH], out_iov[RELAY_BATCH];
 	struct addr from[RELAY_BATCH];
 	unsigned n_out;
-	uint8_t data[RELAY_BATCH][RELAY_PACKET_MAX];
+	/* what is received leaves room for what sealing adds; libsrtp reads words */
+	alignas(16) uint8_t data[RELAY_BATCH][RELAY_PACKET_MAX + RELAY_TAIL];
 };
 
 static int64_t now_mono_us(void)
@@ -107,29 +112,129 @@ static void note_packet(struct relay_flow *f, size_t n, int64_t now_us)
 
 #define PASS (-1)
 
+/* Is this key ours to use? One that was handed over is when the worker before has been at its quiet point since. */
+static bool key_is_ours(const struct relay *r, struct relay_key *k)
+{
+	uint64_t after = atomic_load(&k->after), epoch;
+
+	if (!after)
+		return true;
+	epoch = atomic_load(&r->worker[(after & 0xff) - 1].epoch);
+	if ((after >> 8 & 1) && epoch == after >> 8)
+		return false;
+	/* when signalling has handed it on by now, it stays handed over */
+	return atomic_compare_exchange_strong(&k->after, &after, 0);
+}
+
+static int drop_of(enum crypt_result r)
+{
+	switch (r) {
+	case CRYPT_OK:
+		return PASS;
+	case CRYPT_AUTH:
+		return RELAY_DROP_AUTH;
+	case CRYPT_REPLAY:
+		return RELAY_DROP_REPLAY;
+	default:
+		return RELAY_DROP_CRYPT;
+	}
+}
+
+/* Opens a packet whose source and header are right. PASS or enum relay_drop. */
+static int open_packet(const struct relay_prog *g, struct relay_flow *f, bool rtcp, uint8_t *d, size_t *n, int64_t now_us)
+{
+	const struct relay *relay = g->out->range->relay;
+	struct relay_key *k = g->keys ? g->keys->open : NULL, *before;
+	struct crypt *old;
+	enum crypt_result r;
+
+	if (!k)
+		return PASS;
+	if (!key_is_ours(relay, k))
+		return RELAY_DROP_CRYPT;
+	before = g->keys->open_before;
+	old = before && key_is_ours(relay, before) ? before->c : NULL;
+	r = rtcp ? crypt_open_rtcp(k->c, old, d, n) : crypt_open_rtp(k->c, old, d, n);
+	if (r == CRYPT_BAD) /* too short to be anything of this key */
+		r = CRYPT_AUTH;
+	if (rtcp)
+		return drop_of(r);
+	if (r == CRYPT_AUTH && atomic_load_explicit(&f->unreadable_us, memory_order_relaxed) == 0)
+		atomic_store_explicit(&f->unreadable_us, now_us, memory_order_relaxed);
+	else if (r == CRYPT_OK && atomic_load_explicit(&f->unreadable_us, memory_order_relaxed) != 0)
+		atomic_store_explicit(&f->unreadable_us, 0, memory_order_relaxed);
+	return drop_of(r);
+}
+
+static int seal_packet(const struct relay_prog *g, bool rtcp, uint8_t *d, size_t *n, size_t cap)
+{
+	const struct relay *relay = g->out->range->relay;
+	struct relay_key *k = g->keys ? g->keys->seal : NULL, *before;
+
+	if (!k)
+		return PASS;
+	if (!key_is_ours(relay, k))
+		return RELAY_DROP_CRYPT;
+	before = g->keys->seal_before;
+	return drop_of(rtcp ? crypt_seal_rtcp(k->c, d, n, cap)
+	                    : crypt_seal_rtp(k->c, before && key_is_ours(relay, before) ? before->c : NULL, d, n, cap));
+}
+
+/* RTCP, at either socket */
+static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t *n,
+    const struct addr *from, int64_t now_us)
+{
+	struct relay_source *src = &g->latch->source[sock];
+	bool sealed = g->keys && g->keys->open;
+	enum relay_seen how;
+	int why;
+
+	if (!sealed && rtcp_check(d, *n) < 0)
+		return RELAY_DROP_RTCP_BAD;
+	if (!source_ok(g, src, sock == RELAY_RTCP ? &g->latch->source_rtcp : &g->latch->source_rtp, from, &how))
+		return RELAY_DROP_SOURCE;
+	if (sock == RELAY_RTP && how == RELAY_SEEN_LATCH)
+		return RELAY_DROP_SOURCE;
+	if (sealed) {
+		why = open_packet(g, f, true, d, n, now_us);
+		if (why != PASS)
+			return why;
+		if (rtcp_check(d, *n) < 0)
+			return RELAY_DROP_RTCP_BAD;
+	}
+	if (sock == RELAY_RTCP)
+		learn(src, from, how);
+	relay_bump(&f->rtcp_rx, 1);
+	note_time(f, now_us);
+	return PASS;
+}
+
 /* One packet that came in at socket `sock` of a pair. Returns PASS (*ret_out: socket of the out pair by which it
- * leaves; d is rewritten) or enum relay_drop. */
-static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t n,
+ * leaves; d and *n are rewritten) or enum relay_drop. */
+static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t *n,
     const struct addr *from, int64_t now_us, unsigned *ret_out)
 {
 	struct relay_source *src = &g->latch->source[sock];
+	bool sealed = g->keys && g->keys->open;
 	enum relay_seen how;
 	struct rtp_head h;
+	size_t head;
 	uint8_t pt;
+	int why;
 
 	*ret_out = sock;
 	if (g->raw) {
-		if (sock != RELAY_RTP || n == 0)
+		if (sock != RELAY_RTP || *n == 0)
 			return RELAY_DROP_NOT_RTP;
 		if (!source_ok(g, src, &g->latch->source_rtp, from, &how))
 			return RELAY_DROP_SOURCE;
-		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, n))
+		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, *n))
 			return RELAY_DROP_NOT_RTP;
 		learn(src, from, how);
-		note_packet(f, n, now_us);
+		note_packet(f, *n, now_us);
 		return g->rtp_on ? PASS : RELAY_DROP_HELD;
 	}
-	switch (rtp_kind(d, n)) {
+	switch (rtp_kind(d, *n)) {
 	case RTP_KIND_AV:
 		break;
 	case RTP_KIND_VERSION:
@@ -137,35 +242,28 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	default:
 		return RELAY_DROP_NOT_RTP;
 	}
-	if (sock == RELAY_RTCP) {
-		if (!rtp_looks_rtcp(d, n) || rtcp_check(d, n) < 0)
-			return RELAY_DROP_RTCP_BAD;
-		if (!source_ok(g, src, &g->latch->source_rtcp, from, &how))
-			return RELAY_DROP_SOURCE;
-		learn(src, from, how);
-		relay_bump(&f->rtcp_rx, 1);
-		note_time(f, now_us);
-		return PASS;
-	}
-	if (rtp_looks_rtcp(d, n) && g->map->pt[d[1] & 0x7f] == RELAY_PT_DROP) {
-		if (rtcp_check(d, n) < 0)
-			return RELAY_DROP_RTCP_BAD;
-		if (!source_ok(g, src, &g->latch->source_rtp, from, &how) || how == RELAY_SEEN_LATCH)
-			return RELAY_DROP_SOURCE;
-		relay_bump(&f->rtcp_rx, 1);
-		note_time(f, now_us);
+	if (sock == RELAY_RTCP && !rtp_looks_rtcp(d, *n))
+		return RELAY_DROP_RTCP_BAD;
+	if (sock == RELAY_RTCP || (rtp_looks_rtcp(d, *n) && g->map->pt[d[1] & 0x7f] == RELAY_PT_DROP)) {
 		*ret_out = RELAY_RTCP;
-		return PASS;
+		return judge_rtcp(g, f, sock, d, n, from, now_us);
 	}
-	if (rtp_parse(d, n, &h) < 0)
+	if (sealed ? rtp_header(d, *n, &head) < 0 : rtp_parse(d, *n, &h) < 0)
 		return RELAY_DROP_SHORT;
 	if (!source_ok(g, src, &g->latch->source_rtp, from, &how))
 		return RELAY_DROP_SOURCE;
-	pt = g->map->pt[h.pt];
+	pt = g->map->pt[d[1] & 0x7f];
 	if (pt == RELAY_PT_DROP)
 		return RELAY_DROP_PT;
+	if (sealed) {
+		why = open_packet(g, f, false, d, n, now_us);
+		if (why != PASS)
+			return why;
+		if (rtp_parse(d, *n, &h) < 0)
+			return RELAY_DROP_SHORT;
+	}
 	learn(src, from, how);
-	note_packet(f, n, now_us);
+	note_packet(f, *n, now_us);
 	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us);
 	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
 	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
@@ -273,27 +371,28 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 	now_us = n ? now_mono_us() : 0;
 	for (unsigned i = 0; i < n; i++) {
 		struct mmsghdr *m = &b->in[i];
-		const struct addr *dest;
+		const struct addr *dest = NULL;
+		size_t len = m->msg_len;
 		unsigned out;
 		int why;
 
 		if (m->msg_hdr.msg_flags & MSG_TRUNC)
 			why = RELAY_DROP_SHORT;
 		else
-			why = judge(g, f, sock, b->data[i], m->msg_len, &b->from[i], now_us, &out);
+			why = judge(g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
+		if (why == PASS) {
+			dest = destination(g, out);
+			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))
+			           : RELAY_DROP_NO_DEST;
+		}
 		if (why != PASS) {
 			drop(w, f, why, 1);
-			continue;
-		}
-		dest = destination(g, out);
-		if (!dest) {
-			drop(w, f, RELAY_DROP_NO_DEST, 1);
 			continue;
 		}
 		if (b->n_out && out != by)
 			flush(w, g->out, by, f);
 		by = out;
-		b->out_iov[b->n_out] = (struct iovec){b->data[i], m->msg_len};
+		b->out_iov[b->n_out] = (struct iovec){b->data[i], len};
 		b->out[b->n_out].msg_hdr.msg_name = (void *)(uintptr_t)dest;
 		b->out[b->n_out].msg_hdr.msg_namelen = addr_len(dest);
 		b->n_out++;
@@ -351,7 +450,7 @@ int relay_worker_add(struct relay_pair *p)
 static void batch_init(struct relay_batch *b)
 {
 	for (unsigned i = 0; i < RELAY_BATCH; i++) {
-		b->in_iov[i] = (struct iovec){b->data[i], sizeof(b->data[i])};
+		b->in_iov[i] = (struct iovec){b->data[i], RELAY_PACKET_MAX};
 		b->in[i].msg_hdr = (struct msghdr){
 		    .msg_name = &b->from[i],
 		    .msg_namelen = sizeof(struct addr),

@@ -282,6 +282,49 @@ static void packets_allocate_nothing(void **state)
 	call_close(&c);
 }
 
+/* the same with both sides encrypted, once each SSRC was heard */
+static void encrypted_packets_allocate_nothing(void **state)
+{
+	struct call c;
+	uint8_t p[400];
+	unsigned long before = 0;
+
+	(void)state;
+	watch_allocations();
+	for (uint8_t suite = CRYPT_CM128_80; suite < CRYPT_SUITES; suite++) {
+		struct crypt_key theirs = {.suite = suite, .key = {1}}, ours = {.suite = suite, .key = {2}};
+		struct crypt *seal = crypt_new(&theirs, true), *open = crypt_new(&ours, false);
+
+		call_open(&c, &w);
+		c.prog[0].open = theirs;
+		c.prog[0].seal = ours;
+		call_publish(&c);
+		for (unsigned i = 0; i < 500; i++) {
+			size_t n = rtp_make(p, 8, i, i * 160, 7, 160);
+
+			if (i == 1) {
+				before = allocations;
+				not_counted = true;
+			}
+			assert_int_equal(crypt_seal_rtp(seal, NULL, p, &n, sizeof(p)), CRYPT_OK);
+			if (i % 7 == 3)
+				p[40] ^= 1;
+			peer_send(c.end[0].rtp, &c.local[0], p, n);
+			if (i % 7 == 3)
+				continue;
+			n = (size_t)peer_recv(c.end[1].rtp, p, sizeof(p), NULL, ARRIVES);
+			assert_int_equal(crypt_open_rtp(open, NULL, p, &n), CRYPT_OK);
+		}
+		not_counted = false;
+		assert_int_equal(allocations, before);
+		assert_true(stats(&c, 0).drops[RELAY_DROP_AUTH] > 0);
+		call_close(&c);
+		crypt_free(seal);
+		crypt_free(open);
+		world_advance(&w, 6000000);
+	}
+}
+
 static void programs_are_freed_when_the_worker_rested(void **state)
 {
 	struct relay_dead *d;
@@ -347,6 +390,7 @@ int main(void)
 	    cmocka_unit_test(burst_is_read_and_sent_in_batches),
 	    cmocka_unit_test(kinds_of_one_batch_keep_apart),
 	    CASE(packets_allocate_nothing),
+	    CASE(encrypted_packets_allocate_nothing),
 	    CASE(programs_are_freed_when_the_worker_rested),
 	    cmocka_unit_test(busy_worker_holds_what_it_may_see),
 	};

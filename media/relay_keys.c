@@ -1,0 +1,171 @@
+/* relay_keys.c - the keys of programs: made, kept while they stay the same, handed from worker to worker.
+ *
+ * Happy path: a program names two keys, as plain values. Those that the program before it had go on as they are, with
+ * their indices and replay windows: nothing restarts because of a hold or a refresh. A new key of the far end has the one
+ * before beside it for a while. Keys belong to programs; when the last program with a key is freed, so is the key.
+ *
+ * A key is used by one worker: the one of the pair that packets come in at. When a stream moves to a pair of another
+ * worker, the programs that used the key there are stopped, and the key notes that worker's epoch: the new worker takes it
+ * once that one has been at its quiet point. Packets in between are dropped (srtp_unusable); usually there is none.
+ *
+ * What can go wrong: no memory; then the program that is published stays.
+ */
+#include <stdlib.h>
+
+#include "media/relay_impl.h"
+
+struct relay_pair *relay_feeder(const struct relay_pair *out)
+{
+	return out && !list_empty(&out->feeders) ? container_of(out->feeders.next, struct relay_pair, feeds) : NULL;
+}
+
+static struct relay_keys *keys_of(const struct relay_pair *in)
+{
+	const struct relay_prog *g = in ? atomic_load_explicit(&in->prog, memory_order_relaxed) : NULL;
+
+	return g ? g->keys : NULL;
+}
+
+static struct relay_key *ref(struct relay_key *k)
+{
+	if (k)
+		k->refs++;
+	return k;
+}
+
+static void unref(struct relay_key *k)
+{
+	if (!k || --k->refs)
+		return;
+	crypt_free(k->c);
+	memset(&k->key, 0, sizeof(k->key));
+	free(k);
+}
+
+static bool same_key(const struct relay_key *k, const struct crypt_key *want)
+{
+	return k && memcmp(&k->key, want, sizeof(*want)) == 0;
+}
+
+static struct relay_key *key_new(const struct crypt_key *want, bool seals, struct relay_worker *worker)
+{
+	struct relay_key *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->c = crypt_new(want, seals);
+	if (!k->c) {
+		free(k);
+		return NULL;
+	}
+	k->key = *want;
+	k->refs = 1;
+	k->worker = worker;
+	return k;
+}
+
+static struct relay_worker *worker_of(const struct relay_pair *p)
+{
+	struct relay *r = p->range->relay;
+
+	return r->n_workers ? &r->worker[p->worker] : NULL;
+}
+
+void relay_keys_free(struct relay_keys *k)
+{
+	if (!k)
+		return;
+	unref(k->open);
+	unref(k->open_before);
+	unref(k->seal);
+	unref(k->seal_before);
+	free(k);
+}
+
+enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog,
+    struct relay_keys **ret)
+{
+	const struct relay_keys *had = keys_of(in), *fed = keys_of(relay_feeder(out));
+	struct relay_worker *w = worker_of(in);
+	struct relay_keys *k;
+
+	*ret = NULL;
+	if (prog->open.suite == CRYPT_NONE && prog->seal.suite == CRYPT_NONE)
+		return REASON_NONE;
+	if (!had)
+		had = keys_of(prog->in_before);
+	if (!fed)
+		fed = keys_of(relay_feeder(prog->out_before));
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return REASON_NO_MEMORY;
+	if (prog->open.suite != CRYPT_NONE) {
+		if (had && same_key(had->open, &prog->open) && !prog->renew) {
+			k->open = ref(had->open);
+			k->open_before = ref(had->open_before);
+			crypt_renegotiated_any(k->open->c);
+		} else {
+			k->open = key_new(&prog->open, false, w);
+			k->open_before = had ? ref(had->open) : NULL;
+		}
+	}
+	if (prog->seal.suite != CRYPT_NONE) {
+		if (fed && same_key(fed->seal, &prog->seal)) {
+			k->seal = ref(fed->seal);
+			k->seal_before = ref(fed->seal_before);
+		} else {
+			k->seal = key_new(&prog->seal, true, w);
+			k->seal_before = fed && prog->seal.roc == CRYPT_ROC_KEEP ? ref(fed->seal) : NULL;
+		}
+	}
+	if ((prog->open.suite != CRYPT_NONE && !k->open) || (prog->seal.suite != CRYPT_NONE && !k->seal)) {
+		relay_keys_free(k);
+		return REASON_NO_MEMORY;
+	}
+	*ret = k;
+	return REASON_NONE;
+}
+
+static bool moves(const struct relay_key *k, const struct relay_worker *to)
+{
+	return k && k->worker != to;
+}
+
+static void hand_over(struct relay_key *k, struct relay_worker *to)
+{
+	const struct relay_worker *from;
+
+	if (!moves(k, to))
+		return;
+	from = k->worker;
+	k->worker = to;
+	atomic_store(&k->after, RELAY_AFTER(from - from->relay->worker, atomic_load(&from->epoch)));
+}
+
+void relay_keys_take(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog, struct relay_keys *k)
+{
+	struct relay_worker *w = worker_of(in);
+	struct relay_pair *others[] = {prog->in_before, relay_feeder(out), relay_feeder(prog->out_before)};
+
+	if (!moves(k->open, w) && !moves(k->open_before, w) && !moves(k->seal, w) && !moves(k->seal_before, w))
+		return;
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		if (others[i] && others[i] != in && keys_of(others[i]))
+			relay_program_clear(others[i]);
+	hand_over(k->open, w);
+	hand_over(k->open_before, w);
+	hand_over(k->seal, w);
+	hand_over(k->seal_before, w);
+}
+
+void relay_keys_stats(const struct relay_pair *p, struct media_stats *ret)
+{
+	const struct relay_keys *in = keys_of(p), *out = keys_of(relay_feeder(p));
+
+	if (in && in->open) {
+		ret->rx_suite = in->open->key.suite;
+		ret->rx_guess = (uint8_t)crypt_guess_any(in->open->c);
+	}
+	if (out && out->seal)
+		ret->tx_suite = out->seal->key.suite;
+}
