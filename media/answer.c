@@ -14,6 +14,7 @@ struct answer {
 	struct view *v;
 	enum media_side x, y; /* offerer, answerer */
 	const struct sdp *rem_x, *loc_y;
+	const struct sdp *told_x; /* what the offerer was told last; NULL: nothing */
 	struct sdp *rem_y, *loc_x;
 	unsigned offered, live;
 	enum reason why;
@@ -68,10 +69,14 @@ static enum reason answer_stream(struct answer *an, struct stream *st, enum reas
 	why = media_usable(mc, an->y, ans);
 	if (!why && sdp_is_rtp(ans) != sdp_is_rtp(our))
 		why = REASON_ANSWER_BAD;
+	if (!why)
+		why = media_secure_answered(mc, an->y, our, ans);
 	if (!why && ans->conn == SDP_CONN_IP && ans->rtp.sa.sa_family != pair_family(st->pair[an->y]))
 		why = REASON_MEDIA_ADDRESS;
 	if (!why)
 		why = neg_answer(an->a, off, our, an->rem_y, ans, mc->side[an->x].codecs, &m);
+	if (!why)
+		why = media_secure_answer(mc, an->x, off, media_at(an->told_x, st->slot[an->x]), an->a, &m);
 	if (why == REASON_NO_MEMORY)
 		*r = why;
 	if (why)
@@ -162,6 +167,13 @@ static enum reason take_answer(struct media_call *mc, struct arena *a, struct vi
 	v->streams = media_streams_copy(a, &x->offer, 0);
 	if (!v->streams || !an.loc_x)
 		return REASON_NO_MEMORY;
+	if (mc->answered) {
+		sx->told = x->now.side[xs].told;
+		sx->version = x->now.side[xs].version;
+	}
+	an.told_x = media_desc_open(&sx->told, a, &oom);
+	if (oom)
+		return REASON_NO_MEMORY;
 	r = answer_streams(&an);
 	if (r)
 		return r;
@@ -179,13 +191,7 @@ static enum reason take_answer(struct media_call *mc, struct arena *a, struct vi
 		sx->told = sx->local;
 		return REASON_NONE;
 	}
-	if (mc->answered) {
-		sx->told = x->now.side[xs].told;
-		sx->version = x->now.side[xs].version;
-	}
-	told = media_desc_open(&sx->told, a, &oom);
-	if (oom)
-		return REASON_NO_MEMORY;
+	told = an.told_x;
 	sx->stale = told && side_differs(told, an.loc_x, an.rem_x);
 	if (told && !sx->stale)
 		sx->local = sx->told;
@@ -218,10 +224,10 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 	if (!reason && !media_view_compact(mc->m, f, &v, &kept))
 		reason = REASON_NO_MEMORY;
 	if (!reason) {
-		reason = media_publish(mc, &v);
+		reason = media_publish(mc, &v, again ? &x->now : &mc->base);
 		if (reason) {
 			if (again)
-				(void)media_publish(mc, &x->now);
+				(void)media_publish(mc, &x->now, &v);
 			else
 				media_publish_base(mc);
 		}

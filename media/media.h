@@ -17,6 +17,7 @@
 #ifndef MEDIA_MEDIA_H
 #define MEDIA_MEDIA_H
 
+#include "media/crypt.h"
 #include "sbc/base/addr.h"
 #include "sbc/base/reason.h"
 #include "sbc/loop/env.h"
@@ -56,6 +57,21 @@ bool media_shown(const struct media *m, unsigned realm, int family, struct addr 
 
 enum media_latch { MEDIA_LATCH_OFF, MEDIA_LATCH_AUTO, MEDIA_LATCH_ON }; /* LAT-01, -02 */
 
+enum media_srtp {
+	MEDIA_SRTP_OFF,       /* in clear; RTP/SAVP is refused */
+	MEDIA_SRTP_PREFERRED, /* offered as RTP/AVP with keys (RFC 8643), taken when offered */
+	MEDIA_SRTP_REQUIRED,  /* RTP/SAVP or no call */
+};
+
+/* How the streams of a side are encrypted (secure.c). */
+struct media_srtp_cfg {
+	enum media_srtp mode;
+	bool private;          /* keys may stand in its session descriptions: signalling is TLS, or the trunk says so */
+	bool lifetime;         /* our keys say that they are good for 2^31 packets */
+	enum crypt_roc roc;
+	struct str suites;     /* names, in the order of offers to it; also what may be taken. Empty: all (sdes_suites()) */
+};
+
 /* What a trunk wants of the media of its side. Strings are copied. */
 struct media_side_cfg {
 	uint8_t realm;
@@ -66,6 +82,7 @@ struct media_side_cfg {
 	                          * any RTP stream; fax (udptl) is not touched; empty: all pass as offered.
 	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
+	struct media_srtp_cfg srtp;
 };
 
 struct media_call *media_call_new(struct media *m, struct str id);

@@ -24,6 +24,11 @@ static enum reason take_offer(struct media_call *mc, struct exchange *x, enum me
 		enum reason r = media_usable(mc, side, m);
 		struct buf b;
 
+		if (!r)
+			r = media_secure_offered(mc, side, m);
+		if (!r && media_secure_alternative(mc, side, s, i))
+			r = REASON_MEDIA_REFUSED;
+
 		if (!st) {
 			st = &v->streams[v->n_streams++];
 			st->slot[side] = (uint8_t)i;
@@ -106,8 +111,9 @@ static uint8_t free_slot(const struct media_call *mc, const struct view *v, enum
 	return slot;
 }
 
+/* before: what that side was told last */
 static enum reason offer_stream(struct media_call *mc, struct view *v, struct stream *st, enum media_side to,
-    const struct sdp *offer, struct sdp *out)
+    const struct sdp *offer, const struct sdp *before, struct sdp *out)
 {
 	struct exchange *x = mc->x;
 	enum media_side from = media_other(to);
@@ -122,6 +128,8 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 		return REASON_TOO_MANY_STREAMS;
 	r = neg_offer(x->a, offer, media_at(offer, st->slot[from]), mc->side[from].codecs,
 	    mc->side[to].codecs, &sv->hist, slot, &m);
+	if (!r)
+		r = media_secure_offer(mc, to, media_at(before, slot), x->a, &m);
 	if (!r)
 		r = media_pair_need(mc, st, to, 0);
 	if (r)
@@ -181,8 +189,8 @@ static enum reason make_offer(struct media_call *mc, enum media_side to, struct 
 		if (!live_at(offer, st->slot[from]))
 			continue;
 		offered++;
-		r = offer_stream(mc, v, st, to, offer, out);
-		if (r == REASON_NO_COMMON_CODEC || r == REASON_TOO_MANY_STREAMS)
+		r = offer_stream(mc, v, st, to, offer, before, out);
+		if (r == REASON_NO_COMMON_CODEC || r == REASON_TOO_MANY_STREAMS || r == REASON_SRTP_IN_CLEAR)
 			why = media_worse(why, r);
 		else if (r)
 			return r;

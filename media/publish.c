@@ -15,8 +15,26 @@ static struct addr latch_source(const struct side *sd, const struct addr *media)
 	return sd->signalling;
 }
 
-/* packets from the far end `from` to the other one */
-static void make_program(const struct media_call *mc, const struct view *v, const struct stream *st,
+/* The keys of both sides. false: one of them has to be encrypted and cannot be: nothing may pass. */
+static bool put_keys(const struct media_call *mc, const struct view *v, const struct stream *st, enum media_side from,
+    struct relay_program *p)
+{
+	enum media_side to = media_other(from);
+	struct crypt_key unused;
+	bool ok;
+
+	ok = media_secure_keys(mc, from, media_at(v->side[from].told.sdp, st->slot[from]),
+	         media_at(v->side[from].remote.sdp, st->slot[from]), &p->open, &unused) &&
+	     media_secure_keys(mc, to, media_at(v->side[to].told.sdp, st->slot[to]),
+	         media_at(v->side[to].remote.sdp, st->slot[to]), &unused, &p->seal);
+	explicit_bzero(&unused, sizeof(unused));
+	p->renew = mc->side[from].srtp.roc == CRYPT_ROC_RESET && v != &mc->base &&
+	           !desc_same(&v->side[from].remote, &mc->base.side[from].remote);
+	return ok;
+}
+
+/* Packets from the far end `from` to the other one. false: there can be no program. */
+static bool make_program(const struct media_call *mc, const struct view *v, const struct stream *st,
     enum media_side from, struct relay_program *p)
 {
 	enum media_side to = media_other(from);
@@ -40,10 +58,18 @@ static void make_program(const struct media_call *mc, const struct view *v, cons
 	p->rtp_on = st->on_us[from] != 0;
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
+	return put_keys(mc, v, st, from, p);
+}
+
+static struct relay_pair *pair_before(const struct view *before, unsigned stream, unsigned side, const struct relay_pair *now)
+{
+	struct relay_pair *p = stream < before->n_streams ? before->streams[stream].pair[side] : NULL;
+
+	return p == now ? NULL : p;
 }
 
 /* Publishes both directions of all streams. On failure some are new and some old. */
-enum reason media_publish(const struct media_call *mc, const struct view *v)
+enum reason media_publish(const struct media_call *mc, const struct view *v, const struct view *before)
 {
 	for (unsigned i = 0; i < v->n_streams; i++) {
 		const struct stream *st = &v->streams[i];
@@ -54,11 +80,14 @@ enum reason media_publish(const struct media_call *mc, const struct view *v)
 
 			if (!st->pair[s])
 				continue;
-			if (!st->live || !st->pair[!s]) {
+			if (!st->live || !st->pair[!s] || !make_program(mc, v, st, (enum media_side)s, &p)) {
 				r = relay_program_set(st->pair[s], NULL, NULL);
 			} else {
-				make_program(mc, v, st, (enum media_side)s, &p);
+				p.in_before = pair_before(before, i, s, st->pair[s]);
+				p.out_before = pair_before(before, i, !s, st->pair[!s]);
 				r = relay_program_set(st->pair[s], st->pair[!s], &p);
+				explicit_bzero(&p.open, sizeof(p.open));
+				explicit_bzero(&p.seal, sizeof(p.seal));
 			}
 			if (r)
 				return r;
@@ -79,7 +108,7 @@ void media_publish_base(struct media_call *mc)
 		if (!oom)
 			media_desc_open(&v.side[s].told, a, &oom);
 	}
-	if (oom || media_publish(mc, &v))
+	if (oom || media_publish(mc, &v, mc->x && mc->x->keep ? &mc->x->now : &mc->base))
 		log_error(&mc->log, "media_not_restored", "why=%s", "\"out of memory\"");
 	arena_free(a);
 }

@@ -38,7 +38,7 @@ static void unref(struct relay_key *k)
 	if (!k || --k->refs)
 		return;
 	crypt_free(k->c);
-	memset(&k->key, 0, sizeof(k->key));
+	explicit_bzero(&k->key, sizeof(k->key));
 	free(k);
 }
 

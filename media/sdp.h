@@ -29,7 +29,9 @@ enum sdp_profile {
 	SDP_PROFILE_OTHER,  /* not known here */
 	SDP_PROFILE_AVP,    /* RTP/AVP */
 	SDP_PROFILE_AVPF,   /* RTP/AVPF */
-	SDP_PROFILE_SECURE, /* RTP/SAVP(F), UDP/TLS/RTP/SAVP(F) */
+	SDP_PROFILE_SAVP,   /* RTP/SAVP: encrypted, keys in a=crypto */
+	SDP_PROFILE_SAVPF,  /* RTP/SAVPF */
+	SDP_PROFILE_DTLS,   /* UDP/TLS/RTP/SAVP(F) */
 	SDP_PROFILE_UDPTL,  /* T.38 */
 };
 
@@ -118,7 +120,12 @@ static inline enum sdp_dir sdp_dir(const struct sdp_media *m)
 
 static inline bool sdp_is_rtp(const struct sdp_media *m)
 {
-	return m->profile == SDP_PROFILE_AVP || m->profile == SDP_PROFILE_AVPF;
+	return m->profile >= SDP_PROFILE_AVP && m->profile <= SDP_PROFILE_SAVPF;
+}
+
+static inline bool sdp_is_secure(const struct sdp_media *m)
+{
+	return m->profile == SDP_PROFILE_SAVP || m->profile == SDP_PROFILE_SAVPF;
 }
 
 #endif

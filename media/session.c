@@ -31,14 +31,17 @@
 #include <stdlib.h>
 
 #include "media/codec.h"
+#include "media/sdes.h"
 
 /* Can this stream of the far end be relayed? MEDIA_REFUSED for port 0 too. */
 enum reason media_usable(const struct media_call *mc, enum media_side side, const struct sdp_media *m)
 {
 	const struct side *sd = &mc->side[side];
 
-	if (m->port == 0 || m->profile == SDP_PROFILE_OTHER || m->profile == SDP_PROFILE_SECURE)
+	if (m->port == 0 || m->profile == SDP_PROFILE_OTHER)
 		return REASON_MEDIA_REFUSED;
+	if (m->profile == SDP_PROFILE_DTLS)
+		return REASON_SRTP_DTLS;
 	if (m->conn == SDP_CONN_BAD)
 		return REASON_MEDIA_ADDRESS;
 	if (m->conn == SDP_CONN_IP) {
@@ -229,11 +232,14 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.signalling = cfg->signalling,
 		.codecs = cfg->codecs,
 		.timeout_s = cfg->timeout_s,
+		.srtp = {.mode = (uint8_t)cfg->srtp.mode, .roc = (uint8_t)cfg->srtp.roc, .private = cfg->srtp.private,
+		    .lifetime = cfg->srtp.lifetime},
 		.realm = cfg->realm,
 		.family = (uint8_t)cfg->family,
 		.latch = (uint8_t)cfg->latch,
 		.open = true,
 	};
+	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);
 	sd->session = media_new_session(mc->m);
 	return REASON_NONE;
 }

@@ -67,6 +67,12 @@ struct side {
 	uint64_t session;    /* of o= */
 	uint32_t version;    /* highest o= version ever used */
 	uint32_t timeout_s;
+	struct {
+		uint8_t mode;  /* enum media_srtp */
+		uint8_t roc;   /* enum crypt_roc */
+		uint8_t n_suites, suites[CRYPT_SUITES];
+		bool private, lifetime; /* see struct media_srtp_cfg */
+	} srtp;
 	uint8_t realm, family /* AF_ */, latch;
 	bool open;
 };
@@ -187,10 +193,30 @@ void media_told_answer(struct media_call *mc, enum media_side side, uint32_t ver
 
 /* publish.c */
 
-/* Publishes both directions of all streams. On failure some are new and some old. */
-enum reason media_publish(const struct media_call *mc, const struct view *v);
+/* Publishes both directions of all streams. On failure some are new and some old.
+ * @before  the view whose programs stand: pairs that were replaced hand their keys on */
+enum reason media_publish(const struct media_call *mc, const struct view *v, const struct view *before);
 /* the programs as base has them; what cannot be restored for want of memory stays as it is and is logged */
 void media_publish_base(struct media_call *mc);
+
+/* secure.c */
+
+/* May this line of a far end's offer be taken as it is? REASON_NONE, SRTP_OFF, _NEEDED, _NO_LINE, _IN_CLEAR. */
+enum reason media_secure_offered(const struct media_call *mc, enum media_side side, const struct sdp_media *m);
+/* Is line i the worse one of two that mean the same stream, once encrypted and once not? It is refused then. */
+bool media_secure_alternative(const struct media_call *mc, enum media_side side, const struct sdp *s, unsigned i);
+/* Profile and keys of a line that is offered; before: what that side was told of the line last, NULL: nothing. */
+enum reason media_secure_offer(const struct media_call *mc, enum media_side to, const struct sdp_media *before,
+    struct arena *a, struct sdp_media *m);
+/* Does an answer fit what we offered? REASON_NONE or SRTP_ANSWER. */
+enum reason media_secure_answered(const struct media_call *mc, enum media_side side, const struct sdp_media *our,
+    const struct sdp_media *answer);
+/* Keys of a line that is answered. */
+enum reason media_secure_answer(const struct media_call *mc, enum media_side to, const struct sdp_media *offer,
+    const struct sdp_media *before, struct arena *a, struct sdp_media *m);
+/* The keys that a side's stream has now; both CRYPT_NONE: in clear. false: it has to be encrypted and has none. */
+bool media_secure_keys(const struct media_call *mc, enum media_side side, const struct sdp_media *told,
+    const struct sdp_media *remote, struct crypt_key *ret_theirs, struct crypt_key *ret_ours);
 
 /* verdict.c: the words for one incoming direction, from its counters alone. */
 const char *media_verdict_of(const struct media_stats *st, bool active, int64_t on_us, int64_t now_us, bool *ret_bad);

@@ -5,15 +5,22 @@
  */
 #include "media/session.h"
 
+#include "media/crypt.h"
+
 #define START_US 3000000  /* a far end may take this long to begin */
 #define STOPPED_US 5000000
 #define JITTER_BAD_US 60000
+#define UNREADABLE_US 1000000
 
 static const char *why_nothing(const struct media_stats *st, int64_t open_us, bool *ret_bad)
 {
 	*ret_bad = true;
 	if (st->drops[RELAY_DROP_SOURCE])
 		return "packets come from an address that is not in the SDP (dropped)";
+	if (st->drops[RELAY_DROP_AUTH])
+		return "packets cannot be decrypted: not the key of the SDP, or in clear (dropped)";
+	if (st->drops[RELAY_DROP_CRYPT])
+		return "packets come, but the key cannot be used for them (SRTP; dropped)";
 	if (st->drops[RELAY_DROP_PT])
 		return "packets carry a payload type that was not negotiated (dropped)";
 	if (st->drops[RELAY_DROP_NOT_RTP])
@@ -44,19 +51,33 @@ const char *media_verdict_of(const struct media_stats *st, bool active, int64_t 
 		return "held";
 	if (st->rx_packets == 0)
 		return why_nothing(st, now_us - on_us, ret_bad);
-	refused = st->drops[RELAY_DROP_SOURCE] + st->drops[RELAY_DROP_PT] + st->drops[RELAY_DROP_SEND];
+	refused = st->drops[RELAY_DROP_SOURCE] + st->drops[RELAY_DROP_PT] + st->drops[RELAY_DROP_SEND] +
+	          st->drops[RELAY_DROP_AUTH] + st->drops[RELAY_DROP_CRYPT];
 	*ret_bad = true;
+	if (st->unreadable_us && now_us - st->unreadable_us > UNREADABLE_US)
+		return "packets cannot be decrypted any more: key or rollover counter changed (dropped)";
 	if (st->last_rx_us && now_us - st->last_rx_us > STOPPED_US && now_us - on_us > STOPPED_US)
 		return st->drops[RELAY_DROP_SOURCE] ? "stopped: packets now come from another address (dropped)"
 		                                    : "stopped: no packet for more than 5 s";
 	if (st->drops[RELAY_DROP_SEND] > st->rx_packets / 20)
 		return "the system refuses to send packets on";
 	if (refused > st->rx_packets)
-		return "most packets are dropped (wrong source or payload type)";
+		return st->drops[RELAY_DROP_AUTH] * 2 > refused ? "most packets cannot be decrypted (dropped)"
+		                                                : "most packets are dropped (wrong source or payload type)";
 	if (st->lost > 0 && (uint64_t)st->lost > (st->rx_packets + (uint64_t)st->lost) / 20)
 		return "more than 5 % of the packets are lost on the way here";
 	if (st->jitter_us > JITTER_BAD_US)
 		return "packets come unevenly (jitter above 60 ms)";
 	*ret_bad = false;
+	switch (st->rx_guess) {
+	case CRYPT_GUESS_RESTARTED:
+		return "ok, far end restarted its rollover counter at a re-INVITE (found out; srtp-roc=reset)";
+	case CRYPT_GUESS_KEPT:
+		return "ok, far end kept its rollover counter with a new key (found out; srtp-roc=keep)";
+	case CRYPT_GUESS_AHEAD:
+		return "ok, after many lost packets (rollover counter found again)";
+	default:
+		break;
+	}
 	return st->latched ? "ok, far end is behind NAT (source learnt)" : "ok";
 }

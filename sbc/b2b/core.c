@@ -325,6 +325,13 @@ void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h)
 	buf_lit(h, "\r\n");
 }
 
+/* RFC 3261 20.43, 302: encrypted or in clear, one wants what the other does not */
+static bool is_transport_of_media(enum reason why)
+{
+	return why == REASON_SRTP_OFF || why == REASON_SRTP_NEEDED || why == REASON_SRTP_NO_LINE ||
+	       why == REASON_SRTP_IN_CLEAR || why == REASON_SRTP_ANSWER || why == REASON_SRTP_DTLS;
+}
+
 void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h)
 {
 	bool sips = why == REASON_SIPS_DOWNGRADE || why == REASON_SIPS_UPGRADE; /* RFC 5630 4: whoever asks */
@@ -334,6 +341,7 @@ void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h)
 	buf_lit(h, "Warning: ");
 	buf_u64(h, why == REASON_NO_COMMON_CODEC   ? 305
 	           : why == REASON_MEDIA_REFUSED   ? 304
+	           : is_transport_of_media(why)    ? 302
 	           : why == REASON_SIPS_DOWNGRADE  ? 380
 	           : why == REASON_SIPS_UPGRADE    ? 381
 	                                           : 399);

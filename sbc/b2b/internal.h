@@ -427,6 +427,9 @@ MUST_USE int registrar_first(
 /* Of targets of one trunk that follow each other, the one that holds its registration becomes the first. */
 void registrar_hops(const struct b2b *b, struct pol_route_result *route);
 
+/* secure.c: how media of that trunk is encrypted when its signalling goes that way */
+struct media_srtp_cfg b2b_srtp(const struct pol_trunk *t, enum net_proto proto);
+
 /* rewrite.c */
 /* Call-ID, our tag, From and To of leg B, once; rewrite_invite() does it when nobody did. */
 MUST_USE int rewrite_identity(struct leg *b, const struct sip_msg *m, const struct net_path *path);

@@ -191,7 +191,8 @@ static enum reason open_media(struct call *c, struct str sdp)
 	        .latch = t->media.latch,
 	        .signalling = c->peer_a,
 	        .codecs = t->media.codecs,
-	        .timeout_s = t->media.timeout_s});
+	        .timeout_s = t->media.timeout_s,
+	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a)});
 	if (why == REASON_NONE && sdp.n)
 		why = media_remote_offer(c->media, MEDIA_A, sdp);
 	return why;

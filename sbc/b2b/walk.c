@@ -216,7 +216,8 @@ static enum reason write_invite(
 	        .latch = t->media.latch,
 	        .signalling = path->remote,
 	        .codecs = t->media.codecs,
-	        .timeout_s = t->media.timeout_s});
+	        .timeout_s = t->media.timeout_s,
+	        .srtp = b2b_srtp(t, (enum net_proto)path->proto)});
 	if (why == REASON_NONE && !c->change.late)
 		why = media_local_offer(c->media, MEDIA_B, &d);
 	if (why == REASON_NONE && buf_err(&d))

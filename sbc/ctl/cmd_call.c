@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "media/relay.h"
 #include "sbc/ctl/view.h"
 #include "sbc/net/tap.h"
 
@@ -181,6 +182,24 @@ static json_t *tries_json(const struct call_record *rec)
 	return rows;
 }
 
+/* how a side's stream is encrypted in each direction, and since when what comes cannot be read */
+static void put_srtp(json_t *j, const struct media_stats *s, int64_t now)
+{
+	uint8_t in = s->rx_suite < CRYPT_SUITES ? s->rx_suite : 0, out = s->tx_suite < CRYPT_SUITES ? s->tx_suite : 0;
+	char both[64];
+
+	json_object_set_new(j, "srtp_in", json_string(crypt_suites[in].name));
+	json_object_set_new(j, "srtp_out", json_string(crypt_suites[out].name));
+	/* nearly always the same both ways */
+	snprintf(both, sizeof(both), "%s%s%s", in == CRYPT_NONE && out == CRYPT_NONE ? "-" : crypt_suites[in].name,
+	    in != out ? "/" : "", in != out ? crypt_suites[out].name : "");
+	json_object_set_new(j, "srtp", json_string(both));
+	json_object_set_new(j, "srtp_auth_failed", json_integer((json_int_t)s->drops[RELAY_DROP_AUTH]));
+	json_object_set_new(j, "srtp_replayed", json_integer((json_int_t)s->drops[RELAY_DROP_REPLAY]));
+	if (s->unreadable_us)
+		json_object_set_new(j, "srtp_unreadable_ms", json_integer((now - s->unreadable_us) / 1000));
+}
+
 static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 {
 	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
@@ -220,6 +239,7 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 			    j, "sent_to", json_string(addr_none(&s->remote) ? "-" : addr_text(&s->remote, at)));
 			json_object_set_new(j, "ours", json_string(addr_none(&s->local) ? "-" : addr_text(&s->local, at)));
 			json_object_set_new(j, "latched", json_boolean(s->latched));
+			put_srtp(j, s, now);
 			json_object_set_new(j, "verdict", print_jsonz(m->verdict ? m->verdict : "-"));
 			json_object_set_new(j, "level", json_integer(m->bad ? 2 : 0));
 			json_array_append_new(rows, j);
@@ -238,9 +258,27 @@ static const struct print_col media_cols[] = {
     {"loss_percent", "LOSS", PK_PCT, 0},
     {"jitter_us", "JITTER", PK_US, 0},
     {"dropped", "DROPPED", PK_NUM, 3},
+    {"srtp", "SRTP", PK_TEXT, 1},
     {"from", "COMES FROM", PK_TEXT, 2},
     {"verdict", "VERDICT", PK_TEXT, 0},
 };
+
+static void say_unreadable(struct ctl_req *r, const struct call_record *rec)
+{
+	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
+	int64_t now = rec->end_us ? rec->end_us : r->be->env->clock->mono_us;
+
+	for (unsigned i = 0; i < n; i++)
+		for (int side = 0; side < 2; side++) {
+			const struct media_stats *s = &rec->media[side][i].stats;
+			const char *trunk = side == 0 ? rec->trunk_a : rec->trunk_b;
+
+			if (s->unreadable_us)
+				ctl_say(r, "%s: nothing that comes can be decrypted since %lld s. If it began at a re-INVITE, see what the\n"
+				           "far end does with its key and counter: postern call ladder, postern trunk set %s srtp-roc=reset (or keep)\n",
+				    trunk, (long long)((now - s->unreadable_us) / 1000000), trunk);
+		}
+}
 
 static void put_media(struct ctl_req *r, const struct call_record *rec)
 {
@@ -249,6 +287,7 @@ static void put_media(struct ctl_req *r, const struct call_record *rec)
 	ctl_table(r, "media", media_json(r, rec), media_cols, ARRAY_LEN(media_cols), "no streams");
 	if (rec->n_streams > CALL_STREAMS_MAX)
 		ctl_say(r, "%u more streams are not shown\n", rec->n_streams - CALL_STREAMS_MAX);
+	say_unreadable(r, rec);
 	if (worst_media(rec, &verdict))
 		r->code = 2;
 }

@@ -318,6 +318,39 @@ void cmd_trunk_show(struct ctl_req *r)
 		ctl_read(r, settings_load, trunk_show_loaded);
 }
 
+/* Does all its signalling go over TLS, as far as its settings say? */
+static bool signals_by_tls(const struct pol_trunk *t)
+{
+	if (t->transport != POL_TRANSPORT_AUTO || t->n_targets == 0)
+		return t->transport == POL_TRANSPORT_TLS || t->source.transport == POL_SOURCE_TLS;
+	for (unsigned i = 0; i < t->n_targets; i++)
+		if (t->targets[i].proto != NET_TLS)
+			return false;
+	return true;
+}
+
+/* What keys of SRTP and the signalling of a trunk do to each other; NULL: nothing to say. */
+static const char *srtp_doubt(const struct pol_trunk *t, const char **ret_todo)
+{
+	if (t->media.srtp == MEDIA_SRTP_OFF || signals_by_tls(t))
+		return NULL;
+	*ret_todo = "postern trunk set NAME transport=tls";
+	if (t->media.srtp_clear)
+		return "keys of its SRTP cross signalling that is not TLS: who can read it can listen (srtp-clear=yes)";
+	*ret_todo = "postern trunk set NAME transport=tls, or srtp-clear=yes where nobody else can read the network";
+	return t->media.srtp == MEDIA_SRTP_REQUIRED
+	           ? "srtp=required, but keys are sent over TLS only: its calls over UDP and TCP are refused (PSN-E3014)"
+	           : "srtp=preferred, but keys are sent over TLS only: its calls over UDP and TCP stay in clear";
+}
+
+static void warn_srtp(struct ctl_req *r, const struct pol_trunk *t)
+{
+	const char *todo, *doubt = t ? srtp_doubt(t, &todo) : NULL;
+
+	if (doubt)
+		ctl_finding(r, 1, "srtp", todo, "%s", doubt);
+}
+
 /* -------------------------------------------------------------------- changing */
 
 /* A line per setting that differs. */
@@ -419,6 +452,7 @@ static void trunk_edited(struct ctl_req *r)
 {
 	if (r->note.n == 0)
 		ctl_say(r, "nothing changed: it was so already\n");
+	warn_srtp(r, policy_trunk_named(b2b_policy(r->be->b2b), ctl_arg_str(r, ctl_arg(r, "NEW") ? "NEW" : "TRUNK")));
 	ctl_said(r);
 }
 
@@ -450,6 +484,7 @@ static void trunk_added(struct ctl_req *r)
 		ctl_say(r, "next: postern number add RANGE %s\n", name);
 	else
 		ctl_say(r, "next: postern route add NAME --to '*' --via %s\n", name);
+	warn_srtp(r, t);
 	ctl_end(r);
 }
 
@@ -695,6 +730,7 @@ void cmd_why_trunk(struct ctl_req *r)
 	    be->env->clock->mono_us - info.last_failure_us < (int64_t)3600 * 1000000)
 		ctl_finding(r, 1, "login", reason_info(info.last_failure)->remedy, "the last that was refused: %s: %s",
 		    reason_code(info.last_failure, code), reason_info(info.last_failure)->text);
+	warn_srtp(r, t);
 	n = failures(be, t, &most, &last, &ended);
 	if (n) {
 		call_id_text(last->id, id);

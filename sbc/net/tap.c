@@ -7,6 +7,8 @@
  *
  *        first                     next
  *   ......[rec][rec][ rec ][rec]....|
+ *
+ * Keys of SRTP are overwritten before anything is kept: who may read messages may not read calls.
  */
 #include "sbc/net/tap.h"
 
@@ -110,6 +112,37 @@ static void make_room(struct tap *t, size_t n)
 	}
 }
 
+/* In lines "a=crypto:TAG SUITE inline:KEY": the key becomes as many x. All suites have a '_' in their name, other lines
+ * seldom have one: what is no such line costs one look for that character. */
+static void hide_keys(char *p, size_t n)
+{
+	static const char attr[] = "a=crypto:", method[] = "inline:";
+	const char *end = p + n;
+	char *at = p;
+
+	while ((at = memchr(at, '_', (size_t)(end - at)))) {
+		char *line = memrchr(p, '\n', (size_t)(at - p)), *eol = memchr(at, '\n', (size_t)(end - at));
+		bool key = false;
+
+		line = line ? line + 1 : p;
+		eol = eol ? eol : p + n;
+		if ((size_t)(at - line) >= sizeof(attr) - 1 && strncasecmp(line, attr, sizeof(attr) - 1) == 0) {
+			for (; at < eol; at++) {
+				if (key && strchr("|; \t\r", *at))
+					key = false;
+				else if (key)
+					*at = 'x';
+				else if ((size_t)(eol - at) >= sizeof(method) - 1 &&
+				         strncasecmp(at, method, sizeof(method) - 1) == 0) {
+					key = true;
+					at += sizeof(method) - 2;
+				}
+			}
+		}
+		at = eol;
+	}
+}
+
 void tap_add(struct tap *t, const struct clock *now, bool out, const struct net_path *path, uint64_t key,
     struct str bytes)
 {
@@ -139,6 +172,7 @@ void tap_add(struct tap *t, const struct clock *now, bool out, const struct net_
 	r->path = *path;
 	if (kept)
 		memcpy(r->bytes, bytes.p, kept);
+	hide_keys(r->bytes, kept);
 	t->next += size;
 }
 

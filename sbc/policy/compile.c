@@ -241,6 +241,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
 		break;
 	case TKEY_CODECS:
+	case TKEY_SUITES:
 		s = keep_words(b, v->s);
 		memcpy(field, &s, sizeof(s));
 		break;

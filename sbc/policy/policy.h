@@ -98,6 +98,11 @@ struct pol_trunk {
 		struct str codecs;
 		enum media_latch latch;
 		uint32_t timeout_s;      /* 0: off; default 60 */
+		enum media_srtp srtp;
+		enum crypt_roc srtp_roc;
+		struct str srtp_suites;  /* names in order; empty: all */
+		bool srtp_clear;         /* keys may cross signalling that is not encrypted */
+		bool srtp_lifetime;
 	} media;
 	const struct pol_hdr_rule *hdr_rules; /* own rules before the table */
 	unsigned n_hdr_rules;

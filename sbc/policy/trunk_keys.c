@@ -102,6 +102,19 @@ const struct trunk_key trunk_keys[] = {
 	"send media where it comes from: never, when its SDP address is private or not where it signals from, always", "on"},
     {"media-timeout", TKEY_S32, AT(media.timeout_s), "60s", 5, 86400, "off", NULL,
 	"a call without any media for so long is ended", "off"},
+    {"srtp", TKEY_ENUM, AT(media.srtp), "off", 0, 0, NULL, "off|preferred|required",
+	"encrypted media (SDES): off; offered beside clear (RFC 8643) and taken when offered; RTP/SAVP or no call", "required"},
+    {"srtp-suites", TKEY_SUITES, AT(media.srtp_suites), "", 0, 0, NULL,
+	"AES_CM_128_HMAC_SHA1_80|AES_CM_128_HMAC_SHA1_32|AES_256_CM_HMAC_SHA1_80|AES_256_CM_HMAC_SHA1_32|AEAD_AES_128_GCM|"
+	"AEAD_AES_256_GCM",
+	"suites allowed, in order of offers to it; empty: all, AES_CM_128_HMAC_SHA1_80 first", "AES_CM_128_HMAC_SHA1_80"},
+    {"srtp-clear", TKEY_BOOL, AT(media.srtp_clear), "no", 0, 0, NULL, NULL,
+	"keys of SRTP may cross signalling that is not TLS, where whoever reads it hears the call", "yes"},
+    {"srtp-roc", TKEY_ENUM, AT(media.srtp_roc), "auto", 0, 0, NULL, "auto|keep|reset",
+	"rollover counter at a re-INVITE: as RFC 4568 says, and found out when that fails; on through new keys; from 0 each time",
+	"reset"},
+    {"srtp-lifetime", TKEY_BOOL, AT(media.srtp_lifetime), "no", 0, 0, NULL, NULL,
+	"our keys carry |2^31, which some peers want", "yes"},
     {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin",
 	"static: known by address or certificate; register: a PBX registers with us, we register with an ITSP; gin: the same for "
 	"all its numbers at once (RFC 6140)",
@@ -199,7 +212,7 @@ bool trunk_key_is_list(const struct trunk_key *k)
 {
 	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
 	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS ||
-	       k->type == TKEY_HOSTS || k->type == TKEY_WORDS;
+	       k->type == TKEY_SUITES || k->type == TKEY_HOSTS || k->type == TKEY_WORDS;
 }
 
 bool trunk_list_next(struct str *rest, struct str *ret)
@@ -524,12 +537,46 @@ static bool read_codes(const struct trunk_key *k, struct str value, struct key_v
 	return true;
 }
 
-static const char *codec_known(struct str name)
+static struct str codec_known(struct str name)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(codec_names); i++)
 		if (str_ieq(name, str_z(codec_names[i])))
-			return codec_names[i];
-	return NULL;
+			return str_z(codec_names[i]);
+	return STR_NONE;
+}
+
+/* the one of words that is meant, as it is written; STR_NONE: none */
+static struct str word_known(const struct trunk_key *k, struct str name)
+{
+	struct str rest = str_z(k->words), word;
+
+	while (rest.n) {
+		rest = str_cut(rest, '|', &word);
+		if (str_ieq(word, name))
+			return word;
+	}
+	return STR_NONE;
+}
+
+static bool read_suites(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = value, one, other;
+	char hint[160];
+
+	ret->s = value;
+	while (trunk_list_next(&rest, &one)) {
+		struct str before = str_n(value.p, (size_t)(one.p - value.p));
+
+		if (!word_known(k, one).n) {
+			near_words(one, k->words, hint);
+			return refuse(k, one, hint, err,
+			    "names of RFC 4568, 6188 and 7714, such as AES_CM_128_HMAC_SHA1_80,AEAD_AES_128_GCM");
+		}
+		while (trunk_list_next(&before, &other))
+			if (str_ieq(other, one))
+				return refuse(k, one, "", err, "each suite once");
+	}
+	return true;
 }
 
 static bool read_codecs(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
@@ -538,13 +585,13 @@ static bool read_codecs(const struct trunk_key *k, struct str value, struct key_
 
 	ret->s = value;
 	while (trunk_list_next(&rest, &one)) {
-		const char *name = codec_known(one);
+		struct str name = codec_known(one);
 		struct str before = str_n(value.p, (size_t)(one.p - value.p));
 		char hint[160] = "";
 
-		for (unsigned i = 0; !name && !hint[0] && i < ARRAY_LEN(codec_names); i++)
+		for (unsigned i = 0; !name.n && !hint[0] && i < ARRAY_LEN(codec_names); i++)
 			near_words(one, codec_names[i], hint);
-		if (!name)
+		if (!name.n)
 			return refuse(k, one, hint, err, "codec names as in SDP, such as PCMA,PCMU,G722,telephone-event");
 		while (trunk_list_next(&before, &other))
 			if (str_ieq(other, one))
@@ -602,6 +649,8 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_codes(k, value, ret, err);
 	case TKEY_CODECS:
 		return read_codecs(k, value, ret, err);
+	case TKEY_SUITES:
+		return read_suites(k, value, ret, err);
 	case TKEY_TARGETS:
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
@@ -680,6 +729,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 			buf_lit(ret, "none");
 		break;
 	case TKEY_CODECS:
+	case TKEY_SUITES:
 	case TKEY_HOSTS:
 	case TKEY_WORDS:
 	case TKEY_TARGETS:
@@ -692,7 +742,9 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 
 			buf_init(&e, text, sizeof(text));
 			if (k->type == TKEY_CODECS)
-				buf_str(&e, str_z(codec_known(one)));
+				buf_str(&e, codec_known(one));
+			else if (k->type == TKEY_SUITES)
+				buf_str(&e, word_known(k, one));
 			else if (k->type == TKEY_TARGETS && trunk_target_read(one, &t, NULL))
 				trunk_target_put(&e, &t);
 			else if (k->type == TKEY_HOSTS)

@@ -30,6 +30,7 @@ enum trunk_key_type {
 	TKEY_DIGITS,    /* dial prefix */
 	TKEY_CODES,     /* list of SIP statuses */
 	TKEY_CODECS,    /* list of codec names */
+	TKEY_SUITES,    /* list of some of words */
 };
 
 struct trunk_key {

@@ -103,7 +103,7 @@ class Baresip:
     """A headless baresip on a host, driven by its control port; records what it hears."""
 
     def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None,
-                 account=None):
+                 account=None, srtp=None):
         self.lab, self.host = lab, host
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
@@ -117,13 +117,13 @@ class Baresip:
                 'audio_alert aubridge,alert', 'audio_level no', 'ausrc_format s16', 'auplay_format s16',
                 'auenc_format s16', 'audec_format s16', 'audio_buffer 20-160', 'rtcp_mux no',
                 'jitter_buffer_delay 1-10', 'rtp_timeout 0', 'net_interface eth0', 'module_path ' + mods,
-                'module g711.so', 'module aubridge.so', 'module aufile.so', 'module sndfile.so',
+                'module g711.so', 'module srtp.so', 'module aubridge.so', 'module aufile.so', 'module sndfile.so',
                 'module_tmp account.so', 'module_app ctrl_tcp.so', 'module_app menu.so',
                 'ctrl_tcp_listen 127.0.0.1:4444', 'snd_path %s' % self.dir, 'ringback_disabled yes']) + '\n')
         with open(os.path.join(self.dir, 'accounts'), 'w') as f:
-            f.write(account + '\n' if account else '<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s\n'
+            f.write(account + '\n' if account else '<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s%s\n'
                     % (number or (CALLING if host[0] == 'p' else CALLED), hp(a, port), transport, codecs,
-                       ';answermode=auto' if answer else ''))
+                       ';answermode=auto' if answer else '', ';mediaenc=' + srtp if srtp else ''))
         open(os.path.join(self.dir, 'contacts'), 'w').close()
         self.p = lab.run(host, ['baresip', '-v', '-s', '-f', self.dir] + (['-6'] if family == 6 else ['-4']),
                          'baresip-' + name, cwd=self.dir)

@@ -9,7 +9,7 @@
  *     c x  commit, rollback      o p  our own offer to A, to B      s  side B starts again
  *
  * Holds: what parses has a memo that parses to the same memo; what we print parses; an answer has as many lines as its
- * offer; a refusal changes neither state nor ports; an answer repeated is the same bytes; at the end nothing is left.
+ * offer; a stream that must be encrypted has keys, one that must not has none; a refusal changes neither state nor ports; an answer repeated is the same bytes; at the end nothing is left.
  */
 #include <stdlib.h>
 
@@ -85,8 +85,11 @@ static unsigned check_printed(struct world *w, enum media_side s)
 		if (m->port == 0)
 			continue;
 		CHECK(m->conn == SDP_CONN_IP && addr_is_loopback(&m->rtp) && m->port >= 20000 && m->port < 20200);
-		CHECK(m->profile != SDP_PROFILE_SECURE && m->profile != SDP_PROFILE_OTHER);
+		CHECK(m->profile != SDP_PROFILE_DTLS && m->profile != SDP_PROFILE_OTHER);
 		CHECK(!sdp_is_rtp(m) || neg_main_codec(m));
+		CHECK(!sdp_is_secure(m) || sdp_attr(m->attrs, S("crypto")));
+		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_REQUIRED || !sdp_is_rtp(m) || sdp_attr(m->attrs, S("crypto")));
+		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_OFF || !sdp_attr(m->attrs, S("crypto")));
 	}
 	arena_free(a);
 	return n;
@@ -280,6 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			.signalling = p[0] & 0x20 ? ip("127.0.0.9") : ip("192.0.2.9"),
 			.codecs = str_z(lists[p[0] >> (2 * i) & 3]),
 			.timeout_s = 60,
+			.srtp = {.mode = (enum media_srtp)rng_below(&w->rng, 3), .private = rng_below(&w->rng, 8) != 0},
 		};
 	w->mc = media_call_new(w->m, S("fuzz"));
 	CHECK(w->mc);

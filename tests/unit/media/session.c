@@ -685,7 +685,7 @@ static void test_refused_offer(void **state)
 	(void)state;
 	start(&w);
 	/* the first one: every line is there, each with port 0, in its kind and protocol */
-	assert_int_equal(media_remote_offer(w.mc, B, SDP(HB, "m=audio 6000 RTP/SAVP 8\r\n" V0)), REASON_MEDIA_REFUSED);
+	assert_int_equal(media_remote_offer(w.mc, B, SDP(HB, "m=audio 6000 RTP/SAVP 8\r\n" V0)), REASON_SRTP_OFF);
 	buf_init(&b, text, sizeof(text) - 1);
 	assert_int_equal(media_refuse_offer(w.mc, B, SDP(HB, "m=audio 6000 RTP/SAVP 8\r\n" V0), &b), 0);
 	text[b.n] = '\0';
@@ -1174,9 +1174,9 @@ static void test_profiles(void **state)
 		{"m=audio 4000 RTP/AVP 8\r\n", REASON_NONE},
 		{"m=audio 4000 RTP/AVPF 8\r\n", REASON_NONE},
 		{"m=audio 4000 rtp/avp 8\r\n", REASON_NONE},
-		{"m=audio 4000 RTP/SAVP 8\r\n", REASON_MEDIA_REFUSED},
-		{"m=audio 4000 RTP/SAVPF 8\r\n", REASON_MEDIA_REFUSED},
-		{"m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n", REASON_MEDIA_REFUSED},
+		{"m=audio 4000 RTP/SAVP 8\r\n", REASON_SRTP_OFF},
+		{"m=audio 4000 RTP/SAVPF 8\r\n", REASON_SRTP_OFF},
+		{"m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n", REASON_SRTP_DTLS},
 		{"m=message 4000 TCP/MSRP *\r\n", REASON_MEDIA_REFUSED},
 		{"m=application 4000 UDP/BFCP *\r\n", REASON_MEDIA_REFUSED},
 		{"m=image 4000 udptl t38\r\n", REASON_NONE},
@@ -1257,7 +1257,7 @@ static void test_refusals(void **state)
 	talk(&w);
 	before = *program(&w, A, 0);
 	assert_int_equal(media_remote_offer(w.mc, A, S("")), REASON_SDP_MALFORMED);
-	assert_int_equal(media_remote_offer(w.mc, A, SDP(HA, "m=audio 4000 RTP/SAVP 8\r\n")), REASON_MEDIA_REFUSED);
+	assert_int_equal(media_remote_offer(w.mc, A, SDP(HA, "m=audio 4000 RTP/SAVP 8\r\n")), REASON_SRTP_OFF);
 	assert_int_equal(media_remote_offer(w.mc, A, SDP(HA, "m=audio 4000 RTP/AVP 8\r\nfoo\r\n")), REASON_SDP_MALFORMED);
 	many = malloc(70000);
 	assert_non_null(many);

@@ -59,7 +59,7 @@ static void table_of_refusals(void **state)
 	refused(OURS, CONTACT_A, "v=0\r\nthis is no sdp\r\n", "400", REASON_SDP_MALFORMED, NULL);
 	refused(OURS, CONTACT_A,
 	    "v=0\r\no=a 1 1 IN IP4 198.51.100.10\r\ns=-\r\nc=IN IP4 198.51.100.10\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 8\r\n", "488",
-	    REASON_MEDIA_REFUSED, NULL);
+	    REASON_SRTP_OFF, NULL);
 }
 
 static void optional_body_is_ignored(void **state)

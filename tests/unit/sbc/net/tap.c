@@ -264,6 +264,51 @@ static void what_a_datagram_cannot_claim_is_cut(void **state)
 	tap_free(t);
 }
 
+struct one {
+	char bytes[1024];
+	size_t n;
+};
+
+static bool take(void *ctx, const struct tap_msg *m)
+{
+	struct one *o = ctx;
+
+	o->n = m->bytes.n;
+	memcpy(o->bytes, m->bytes.p, m->bytes.n);
+	o->bytes[o->n] = '\0';
+	return false;
+}
+
+static void keys_of_media_are_not_kept(void **state)
+{
+	static const struct {
+		const char *in, *kept;
+	} t[] = {
+	    {"a_b\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^31|1:4 WSH=64\r\na=x_y inline:z\r\n",
+		"a_b\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:xxxxxxxx|2^31|1:4 WSH=64\r\na=x_y inline:z\r\n"},
+	    {"A=CRYPTO:1 AEAD_AES_128_GCM INLINE:c2Vj==;inline:cmV0\r\n", "A=CRYPTO:1 AEAD_AES_128_GCM INLINE:xxxxxx;inline:xxxx\r\n"},
+	    {"\na=crypto:1 X_Y inline:abc\na=crypto:2 X_Y inline:de", "\na=crypto:1 X_Y inline:xxx\na=crypto:2 X_Y inline:xx"},
+	    {"a=crypto:1 X_Y inline:", "a=crypto:1 X_Y inline:"},
+	    {"a=crypto:_ inlin", "a=crypto:_ inlin"},
+	    {"_", "_"},
+	    {"a=crypto:1 X_Y\rinline:abc x inline:def", "a=crypto:1 X_Y\rinline:xxx x inline:xxx"},
+	};
+	struct clock now = {0};
+	struct net_path path = {.remote = at("192.0.2.1:5060"), .local = at("10.0.0.1:5070")};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		struct one o = {.n = 0};
+		struct tap *ring;
+
+		assert_int_equal(tap_new(0, 0, &ring), 0);
+		tap_add(ring, &now, false, &path, 7, str_z(t[i].in));
+		assert_int_equal(tap_each(ring, NULL, 0, 0, take, &o), 1);
+		assert_string_equal(o.bytes, t[i].kept);
+		tap_free(ring);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +316,7 @@ int main(void)
 	    cmocka_unit_test(the_ring_holds_the_newest_whole),
 	    cmocka_unit_test(the_capture_is_a_pcap_with_right_sums),
 	    cmocka_unit_test(what_a_datagram_cannot_claim_is_cut),
+	    cmocka_unit_test(keys_of_media_are_not_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
