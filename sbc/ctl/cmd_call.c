@@ -182,6 +182,17 @@ static json_t *tries_json(const struct call_record *rec)
 	return rows;
 }
 
+/* what was dropped, by reason */
+static json_t *drops_json(const struct media_stats *s)
+{
+	json_t *j = json_object();
+
+	for (unsigned d = 0; d < RELAY_DROPS; d++)
+		if (s->drops[d])
+			json_object_set_new(j, relay_drop_names[d], json_integer((json_int_t)s->drops[d]));
+	return j;
+}
+
 /* how a side's stream is encrypted in each direction, and since when what comes cannot be read */
 static void put_srtp(json_t *j, const struct media_stats *s, int64_t now)
 {
@@ -216,6 +227,7 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 
 			for (size_t d = 0; d < ARRAY_LEN(s->drops); d++)
 				drops += s->drops[d];
+			json_object_set_new(j, "drops", drops_json(s));
 			json_object_set_new(j, "leg", json_string(side == 0 ? "a" : "b"));
 			json_object_set_new(j, "trunk", print_jsonz(side == 0 ? rec->trunk_a : rec->trunk_b));
 			json_object_set_new(j, "stream", json_integer(i));

@@ -299,7 +299,7 @@ static void late_offer_that_cannot_be_taken(void **state)
 	rig_answer(r, inv, "200 OK", "b", "Contact: <sip:bob@203.0.113.20>\n", UNUSABLE);
 	assert_non_null(strstr(rig_body(rig_tx(r, "ACK ")), "m=audio 0 RTP/SAVP 8\r\n"));
 	rig_answer(r, s, "200 OK", "", "", NULL);
-	assert_int_equal(r->rec[0].reason, REASON_MEDIA_REFUSED);
+	assert_int_equal(r->rec[0].reason, REASON_SRTP_OFF);
 	rig_end(r);
 
 	/* of one that was cancelled, when the 200 crosses: nobody is there any more, the answer is the same */
@@ -348,7 +348,7 @@ static void late_offer_that_cannot_be_taken(void **state)
 		s = rig_tx(r, "BYE ");
 		rig_answer(r, s, "200 OK", "", "", NULL);
 	}
-	assert_int_equal(r->rec[0].reason, REASON_MEDIA_REFUSED);
+	assert_int_equal(r->rec[0].reason, REASON_SRTP_OFF);
 	rig_end(r);
 }
 
