@@ -187,6 +187,9 @@ void relay_range_fini(struct relay_range *g)
 			if (p->fd[k] >= 0)
 				close(p->fd[k]);
 		free(p->flow);
+		if (p->prog)
+			relay_keys_free(atomic_load(&p->prog)->keys);
+		relay_keys_free(p->rest);
 		free(p->prog);
 		free(p->latch);
 		free(p);

@@ -28,8 +28,9 @@ static bool put_keys(const struct media_call *mc, const struct view *v, const st
 	     media_secure_keys(mc, to, media_at(v->side[to].told.sdp, st->slot[to]),
 	         media_at(v->side[to].remote.sdp, st->slot[to]), &unused, &p->seal);
 	explicit_bzero(&unused, sizeof(unused));
-	p->renew = mc->side[from].srtp.roc == CRYPT_ROC_RESET && v != &mc->base &&
-	           !desc_same(&v->side[from].remote, &mc->base.side[from].remote);
+	/* a description that was agreed before is known by its memo */
+	p->renew = mc->side[from].srtp.roc == CRYPT_ROC_RESET &&
+	           !(v->side[from].remote.memo.p && v->side[from].remote.memo.p == mc->base.side[from].remote.memo.p);
 	return ok;
 }
 

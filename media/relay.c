@@ -517,6 +517,8 @@ void relay_pair_put(struct relay_pair *p)
 		return;
 	r = p->range->relay;
 	relay_program_clear(p);
+	relay_keys_free(p->rest);
+	p->rest = NULL;
 	list_each(n, &p->feeders)
 		relay_program_clear(container_of(n, struct relay_pair, feeds));
 	retire(r, atomic_exchange(&p->latch, NULL));
@@ -559,6 +561,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	struct relay_prog *g;
 
 	if (!prog) {
+		relay_keys_rest(in);
 		relay_program_clear(in);
 		reclaim(r);
 		return REASON_NONE;
@@ -591,6 +594,8 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	}
 	if (g->keys)
 		relay_keys_take(in, out, prog, g->keys);
+	relay_keys_free(in->rest);
+	in->rest = NULL;
 	g->dest_rtp = prog->dest_rtp;
 	g->dest_rtcp = prog->dest_rtcp;
 	g->rtp_on = prog->rtp_on;

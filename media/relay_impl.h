@@ -87,7 +87,7 @@ struct relay_key {
 /* The keys of one direction; in most calls there are none, and no program has this. */
 struct relay_keys {
 	struct relay_key *open, *open_before; /* ref; NULL: in clear; none, or over */
-	struct relay_key *seal, *seal_before;
+	struct relay_key *seal, *seal_before; /* the one before is used for its counter only (CRYPT_ROC_KEEP) */
 };
 
 /* A program as it is published: where its packets come from stands in the latch. */
@@ -126,6 +126,7 @@ struct relay_pair {
 	_Atomic(struct relay_prog *) prog;   /* own */
 	_Atomic(struct relay_latch *) latch; /* own; that of prog */
 	/* signalling only */
+	struct relay_keys *rest; /* own: keys of a program that was taken away, should it come back; NULL: none */
 	struct list feeders; /* pairs whose program leaves here, by feeds */
 	struct list feeds;
 	int64_t released_us;
@@ -240,6 +241,9 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
  * is published. */
 void relay_keys_take(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog, struct relay_keys *k);
 void relay_keys_free(struct relay_keys *k);
+/* The program of in is about to be taken away, and the pair stays: its keys are kept. A key that comes back with another
+ * index would be used twice for one. */
+void relay_keys_rest(struct relay_pair *in);
 /* suites and guesses of the direction that comes in at p and of the one that leaves by it */
 void relay_keys_stats(const struct relay_pair *p, struct media_stats *ret);
 /* NULL: none feeds it */

@@ -8,6 +8,10 @@
  * worker, the programs that used the key there are stopped, and the key notes that worker's epoch: the new worker takes it
  * once that one has been at its quiet point. Packets in between are dropped (srtp_unusable); usually there is none.
  *
+ * A key that comes back - a change that failed, a stream that was away for a moment - is the one that was there, with its
+ * indices: no index may be used twice (RFC 3711 9.1). So the key before stays beside a new one, and a pair without a program
+ * keeps the keys of the last one.
+ *
  * What can go wrong: no memory; then the program that is published stays.
  */
 #include <stdlib.h>
@@ -93,9 +97,9 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 	if (prog->open.suite == CRYPT_NONE && prog->seal.suite == CRYPT_NONE)
 		return REASON_NONE;
 	if (!had)
-		had = keys_of(prog->in_before);
+		had = in->rest ? in->rest : keys_of(prog->in_before);
 	if (!fed)
-		fed = keys_of(relay_feeder(prog->out_before));
+		fed = in->rest ? in->rest : keys_of(relay_feeder(prog->out_before));
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return REASON_NO_MEMORY;
@@ -104,6 +108,9 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 			k->open = ref(had->open);
 			k->open_before = ref(had->open_before);
 			crypt_renegotiated_any(k->open->c);
+		} else if (had && same_key(had->open_before, &prog->open) && !prog->renew) {
+			k->open = ref(had->open_before);
+			k->open_before = ref(had->open);
 		} else {
 			k->open = key_new(&prog->open, false, w);
 			k->open_before = had ? ref(had->open) : NULL;
@@ -113,9 +120,12 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 		if (fed && same_key(fed->seal, &prog->seal)) {
 			k->seal = ref(fed->seal);
 			k->seal_before = ref(fed->seal_before);
+		} else if (fed && same_key(fed->seal_before, &prog->seal)) {
+			k->seal = ref(fed->seal_before);
+			k->seal_before = ref(fed->seal);
 		} else {
 			k->seal = key_new(&prog->seal, true, w);
-			k->seal_before = fed && prog->seal.roc == CRYPT_ROC_KEEP ? ref(fed->seal) : NULL;
+			k->seal_before = fed ? ref(fed->seal) : NULL;
 		}
 	}
 	if ((prog->open.suite != CRYPT_NONE && !k->open) || (prog->seal.suite != CRYPT_NONE && !k->seal)) {
@@ -124,6 +134,18 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 	}
 	*ret = k;
 	return REASON_NONE;
+}
+
+void relay_keys_rest(struct relay_pair *in)
+{
+	const struct relay_keys *had = keys_of(in);
+	struct relay_keys *k = had ? calloc(1, sizeof(*k)) : NULL;
+
+	if (!k) /* without memory a far end has to live with what a new context does */
+		return;
+	*k = (struct relay_keys){ref(had->open), ref(had->open_before), ref(had->seal), ref(had->seal_before)};
+	relay_keys_free(in->rest);
+	in->rest = k;
 }
 
 static bool moves(const struct relay_key *k, const struct relay_worker *to)

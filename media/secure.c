@@ -18,6 +18,8 @@
 
 #include "media/sdes.h"
 
+#define LINES_SAID 8 /* of one stream, in the log */
+
 static bool may_have_keys(const struct side *sd)
 {
 	return sd->srtp.mode != MEDIA_SRTP_OFF && sd->srtp.private;
@@ -51,7 +53,7 @@ static bool choose(const struct media_call *mc, enum media_side side, const stru
 			why = "suite is not in srtp-suites of the trunk";
 		if (!why)
 			return true;
-		if (say)
+		if (say && n <= LINES_SAID)
 			log_info(&mc->log, "srtp_line_refused", "side=%c line=%u why=\"%s\"", side == MEDIA_A ? 'a' : 'b', n, why);
 	}
 	memset(ret, 0, sizeof(*ret));

@@ -175,7 +175,7 @@ static int seal_packet(const struct relay_prog *g, bool rtcp, uint8_t *d, size_t
 		return PASS;
 	if (!key_is_ours(relay, k))
 		return RELAY_DROP_CRYPT;
-	before = g->keys->seal_before;
+	before = k->key.roc == CRYPT_ROC_KEEP ? g->keys->seal_before : NULL;
 	return drop_of(rtcp ? crypt_seal_rtcp(k->c, d, n, cap)
 	                    : crypt_seal_rtp(k->c, before && key_is_ours(relay, before) ? before->c : NULL, d, n, cap));
 }

@@ -275,6 +275,56 @@ static void keys_stay_and_change(void **state)
 	world_fini(&w);
 }
 
+/* A key that comes back is the one that was there: no index is used twice (3711 9.1). */
+static void a_key_that_comes_back_goes_on(void **state)
+{
+	struct crypt_key k[4];
+	struct phone p[2] = {{0}}, other;
+	unsigned seq = 65000;
+	struct world w;
+	struct call c;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		k[i] = key_of(CRYPT_CM128_80, (uint8_t)(10 * i));
+	world_init(&w, 2);
+	world_start(&w);
+	call_open(&c, &w);
+	use_keys(&c, 0, &p[0], &k[0], &k[1]);
+	call_publish(&c);
+	for (unsigned i = 0; i < 10; i++) {
+		hears(&c, 0, p, seq + 1);
+		hears(&c, 1, p, seq += 16000);
+	}
+	/* a change of both keys that fails */
+	other = p[0];
+	p[0] = (struct phone){0};
+	use_keys(&c, 0, &p[0], &k[2], &k[3]);
+	call_publish(&c);
+	hears(&c, 0, p, ++seq);
+	hears(&c, 1, p, ++seq);
+	hang_up(&p[0]);
+	p[0] = other;
+	c.prog[0].open = k[0];
+	c.prog[1].seal = k[1];
+	call_publish(&c);
+	hears(&c, 0, p, ++seq);
+	hears(&c, 1, p, ++seq);
+	/* a stream that was away for a moment */
+	for (unsigned s = 0; s < 2; s++)
+		assert_int_equal(relay_program_set(c.pair[s], NULL, NULL), REASON_NONE);
+	assert_false(relay_pair_program(c.pair[0], &c.prog[0], NULL));
+	world_advance(&w, 2000000);
+	call_publish(&c);
+	hears(&c, 0, p, ++seq);
+	hears(&c, 1, p, ++seq);
+	/* away, and its pair with it */
+	assert_int_equal(relay_program_set(c.pair[0], NULL, NULL), REASON_NONE);
+	call_close(&c);
+	hang_up(&p[0]);
+	world_fini(&w);
+}
+
 static void no_memory_leaves_the_old_program(void **state)
 {
 	struct crypt_key k[2] = {key_of(CRYPT_CM128_80, 1), key_of(CRYPT_CM128_80, 2)};
@@ -465,6 +515,7 @@ int main(void)
 	    cmocka_unit_test(only_what_is_authentic_passes),
 	    cmocka_unit_test(longest_packet_is_sealed),
 	    cmocka_unit_test(keys_stay_and_change),
+	    cmocka_unit_test(a_key_that_comes_back_goes_on),
 	    cmocka_unit_test(no_memory_leaves_the_old_program),
 	    cmocka_unit_test(streams_move_between_workers),
 	    cmocka_unit_test(handed_over_key_waits),
