@@ -94,7 +94,7 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 	struct relay_keys *k;
 
 	*ret = NULL;
-	if (prog->open.suite == CRYPT_NONE && prog->seal.suite == CRYPT_NONE)
+	if ((prog->open.suite == CRYPT_NONE && prog->seal.suite == CRYPT_NONE) || !in->range->relay->n_workers)
 		return REASON_NONE;
 	if (!had)
 		had = in->rest ? in->rest : keys_of(prog->in_before);
