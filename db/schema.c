@@ -160,6 +160,18 @@ static const char *const steps[] = {
     " PRIMARY KEY (name, n)"
     ") STRICT;"
     "PRAGMA user_version = 4;",
+
+    /* 4 -> 5: the trunk setting no-response is try-timeout, the shorter of the two where both were set */
+#define MS(value) \
+	"CAST(" value " AS INTEGER) * CASE WHEN " value " LIKE '%ms' THEN 1 WHEN " value " LIKE '%s' THEN 1000" \
+	" WHEN " value " LIKE '%m' THEN 60000 ELSE 3600000 END"
+    "INSERT INTO trunk_setting (trunk_id, key, value)"
+    " SELECT trunk_id, 'try-timeout', CASE WHEN " MS("value") " < 500 THEN '500ms' ELSE value END FROM trunk_setting"
+    " WHERE key = 'no-response' AND value GLOB '[1-9]*'"
+    " ON CONFLICT DO UPDATE SET value = excluded.value WHERE " MS("excluded.value") " < " MS("trunk_setting.value") ";"
+    "DELETE FROM trunk_setting WHERE key = 'no-response';"
+#undef MS
+    "PRAGMA user_version = 5;",
 };
 
 const unsigned db_schema_version = ARRAY_LEN(steps);

@@ -126,8 +126,6 @@ static void start_budget(struct call *c, const struct pol_trunk *t)
 /* How long the way may be silent before the next one is tried, 0: its transaction decides. */
 static uint32_t patience_ms(const struct setup *s, const struct pol_trunk *t, const struct target_way *w)
 {
-	if (t->sip.no_response_ms && !(other_way(s) && w->try_ms < t->sip.no_response_ms))
-		return t->sip.no_response_ms;
 	if (other_way(s))
 		return w->try_ms;
 	return other_hop(s) ? t->sip.try_ms : 0;
@@ -501,8 +499,6 @@ static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called
 	l->hop = *hop;
 	l->called = called;
 	l->sips = c->sips;
-	if (hop->trunk->sip.no_response_ms)
-		l->timers.b_ms = 0; /* the leg's own timer is shorter and decides */
 	c->b = l;
 	c->trunk_b = hop->trunk;
 	walk_forget_ways(s);

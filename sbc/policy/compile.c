@@ -342,7 +342,9 @@ static void build_settings(struct build *b, const struct db_trunk *row, struct p
 
 		if (!k || !k->offset) {
 			buf_init(&w, hint, sizeof(hint) - 1);
-			if (near)
+			if (trunk_key_renamed(s->key))
+				buf_fmt(&w, "it is called '%s' now", trunk_key_renamed(s->key));
+			else if (near)
 				buf_fmt(&w, "did you mean '%s'?", near);
 			hint[w.n] = '\0';
 			bad(b, "trunk", row->name, hint, "there is no setting '%.*s'", STR(str_head(s->key, 40)));

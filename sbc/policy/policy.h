@@ -67,7 +67,6 @@ struct pol_trunk {
 	/* signalling */
 	struct {
 		uint16_t t1_ms, t2_ms, t4_ms; /* 0: default */
-		uint32_t no_response_ms; /* INVITE without any answer: next target; 0: timer B (32 s) */
 		uint32_t ring_timeout_s; /* 180 */
 		uint32_t max_duration_s; /* 0: none */
 		bool nat;                /* answer to the source port even without rport (LOOP-06) */
@@ -83,7 +82,7 @@ struct pol_trunk {
 		bool transport_param;    /* ;transport=tls in Contact (SIPS-03) */
 		bool keep;               /* offer ;keep in Via (RFC 6223) */
 		bool learn_address;      /* what its answers say in received/rport is our address towards it */
-		uint32_t try_ms;         /* INVITE: no answer at all from one address, and another way is left: that one */
+		uint32_t try_ms;         /* INVITE without any answer, and another place is left: that one */
 		uint32_t setup_budget_s; /* all tries together until a provisional answer above 100 */
 		uint32_t quarantine_s;   /* how long a dead address rests */
 		uint32_t keepalive_s;    /* pings from us on connections, 0: none */

@@ -211,11 +211,14 @@ static enum reason edit_list(const struct trunk_key *k, struct str now, char op,
 
 static enum reason unknown(struct str key, const char *near, struct db_err *err)
 {
+	const char *now = trunk_key_renamed(str_trim(key));
 	char hint[160];
 	struct buf b;
 
 	buf_init(&b, hint, sizeof(hint) - 1);
-	if (near)
+	if (now)
+		buf_fmt(&b, "it is called '%s' now", now);
+	else if (near)
 		buf_fmt(&b, "did you mean '%s'?", near);
 	else
 		buf_lit(&b, "postern trunk set --help lists all settings");

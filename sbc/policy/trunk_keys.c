@@ -53,10 +53,8 @@ const struct trunk_key trunk_keys[] = {
 	"4s"},
     {"t4", TKEY_MS16, AT(sip.t4_ms), "5s", 1000, 60000, NULL, NULL, "SIP timer T4, life of a message in the network",
 	"5s"},
-    {"no-response", TKEY_MS32, AT(sip.no_response_ms), "off", 0, 60000, "off", NULL,
-	"INVITE without any answer for so long: next target; off: 64 times T1", "4s"},
-    {"try-timeout", TKEY_MS32, AT(sip.try_ms), "4s", 500, 32000, NULL, NULL,
-	"no answer at all from one address of a target: the next address, when there is one", "2s"},
+    {"try-timeout", TKEY_MS32, AT(sip.try_ms), "4s", 500, 60000, NULL, NULL,
+	"INVITE without any answer for so long: the next address or target, when there is one; else 64 times T1", "2s"},
     {"setup-budget", TKEY_S32, AT(sip.setup_budget_s), "20s", 2, 180, NULL, NULL,
 	"all tries of a call together, until somebody answers more than 100 Trying", "10s"},
     {"quarantine", TKEY_S32, AT(sip.quarantine_s), "60s", 1, 3600, NULL, NULL,
@@ -182,6 +180,16 @@ static bool key_name_eq(struct str a, const char *b)
 			return false;
 	}
 	return i == a.n && b[i] == '\0';
+}
+
+const char *trunk_key_renamed(struct str name)
+{
+	static const char *const names[][2] = {{"no-response", "try-timeout"}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (key_name_eq(name, names[i][0]))
+			return names[i][1];
+	return NULL;
 }
 
 const struct trunk_key *trunk_key_find(struct str name, const char **ret_near)

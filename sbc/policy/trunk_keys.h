@@ -50,6 +50,8 @@ extern const unsigned trunk_keys_n;
 /* NULL when there is no such key: then *ret_near is the closest one ("did you mean"), or NULL. ret_near may be
  * NULL. Case-blind; '_' counts as '-'. */
 const struct trunk_key *trunk_key_find(struct str name, const char **ret_near);
+/* What a setting of an older version is called now; NULL: there was none of that name. */
+const char *trunk_key_renamed(struct str name);
 bool trunk_key_is_list(const struct trunk_key *k);
 
 /* Checks value and writes its canonical text ("120s" for "2m", "PCMA,PCMU" for "pcma pcmu"). false with err (BAD_VALUE: what was

@@ -6,7 +6,7 @@ from lab import Failed, check
 from raw import Call, party
 from sip import Msg, Ua, ack_failure, sdp
 
-CONFIG = {'trunk': {'duo': ['no-response=2s', 'probe-down=20'], 'itsp6': ['ring-timeout=5s'], 'itspt': ['max-duration=4s']}}
+CONFIG = {'trunk': {'duo': ['try-timeout=2s', 'probe-down=20'], 'itsp6': ['ring-timeout=5s'], 'itspt': ['max-duration=4s']}}
 CASES = []
 
 
@@ -121,7 +121,7 @@ def failover_503(box):
 
 @case
 def failover_silent(box):
-    """a silent first target: the second gets the call after no-response"""
+    """a silent first target: the second gets the call after try-timeout"""
     def first(c):
         u = Ua(box.lab, 'itsp2', 5064)
         c.invite()

@@ -164,7 +164,7 @@ static void set_weather(struct batch *b, struct sim_rows *rows, struct rng *r)
 	sim_set(rows, 0, "ring-timeout", "20s");
 	sim_set(rows, 1, "ring-timeout", "20s");
 	if (rng_below(r, 4) == 0)
-		sim_set(rows, 1, "no-response", "3s");
+		sim_set(rows, 1, "try-timeout", "3s");
 	if (b->weather == TCP_WAN || b->weather == TCP_BOTH)
 		rows->targets[1][0].transport = rows->targets[1][1].transport = S("tcp");
 	if (b->weather == TCP_LAN || b->weather == TCP_BOTH)
@@ -251,7 +251,7 @@ static unsigned expected(const struct batch *b, const struct sim_call *c)
 		if (same && p->ring_sdp)
 			return 0;
 		if (!p->trying && p->ring_ms < 0 && (p->final_ms < 0 || p->final_ms > 2900))
-			return 0; /* may count as silent, by the no-response setting */
+			return 0; /* may count as silent, by the try-timeout setting */
 		if (p->ring_ms > 2900 || (!p->trying && p->ring_ms < 0))
 			return 0;
 		if (p->final_ms < 0)
@@ -428,7 +428,7 @@ struct cut_case {
 	struct {
 		int from, to; /* ms after the INVITE of the caller */
 	} moments[2];
-	const char *no_response; /* setting of the trunk that is called; NULL: as it comes */
+	const char *try_timeout; /* setting of the trunk that is called; NULL: as it comes */
 	bool waits[2]; /* somebody is left without a word at one of the moments: the box is told what was lost, or not */
 };
 
@@ -480,7 +480,7 @@ static const struct cut_case cut_cases[] = {
         .caller = {CALLS, HANGS_UP(60)},
         .callee = {.cancel_ms = -1, .ring_ms = 3005, .ring_status = 180, .final_ms = -1},
         .moments = {{0, 20}, {2990, 3100}},
-        .no_response = "3s",
+        .try_timeout = "3s",
         .waits = {true, true}},
 };
 
@@ -520,8 +520,8 @@ static bool run_cut(const struct cut_run *run, bool verbose, struct cut_totals *
 	world_rows(&rows);
 	for (unsigned i = 0; i < 2; i++) {
 		sim_set(&rows, i, "ring-timeout", "20s");
-		if (k->no_response)
-			sim_set(&rows, i, "no-response", k->no_response);
+		if (k->try_timeout)
+			sim_set(&rows, i, "try-timeout", k->try_timeout);
 	}
 	rows.targets[0][0].transport = rows.targets[1][0].transport = rows.targets[1][1].transport = S("tcp");
 	b->w = world_new(1, &rows, 0, true, verbose);

@@ -243,6 +243,54 @@ static void version_3_comes_forward(void **s)
 	fix_fini(&f);
 }
 
+static const char *setting_of(const struct db_rows *rows, uint32_t trunk, const char *key)
+{
+	static char text[64];
+
+	for (unsigned i = 0; i < rows->n_trunks; i++) {
+		const struct db_trunk *t = &rows->trunks[i];
+
+		for (unsigned k = 0; t->id == trunk && k < t->n_settings; k++)
+			if (str_eq(t->settings[k].key, str_z(key))) {
+				snprintf(text, sizeof(text), "%.*s", STR(t->settings[k].value));
+				return text;
+			}
+	}
+	return "";
+}
+
+/* no-response is try-timeout: the shorter one of both, and never less than it takes */
+static void version_4_comes_forward(void **s)
+{
+	static const char *const want[] = {"500ms", "1500ms", "2s", ""};
+	char *migrated, *fresh;
+	struct db_rows *rows;
+	struct fix f, g;
+
+	(void)s;
+	fix_dir(&f);
+	make_old(&f, "schema_v4.sql");
+	fix_open(&f);
+	rows = fix_load(&f);
+	assert_int_equal(rows->n_trunks, 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_string_equal(setting_of(rows, i + 1, "try-timeout"), want[i]);
+		assert_string_equal(setting_of(rows, i + 1, "no-response"), "");
+	}
+	assert_string_equal(setting_of(rows, 1, "max-calls"), "30");
+	db_rows_free(rows);
+	fix_close(&f);
+	fix_init(&g);
+	fix_close(&g);
+	migrated = dump(f.path);
+	fresh = dump(g.path);
+	assert_string_equal(migrated, fresh);
+	free(migrated);
+	free(fresh);
+	fix_fini(&g);
+	fix_fini(&f);
+}
+
 /* A step that fails leaves the file at its old version, usable by the old program. */
 static void a_failed_step_leaves_the_old_file(void **s)
 {
@@ -279,6 +327,7 @@ int main(void)
 	    cmocka_unit_test(version_1_comes_forward),
 	    cmocka_unit_test(version_2_comes_forward),
 	    cmocka_unit_test(version_3_comes_forward),
+	    cmocka_unit_test(version_4_comes_forward),
 	    cmocka_unit_test(a_failed_step_leaves_the_old_file),
 	};
 

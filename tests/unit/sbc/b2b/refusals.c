@@ -259,7 +259,7 @@ static void failover_on_503_and_silence(void **state)
 	struct sent *first, *second, *s;
 
 	(void)state;
-	rig_set(r, ITSP, "no-response", "3s");
+	rig_set(r, ITSP, "try-timeout", "3s");
 	rig_compile(r);
 	try_invite(r, OURS, CONTACT_A, sdp_a);
 	first = &r->sent[r->at - 1];

@@ -126,7 +126,7 @@ static void late_answers_of_a_left_target(void **state)
 		struct up u;
 		unsigned mark;
 
-		rig_set(r, ITSP, "no-response", "3s");
+		rig_set(r, ITSP, "try-timeout", "3s");
 		rig_compile(r);
 		rig_invite(r, "fov-02", "", sdp_a);
 		first = rig_tx(r, "INVITE ");

@@ -12,7 +12,7 @@ static void settings_arrive(void **s)
 	fix_init(&f);
 	fix_trunk(&f, "t",
 	    "role=itsp realm=dmz target=192.0.2.1 domain=sip.example.net max-calls=30 max-cps=5 t1=200ms t2=2s t4=3s "
-	    "no-response=6s ring-timeout=60s max-duration=1h nat=yes udp-only=yes mtu=1400 trusted=yes user-agent=no "
+	    "ring-timeout=60s max-duration=1h nat=yes udp-only=yes mtu=1400 trusted=yes user-agent=no "
 	    "reset-max-forwards=yes contact-user=yes redirect=relay failover-codes=404,480 number-format=national country=49 "
 	    "national-prefix=1 international-prefix=011 codecs=PCMA,G722 latch=on media-timeout=off source-port=5070 "
 	    "source-transport=udp header.pass=X-A header.drop=X-B try-timeout=2s setup-budget=9s quarantine=30s probe=15s "
@@ -36,7 +36,6 @@ static void settings_arrive(void **s)
 	assert_int_equal(t->sip.t1_ms, 200);
 	assert_int_equal(t->sip.t2_ms, 2000);
 	assert_int_equal(t->sip.t4_ms, 3000);
-	assert_int_equal(t->sip.no_response_ms, 6000);
 	assert_int_equal(t->sip.ring_timeout_s, 60);
 	assert_int_equal(t->sip.max_duration_s, 3600);
 	assert_true(t->sip.nat && t->sip.udp_only && t->sip.trusted && !t->sip.user_agent);
@@ -108,7 +107,6 @@ static void settings_arrive(void **s)
 	assert_int_equal(d->admin, POL_ENABLED);
 	assert_int_equal(d->max_calls, 0);
 	assert_int_equal(d->sip.t1_ms, 500);
-	assert_int_equal(d->sip.no_response_ms, 0);
 	assert_int_equal(d->sip.ring_timeout_s, 180);
 	assert_int_equal(d->sip.max_duration_s, 0);
 	assert_true(!d->sip.nat && !d->sip.trusted && d->sip.user_agent && !d->sip.udp_only);

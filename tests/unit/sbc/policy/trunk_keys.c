@@ -117,8 +117,8 @@ static void values_bad_say_what_was_expected(void **s)
 	    {"scheme", "sisp", "sip, sips", "did you mean"},
 	    {"scheme", "yes", "sip, sips", ""},
 	    {"probe", "5s", "a time from 10s to 60m such as 90s, 2m or 1h, 'auto', or 'off'", ""},
-	    {"try-timeout", "100ms", "a time from 500ms to 32s", ""},
-	    {"try-timeout", "auto", "a time from 500ms to 32s such as 500ms or 4s", ""},
+	    {"try-timeout", "100ms", "a time from 500ms to 60s", ""},
+	    {"try-timeout", "auto", "a time from 500ms to 60s such as 500ms or 4s", ""},
 	    {"probe-down", "0", "a number from 1 to 20", ""},
 	    {"large", "big", "tcp, fragment, refuse", ""},
 	    {"target", "192.0.2.1@x", "is not valid", ""},
@@ -171,6 +171,21 @@ static void unknown_keys_get_a_suggestion(void **s)
 			assert_string_equal(near, cases[i].near);
 	}
 	assert_non_null(trunk_key_find(S("MAX_CALLS"), NULL));
+}
+
+static void a_name_of_old_says_what_it_is_called_now(void **s)
+{
+	struct trunk_draft *d = trunk_draft_new(NULL, S("acme"));
+	struct db_err err;
+
+	(void)s;
+	assert_string_equal(trunk_key_renamed(S("No_Response")), "try-timeout");
+	assert_null(trunk_key_renamed(S("try-timeout")));
+	assert_null(trunk_key_renamed(S("no-respons")));
+	assert_int_equal(trunk_draft_edit(d, S("no-response"), '=', S("3s"), &err), REASON_BAD_VALUE);
+	assert_string_equal(err.text, "a trunk has no setting 'no-response'");
+	assert_string_equal(err.hint, "it is called 'try-timeout' now");
+	trunk_draft_free(d);
 }
 
 static const char *show(struct trunk_draft *d, const char *key, char text[256], bool *ret_default)
@@ -284,6 +299,7 @@ int main(void)
 	    cmocka_unit_test(values_good),
 	    cmocka_unit_test(values_bad_say_what_was_expected),
 	    cmocka_unit_test(unknown_keys_get_a_suggestion),
+	    cmocka_unit_test(a_name_of_old_says_what_it_is_called_now),
 	    cmocka_unit_test(drafts_hold_only_what_differs),
 	    cmocka_unit_test(lists_grow_and_shrink),
 	};
