@@ -528,14 +528,16 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
     struct target_way *ways, unsigned *ret_n)
 {
 	struct b2b *b = c->b2b;
+	const struct pol_trunk *now = policy_trunk(b->policy, hop->trunk->id);
 	enum reason why = REASON_NONE;
 	unsigned n;
 
-	if (!policy_trunk(b->policy, hop->trunk->id))
-		return REASON_TRUNK_DELETED; /* since the call began */
-	if (hop->trunk->admin == POL_DISABLED)
+	/* as it is now: it may have changed since the call began */
+	if (!now)
+		return REASON_TRUNK_DELETED;
+	if (now->admin == POL_DISABLED)
 		return REASON_TRUNK_DISABLED;
-	if (hop->trunk->admin == POL_DRAINING)
+	if (now->admin == POL_DRAINING)
 		return REASON_TRUNK_DRAINING;
 	if (hop->trunk->sip.scheme_sips && !c->sips)
 		return REASON_SIPS_UPGRADE;

@@ -275,6 +275,110 @@ static void all_tries_together_have_a_budget(void **state)
 	rig_end(r);
 }
 
+/* When the time for all tries is over nobody else is tried: not the next address, and not the next target. */
+static void after_the_budget_nobody_else_is_tried(void **state)
+{
+	struct sent *s;
+	struct rig *r;
+
+	(void)state;
+	for (int target = 0; target < 2; target++) {
+		r = with(three);
+		rig_set(r, ITSP, "setup-budget", "6s");
+		r->trunks[1].n_targets = 1u + (unsigned)target; /* 203.0.113.21 by number */
+		rig_compile(r);
+		rig_invite(r, "late", "", sdp_a);
+		s = rig_tx(r, "INVITE ");
+		rig_answer(r, s, "100 Trying", "", "", NULL);
+		rig_pass(r, 6100);
+		rig_answer(r, s, target ? "480 Unavailable" : "503 Service Unavailable", "x", "", NULL);
+		rig_find(r, target ? "SIP/2.0 480" : "SIP/2.0 500");
+		assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+		assert_int_equal(r->rec[0].n_tries, 1);
+		rig_end(r);
+	}
+	/* in time they are */
+	r = with(three);
+	rig_set(r, ITSP, "setup-budget", "6s");
+	rig_compile(r);
+	rig_invite(r, "in-time", "", sdp_a);
+	s = rig_tx(r, "INVITE ");
+	rig_answer(r, s, "100 Trying", "", "", NULL);
+	rig_pass(r, 5900);
+	rig_answer(r, s, "503 Service Unavailable", "x", "", NULL);
+	rig_answer(r, invite_to(r, "203.0.113.21:5060"), "486 Busy", "x", "", NULL);
+	rig_end(r);
+	/* one that may be silent for longer than all together */
+	r = with(three);
+	rig_set(r, ITSP, "setup-budget", "2s");
+	rig_set(r, ITSP, "try-timeout", "10s");
+	rig_compile(r);
+	rig_invite(r, "silent", "", sdp_a);
+	rig_pass(r, 10100);
+	for (unsigned i = 0; i < r->n_sent; i++)
+		assert_true(strncmp(r->sent[i].text, "INVITE ", 7) != 0 || goes_to(&r->sent[i], "203.0.113.20:5060"));
+	rig_find(r, "SIP/2.0 408");
+	rig_end(r);
+}
+
+/* "itsp" and behind it, in the same route, "other" at 203.0.113.30 */
+static struct rig *two_trunks(void)
+{
+	struct rig *r = rig_new();
+
+	r->trunks[2] = r->trunks[1];
+	r->trunks[2].id = 3;
+	r->trunks[2].name = S("other");
+	r->targets[2][0] = r->targets[1][0];
+	r->targets[2][0].host = S("203.0.113.30");
+	r->trunks[2].targets = r->targets[2];
+	r->trunks[1].n_targets = r->trunks[2].n_targets = 1;
+	r->rows.n_trunks = 3;
+	r->via[0][1] = (struct db_route_via){.trunk_id = 3, .priority = 2, .weight = 1};
+	r->routes[0].n_via = 2;
+	return r;
+}
+
+/* A trunk that is being emptied gets no call, be it the only one of the route or one of several; nor when that began
+ * while the call was on its way to it. */
+static void a_draining_trunk_gets_no_call(void **state)
+{
+	struct rig *r = two_trunks();
+	struct sent *s;
+
+	(void)state;
+	r->trunks[1].admin = DB_DRAINING;
+	rig_compile(r);
+	rig_invite(r, "first", "", sdp_a);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "203.0.113.30:5060"));
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	rig_end(r);
+
+	r = two_trunks();
+	r->trunks[1].admin = DB_DRAINING;
+	r->routes[0].n_via = 1;
+	rig_compile(r);
+	rig_invite(r, "only", "", sdp_a);
+	rig_find(r, "SIP/2.0 480");
+	assert_int_equal(r->rec[0].reason, REASON_TRUNK_DRAINING);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 0);
+	rig_end(r);
+
+	r = two_trunks();
+	rig_compile(r);
+	rig_invite(r, "meanwhile", "", sdp_a);
+	s = rig_tx(r, "INVITE ");
+	r->trunks[2].admin = DB_DRAINING;
+	rig_compile(r);
+	rig_answer(r, s, "503 Service Unavailable", "x", "", NULL);
+	rig_find(r, "SIP/2.0 500");
+	assert_int_equal(r->rec[0].tries[1].reason, REASON_TRUNK_DRAINING);
+	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	rig_end(r);
+}
+
 /* one that answers 100 is given the time it needs; the one place there is has timer B */
 static void an_answer_stops_the_clock(void **state)
 {
@@ -865,6 +969,8 @@ int main(void)
 	    cmocka_unit_test(early_media_holds_the_call),
 	    cmocka_unit_test(every_address_refuses),
 	    cmocka_unit_test(all_tries_together_have_a_budget),
+	    cmocka_unit_test(after_the_budget_nobody_else_is_tried),
+	    cmocka_unit_test(a_draining_trunk_gets_no_call),
 	    cmocka_unit_test(an_answer_stops_the_clock),
 	    cmocka_unit_test(retry_after_is_obeyed),
 	    cmocka_unit_test(the_last_resort),
