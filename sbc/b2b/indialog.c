@@ -52,11 +52,19 @@ static void carried_response(void *owner, struct txn_cli *t, const struct sip_ms
 	carried_free(k);
 }
 
+static const struct txn_cli_ops carried_ops;
+
 static void carried_failed(void *owner, struct txn_cli *t, int err)
 {
 	struct carried *k = owner;
 
-	(void)t;
+	struct txn_cli *next = k->from->call->released ? NULL : leg_carry_again(k->to, k, t, err, &carried_ops, k);
+
+	if (next) {
+		txn_cli_detach(t);
+		k->cli = next;
+		return;
+	}
 	/* silence: who asked has timed out itself by now, and 408 is never sent to a non-INVITE (TXN-17) */
 	if (k->srv && err != -ETIMEDOUT)
 		leg_refuse(k->from, k->srv, REASON_TRANSPORT, STR_NONE);
@@ -85,11 +93,37 @@ void indialog_abort(struct call *c)
 	}
 }
 
+static struct str keep(char **at, struct str s)
+{
+	struct str r = str_n(*at, s.n);
+
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return r;
+}
+
+/* With a copy of what it says: it may have to be said to another place. NULL: no memory. */
+static struct carried *carried_new(struct leg *from, struct leg *to, const struct sip_msg *m, struct str headers)
+{
+	struct str type = sip_hdr_value(m, SIP_H_CONTENT_TYPE);
+	struct carried *k = malloc(sizeof(*k) + m->method_name.n + headers.n + type.n + m->body.n);
+	char *at = (char *)(k + 1);
+
+	if (!k)
+		return NULL;
+	*k = (struct carried){.from = from, .to = to, .method = m->method};
+	k->method_name = keep(&at, m->method_name);
+	k->headers = keep(&at, headers);
+	k->type = keep(&at, type);
+	k->body = keep(&at, m->body);
+	return k;
+}
+
 static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 {
 	struct call *c = l->call;
 	struct leg *peer = leg_peer(l);
-	struct str type = sip_hdr_value(m, SIP_H_CONTENT_TYPE);
 	char text[8192];
 	struct carried *k;
 	enum reason why;
@@ -109,18 +143,12 @@ static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 		leg_refuse(l, srv, REASON_PENDING, STR_NONE);
 		return;
 	}
-	k = calloc(1, sizeof(*k));
-	if (!k) {
-		leg_refuse(l, srv, REASON_NO_MEMORY, STR_NONE);
-		return;
-	}
-	k->from = l;
-	k->to = peer;
 	buf_init(&h, text, sizeof(text));
 	leg_pass_headers(l, peer, m, &h);
-	if (!buf_err(&h))
-		k->cli = leg_request(peer, m->method, m->method_name, buf_text(&h), type, m->body, &carried_ops, k);
-	if (!k->cli) {
+	k = buf_err(&h) ? NULL : carried_new(l, peer, m, buf_text(&h));
+	if (k)
+		k->cli = leg_carry(peer, k, &carried_ops, k);
+	if (!k || !k->cli) {
 		free(k);
 		leg_refuse(l, srv, buf_err(&h) ? REASON_TOO_LARGE : REASON_NO_MEMORY, STR_NONE);
 		return;

@@ -125,6 +125,10 @@ struct carried {
 	struct leg *from, *to;
 	struct txn_srv *srv; /* NULL: its transaction ended */
 	struct txn_cli *cli;
+	/* what it says, for the next place as well; the texts lie behind the struct */
+	enum sip_method method;
+	struct str method_name, headers, type, body;
+	uint8_t again; /* it went to that many further addresses (DNS-06) */
 };
 
 /* One attempt, as a list in the call's arena; becomes struct call_try of the record. */
@@ -371,6 +375,10 @@ struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str me
  * (DNS-06). NULL: there is no further one, or no memory. */
 struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
     struct str body, const struct txn_cli_ops *ops, void *owner);
+/* The same for a request of the other side, of which several may be on their way. */
+struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct txn_cli_ops *ops, void *owner);
+struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
+    const struct txn_cli_ops *ops, void *owner);
 bool leg_has_ways(const struct leg *l); /* more than one place for requests in its dialog */
 /* ACK for the 2xx m of our INVITE; body may be empty */
 void leg_ack(struct leg *l, uint32_t cseq, struct str body);

@@ -183,7 +183,7 @@ static unsigned way_in_use(const struct target_way *ways, unsigned n, const stru
 	return i;
 }
 
-static struct txn_cli *send_request(struct leg *l, enum sip_method method, struct str method_name, uint32_t cseq,
+static struct txn_cli *send_request(struct leg *l, unsigned again, enum sip_method method, struct str method_name, uint32_t cseq,
     struct str extra, struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
 {
 	char text[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX];
@@ -199,7 +199,7 @@ static struct txn_cli *send_request(struct leg *l, enum sip_method method, struc
 	n = named_ways(l, ways);
 	if (n && way_in_use(ways, n, &r.path) == n)
 		r.path = l->dlg.path = ways[0].path;
-	if (n > 1 && l->again + 1u < n)
+	if (n > 1 && again + 1u < n)
 		timers.b_ms = timers.f_ms = ways[0].try_ms;
 	if (method == SIP_INVITE || method == SIP_UPDATE) {
 		leg_put_contact(l, &h);
@@ -220,28 +220,53 @@ struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str me
     struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
 {
 	l->again = 0;
-	return send_request(l, method, method_name, 0, extra, type, body, ops, owner);
+	return send_request(l, 0, method, method_name, 0, extra, type, body, ops, owner);
+}
+
+struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct txn_cli_ops *ops, void *owner)
+{
+	return send_request(l, 0, k->method, k->method_name, 0, k->headers, k->type, k->body, ops, owner);
+}
+
+/* To the next place after the one that failed; *again counts them. false: there is none. */
+static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uint8_t *again)
+{
+	struct targets *ts = l->call->b2b->targets;
+	struct target_way ways[TARGET_WAYS_MAX];
+	unsigned n, at, now;
+
+	if (err == -ECANCELED)
+		return false;
+	n = named_ways(l, ways);
+	if (n < 2 || *again + 1u >= n)
+		return false;
+	targets_report(ts, l->trunk->id, &failed->path, err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED,
+	    net_error_reason(err), 0);
+	at = way_in_use(ways, n, &failed->path);
+	/* another request may have moved the dialog already */
+	now = way_in_use(ways, n, &l->dlg.path);
+	if (at == n || now == n || now == at)
+		l->dlg.path = ways[at + 1 < n ? at + 1 : 0].path;
+	(*again)++;
+	b2b_count(l->call->b2b, B2B_NEXT_WAYS);
+	return true;
 }
 
 struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
     struct str body, const struct txn_cli_ops *ops, void *owner)
 {
-	struct targets *ts = l->call->b2b->targets;
-	struct target_way ways[TARGET_WAYS_MAX];
-	unsigned n, at;
+	if (!next_place(l, failed, err, &l->again))
+		return NULL;
+	return send_request(l, l->again, failed->method, STR_NONE, failed->cseq, extra, STR_NONE, body, ops, owner);
+}
 
-	if (err == -ECANCELED)
+struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
+    const struct txn_cli_ops *ops, void *owner)
+{
+	if (!next_place(l, failed, err, &k->again))
 		return NULL;
-	n = named_ways(l, ways);
-	if (n < 2 || l->again + 1u >= n)
-		return NULL;
-	targets_report(ts, l->trunk->id, &failed->path, err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED,
-	    net_error_reason(err), 0);
-	at = way_in_use(ways, n, &failed->path);
-	l->dlg.path = ways[at + 1 < n ? at + 1 : 0].path;
-	l->again++;
-	b2b_count(l->call->b2b, B2B_NEXT_WAYS);
-	return send_request(l, failed->method, STR_NONE, failed->cseq, extra, STR_NONE, body, ops, owner);
+	return send_request(
+	    l, k->again, k->method, k->method_name, failed->cseq, k->headers, k->type, k->body, ops, owner);
 }
 
 bool leg_has_ways(const struct leg *l)

@@ -807,6 +807,66 @@ static void bye_to_the_next_server(void **state)
 	}
 }
 
+/* DNS-06: so does what is carried over; several at a time do not take each other's places */
+static void info_to_the_next_server(void **state)
+{
+	struct sent *one, *other, *also;
+	struct rig *r;
+	struct up u;
+
+	(void)state;
+	for (int silent = 0; silent < 2; silent++) {
+		r = with(two);
+		u = answered_with(r, "info", "Record-Route: <sip:trunk.example;lr>\n" CONTACT_B);
+		rig_a_request(r, &u, "info", "INFO", 2, "Content-Type: application/dtmf-relay\nX-Not: passed\n", "Signal=5\r\n");
+		one = rig_find(r, "INFO ");
+		rig_a_request(r, &u, "info", "MESSAGE", 3, "Content-Type: text/plain\n", "hello");
+		also = rig_find(r, "MESSAGE ");
+		assert_true(goes_to(one, "203.0.113.20:5060") && goes_to(also, "203.0.113.20:5060"));
+		if (silent)
+			rig_pass(r, 4100);
+		else
+			b2b_on_failure(r->b2b, &one->to, one->owner, -ECONNREFUSED, STR_NONE);
+		r->at = 0;
+		do
+			other = rig_find(r, "INFO ");
+		while (goes_to(other, "203.0.113.20:5060"));
+		assert_true(goes_to(other, "203.0.113.21:5060"));
+		assert_string_equal(rig_hdr(r, other, "CSeq"), rig_hdr(r, one, "CSeq"));
+		assert_string_equal(rig_hdr(r, other, "Content-Type"), "application/dtmf-relay");
+		assert_string_equal(rig_body(other), "Signal=5\r\n");
+		assert_string_not_equal(branch_of(r, other), branch_of(r, one));
+		if (!silent)
+			b2b_on_failure(r->b2b, &also->to, also->owner, -ECONNREFUSED, STR_NONE);
+		r->at = 0;
+		do
+			also = rig_find(r, "MESSAGE ");
+		while (goes_to(also, "203.0.113.20:5060"));
+		assert_true(goes_to(also, "203.0.113.21:5060")); /* not back to the one that failed for the other */
+		assert_string_equal(rig_body(also), "hello");
+		rig_answer(r, other, "200 OK", "", "", NULL);
+		rig_answer(r, also, "202 Accepted", "", "", NULL);
+		rig_find(r, "SIP/2.0 202");
+		assert_int_equal(rig_count(r, 0, "SIP/2.0 500"), 0);
+		rig_hang_up(r, &u, "info", 4);
+		rig_end(r);
+	}
+	/* nobody is left; and a number names one place only */
+	for (int number = 0; number < 2; number++) {
+		r = with(two);
+		u = answered_with(r, "info", number ? CONTACT_B : "Record-Route: <sip:trunk.example;lr>\n" CONTACT_B);
+		rig_a_request(r, &u, "info", "INFO", 2, "", NULL);
+		for (int i = 0; i < 2 - number; i++) {
+			one = rig_find(r, "INFO ");
+			b2b_on_failure(r->b2b, &one->to, one->owner, -ECONNREFUSED, STR_NONE);
+		}
+		rig_find(r, "SIP/2.0 500");
+		assert_int_equal(rig_count(r, 0, "INFO "), 2 - number);
+		rig_hang_up(r, &u, "info", 3);
+		rig_end(r);
+	}
+}
+
 /* both are dead: the leg ends all the same, after each was asked once */
 static void bye_to_nobody(void **state)
 {
@@ -984,6 +1044,7 @@ int main(void)
 	    cmocka_unit_test(options_are_not_answered),
 	    cmocka_unit_test(given_up_before_the_connection),
 	    cmocka_unit_test(bye_to_the_next_server),
+	    cmocka_unit_test(info_to_the_next_server),
 	    cmocka_unit_test(bye_to_nobody),
 	    cmocka_unit_test(reinvite_to_the_next_server),
 	    cmocka_unit_test(foreign_names_lead_nowhere),
