@@ -303,9 +303,8 @@ static struct str domain_of(const struct client *c, char text[ADDR_TEXT_MAX])
 static void put_contact(const struct client *c, const struct net_path *path, const struct net_local *us, struct buf *b)
 {
 	bool sips = c->t->sip.scheme_sips;
-	struct str transport = path->proto == NET_TCP                              ? S("tcp")
-	                       : path->proto == NET_TLS && c->t->sip.transport_param ? S("tls")
-	                                                                             : STR_NONE;
+	bool tls = path->proto == NET_TLS && c->t->sip.transport_param && !sips; /* RFC 5630 5.1.1 */
+	struct str transport = path->proto == NET_TCP ? S("tcp") : tls ? S("tls") : STR_NONE;
 
 	if (bulk(c)) {
 		gin_put_bulk(b, sips, us->host, us->port, transport, str_z(c->cookie));

@@ -511,6 +511,41 @@ static void a_lost_flow_registers_anew(void **state)
 	world_fini(&w);
 }
 
+/* SIPS-06 (RFC 5630 5.1.1.1): From, To, request URI and Contact are all sips, or none is */
+static void sips_all_over_or_not_at_all(void **state)
+{
+	static const char *const where[] = {"REGISTER ", "\r\nFrom: <", "\r\nTo: <", "\r\nContact: <"};
+	struct world w;
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		bool sips = i & 1;
+		char settings[300];
+
+		snprintf(settings, sizeof(settings),
+		    "role=itsp realm=wan target=192.0.2.50:5061/tls domain=itsp.example.com probe=off aor=trunk42 auth=%s scheme=%s "
+		    "transport-param=%s",
+		    i / 2 == 1 ? "gin" : "register", sips ? "sips" : "sip", i / 2 == 2 ? "yes" : "no");
+		world_init(&w, settings);
+		must_register(&w, 100);
+		for (unsigned k = 0; k < ARRAY_LEN(where); k++) {
+			const char *at = strstr(w.last, where[k]);
+
+			assert_non_null(at);
+			assert_true(str_prefix(str_z(at + strlen(where[k])), sips ? S("sips:") : S("sip:")));
+		}
+		assert_null(strstr(strstr(w.last, "\r\nContact: ") + 2, "\r\nContact: ")); /* one form of it */
+		if (sips)
+			assert_lacks(w.last, "transport=tls"); /* RFC 5630 5.1.1 */
+		/* and so in what follows */
+		answer(&w, "401 Unauthorized", CHALLENGE("n1", ""));
+		must_register(&w, 100);
+		for (unsigned k = 0; k < ARRAY_LEN(where); k++)
+			assert_true(str_prefix(str_z(strstr(w.last, where[k]) + strlen(where[k])), sips ? S("sips:") : S("sip:")));
+		world_fini(&w);
+	}
+}
+
 /* GINP-01 */
 static void gin_says_what_rfc_6140_wants(void **state)
 {
@@ -794,6 +829,7 @@ int main(void)
 	    cmocka_unit_test(goes_on_to_the_next_target_and_stays),
 	    cmocka_unit_test(lost_when_its_time_is_over),
 	    cmocka_unit_test(a_lost_flow_registers_anew),
+	    cmocka_unit_test(sips_all_over_or_not_at_all),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
 	    cmocka_unit_test(gin_refused_falls_back_once),
 	    cmocka_unit_test(redirected_to_places_of_the_trunk_only),
