@@ -50,6 +50,11 @@ def check(cond, text):
         raise Failed(text)
 
 
+def recovered(what, seconds):
+    """A line of the table at the end of the run: how long a fault was felt."""
+    print('# recovered in %5d ms: %s' % (seconds * 1000, what))
+
+
 def wait(what, cond, seconds=5.0, step=0.02):
     """Polls cond() until it gives something true, which is returned; Failed when the time is up."""
     end = time.monotonic() + seconds

@@ -163,7 +163,7 @@ def main():
     if not todo:
         print('not ok - no test is called %s' % ' '.join(opt.names))
         return 1
-    running, failed = {}, 0
+    running, failed, table = {}, 0, []
     while todo or running:
         while todo and len(running) < opt.jobs:
             s = todo.pop(0)
@@ -177,6 +177,7 @@ def main():
             out.seek(0)
             text = out.read()
             sys.stdout.write(text)
+            table += [l for l in text.split('\n') if l.startswith('# recovered in ')]
             out.close()
             if rc and 'not ok' not in text:
                 print('not ok - %s: the suite ended with %d' % (s, rc))
@@ -184,6 +185,10 @@ def main():
             failed += rc != 0
             del running[s]
         time.sleep(0.1)
+    if table:
+        print('# faults, and how long each was felt:')
+        for l in table:
+            print('#   ' + l[len('# recovered in '):])
     return 1 if failed else 0
 
 

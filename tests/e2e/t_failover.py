@@ -10,7 +10,7 @@ import time
 
 import t_tls
 from box import NUMBERS
-from lab import BOX, ITSP_PORT, Failed, check, wait
+from lab import BOX, ITSP_PORT, Failed, check, recovered, wait
 from raw import Call, party
 from sip import Ua, ack_failure
 from t_locate import FIRST, add, serve, state
@@ -104,7 +104,7 @@ def to_second(box, text, proto, first=None, answer=None, bound=2.0):
     c.invite()
     seen = pump(c, first, answer)
     took = time.monotonic() - t
-    print('#   first server %s: recovered in %d ms' % (text, took * 1000))
+    recovered('first server %s' % text, took)
     check(took < bound, 'took %.1f s' % took)
     check(all(m.get('call-id') == c.inv_b.get('call-id') and m.tag('from') == c.inv_b.tag('from') for m in seen),
           'the next address of one target got another Call-ID or tag')
@@ -123,7 +123,7 @@ def to_second(box, text, proto, first=None, answer=None, bound=2.0):
     d.answer()
     d.ack()
     d.bye()
-    print('#   first server %s: the next call after %d ms' % (text, again * 1000))
+    recovered('first server %s, the next call' % text, again)
     check(again < 0.4, 'the server that failed was tried again: %.2f s' % again)
     return took
 
@@ -160,6 +160,60 @@ def refuses(box):
             first.reply(m, 503, 'Full', tag='x', headers=['Retry-After: 30'])
         to_second(box, '503, ' + proto, proto, first, answer, bound=1.0)
         first.expect('ACK')
+        box.lab.close()
+        box.undo()
+
+
+class Dying:
+    """A server that takes the INVITE, perhaps says 100, and is gone: its connections and its port."""
+
+    def __init__(self, ua, says_100):
+        self.ua, self.says_100, self.others, self.dead = ua, says_100, [], False
+
+    def _poll(self, seconds):
+        if self.dead:
+            time.sleep(seconds)
+            return None
+        m = self.ua._poll(seconds)
+        if m is not None and m.method == 'INVITE':
+            if self.says_100:
+                self.ua.reply(m, 100, 'Trying')
+                time.sleep(0.05)        # it is read before the connection goes
+            self.ua.close()
+            self.dead = True
+        return m
+
+
+@case
+def dies(box):
+    """the first server takes the INVITE, with and without a 100, and dies: the second has the call at once, not after timer B"""
+    for proto in ('tcp', 'tls'):
+        for says_100 in (False, True):
+            add_fo(box, proto)
+            to_second(box, 'dies with the INVITE%s, %s' % (' after its 100' if says_100 else '', proto), proto,
+                      Dying(server(box, 'itsp0', proto), says_100), bound=1.0)
+            box.lab.close()
+            box.undo()
+
+
+@case
+def restarts(box):
+    """a server loses its connections with an INVITE it forgot: it gets the INVITE once more, over a new connection, and rings"""
+    for proto in ('tcp', 'tls'):
+        add_fo(box, proto)
+        u = server(box, 'itsp0', proto)
+        c = Call(box, 'pbx', 'fo', ub=u)
+        c.invite()
+        one = c.arrive()
+        u.cut()
+        t = time.monotonic()
+        two = c.arrive()
+        check(two.get('via') == one.get('via') and two.source is not one.source, 'not a copy, or over the old connection')
+        c.ring()
+        recovered('server restarted with an INVITE in its hands, %s' % proto, time.monotonic() - t)
+        c.answer()
+        c.ack()
+        c.bye()
         box.lab.close()
         box.undo()
 
@@ -208,7 +262,7 @@ def all_dead(box):
             t = time.monotonic()
             inv = c.invite()
             m = c.a.expect(lambda m: m.status >= 200, 5)
-            print('#   %s, %s: refused with %d after %d ms' % (text, proto, m.status, (time.monotonic() - t) * 1000))
+            print('# %s, %s: refused with %d after %d ms' % (text, proto, m.status, (time.monotonic() - t) * 1000))
             ack_failure(c.a, inv, m, c.a.hop)
             check(m.status >= 400 and m.status != 503, m.start)
             r = box.cdrs(1)[0]
@@ -232,7 +286,7 @@ def all_dead(box):
                     ack_failure(a, inv, m, a.hop)
                     return None
         c = wait('a call to get through', works, 12, 0.1)
-        print('#   one of two dead servers is back, %s: recovered in %d ms (quarantine 2 s)' % (proto, (time.monotonic() - t) * 1000))
+        recovered('both servers dead, one is back, %s' % proto, time.monotonic() - t)
         c.ring()
         c.answer()
         c.ack()
@@ -259,8 +313,8 @@ def void(proto, deaf):
             c.ack()
             u.nothing(0.7, lambda m: m.method == 'INVITE')  # the other family, later, would be the same call twice
             c.bye()
-        print('#   AAAA black-holed, %s%s: recovered in %s ms (three calls), one INVITE each' % (
-            proto, ', OPTIONS not answered' if deaf else '', ' '.join('%d' % x for x in took)))
+        recovered('AAAA black-holed, %s%s (and the next two calls: %s ms), one INVITE each' % (
+            proto, ', OPTIONS not answered' if deaf else '', ' '.join('%d' % x for x in took[1:])), took[0] / 1000)
         check(took[0] < 300 and max(took[1:]) < 100, 'took %s' % took)
     run.__name__ = 'void_%s%s' % (proto, '_deaf' if deaf else '')
     run.__doc__ = 'IPv6 of a name leads into a void, %s%s: exactly one INVITE arrives, over IPv4, within 300 ms; the next call at once' % (

@@ -6,7 +6,7 @@ import signal
 import time
 
 from box import NUMBERS, hop, uri
-from lab import BOX, Failed, check, listening, wait
+from lab import BOX, Failed, check, listening, recovered, wait
 from raw import Call, party
 from sip import Ua, ack_failure, sdp
 
@@ -221,6 +221,7 @@ FAULTS = [
     ('silence', dict(kind='deny', zone=''), 'stale'),
     ('nobody there', None, 'stale'),
     ('no such name', dict(kind='static', zone='x.example. 2 IN A 192.0.2.1'), 'empty'),
+    ('no such record', dict(kind='static', zone='named.example. 2 IN TXT "x"'), 'empty'),
 ]
 
 
@@ -238,6 +239,7 @@ def faults(box):
         wait('%s to be noticed' % name, lambda: state(box, 'named') == want, 20, 0.1)
         if want == 'stale':
             t = one_call(box)
+            recovered('DNS servers: %s; a call meanwhile' % name, t)
             check(t < 1, '%s: a call took %.2f s to be set up' % (name, t))
         else:
             c = Call(box, 'pbx', 'named', ub=far(box))
@@ -251,7 +253,7 @@ def faults(box):
         t = time.monotonic()
         wait('%s to be over' % name, lambda: state(box, 'named') == 'good', 25, 0.05)
         one_call(box)
-        print('# dns %s: well again after %.1f s' % (name, time.monotonic() - t))
+        recovered('DNS servers: %s; until the name is good again' % name, time.monotonic() - t)
 
 
 @case

@@ -10,9 +10,9 @@ import time
 import peers
 import t_tls
 from box import BODIES, NUMBERS, uri
-from lab import BOX, ITSP_PORT, check, inside, listening, wait
+from lab import BOX, ITSP_PORT, check, inside, listening, recovered, wait
 from raw import Call, party
-from sip import Ua, ack_failure, sdp
+from sip import Ua, ack_failure, cancel, sdp
 from t_media import both
 from t_tls import TLS_PORT, openssl
 
@@ -296,10 +296,6 @@ def wrong_callers(box):
 
 # ------------------------------------------------------------------------------ the connection is cut
 
-def recovered(text, t):
-    print('#   %s: recovered in %d ms' % (text, (time.monotonic() - t) * 1000))
-
-
 @case
 def cut_setup(box):
     """the connection is cut before the far end answered: it answers over one of its own, the call comes up"""
@@ -310,7 +306,7 @@ def cut_setup(box):
     c.b.cut()
     t = time.monotonic()
     c.ring()            # RFC 3261 18.2.2: over a new connection
-    recovered('TCP cut in set-up', t)
+    recovered('TCP cut in set-up', time.monotonic() - t)
     c.answer()
     c.ack()
     check(c.ack_b.source is not c.inv_b.source, 'the ACK came over a connection that is gone')
@@ -330,7 +326,7 @@ def cut_ringing(box):
     t = time.monotonic()
     c.answer()          # RFC 3261 18.2.2: over a new connection
     c.ack()
-    recovered('TCP cut while ringing', t)
+    recovered('TCP cut while ringing', time.monotonic() - t)
     both(c)
     c.bye()
 
@@ -344,7 +340,7 @@ def cut_up(from_a):
         both(c)
         t = time.monotonic()
         c.bye(from_a)
-        recovered('TCP cut in a call that is up, BYE from the %s' % ('PBX' if from_a else 'ITSP'), t)
+        recovered('TCP cut in a call that is up, BYE from the %s' % ('PBX' if from_a else 'ITSP'), time.monotonic() - t)
         check(box.cdrs(1)[0]['to_trunk'] == 'far', 'record')
     run.__name__ = 'cut_up_' + ('a' if from_a else 'b')
     run.__doc__ = 'the connection is cut in a call: media goes on, BYE of the %s goes over a new connection' % ('PBX' if from_a else 'ITSP')
@@ -368,7 +364,7 @@ def cut_reinvite(box):
     c.a.expect(lambda m: m.status == 200 and m.method == 'INVITE')
     c.da.ack()
     c.b.expect('ACK')
-    recovered('TCP cut in a re-INVITE', t)
+    recovered('TCP cut in a re-INVITE', time.monotonic() - t)
     both(c)
     c.bye()
 
@@ -382,10 +378,83 @@ def cut_before_request(box):
     t = time.monotonic()
     c.da.request('INVITE', c.sdp_a(version=2))
     m = c.b.expect('INVITE')
-    recovered('TCP cut just before a re-INVITE', t)
+    recovered('TCP cut just before a re-INVITE', time.monotonic() - t)
     c.b.reply(m, 200, 'OK', body=c.sdp_b(version=2))
     c.a.expect(lambda m: m.status == 200 and m.method == 'INVITE')
     c.da.ack()
     c.b.expect('ACK')
+    both(c)
+    c.bye()
+
+
+@case
+def cut_answered(box):
+    """the connection is cut right behind the 200: the far end repeats it over one of its own, the call comes up"""
+    add_far(box)
+    c = call_far(box)
+    c.invite()
+    c.arrive()
+    c.ring()
+    c.b.reply(c.inv_b, 200, 'OK', tag=c.tag_b, body=c.sdp_b())
+    c.b.cut()
+    t = time.monotonic()
+    c.answer()          # RFC 3261 13.3.1.4, over a new connection
+    c.ack()
+    recovered('TCP cut between 200 and ACK', time.monotonic() - t)
+    both(c)
+    c.bye()
+
+
+@case
+def cut_bye(box):
+    """the connection is cut with a BYE that was not answered: it comes again over a new one, within a second"""
+    add_far(box)
+    c = call_far(box).up()
+    c.da.request('BYE')
+    one = c.b.expect('BYE')
+    c.b.cut()
+    t = time.monotonic()
+    two = c.b.expect('BYE', 1)
+    recovered('TCP cut with a BYE unanswered', time.monotonic() - t)
+    check(two.get('via') == one.get('via') and two.source is not one.source, 'another BYE, or over the old connection')
+    c.b.reply(two, 200, 'OK')
+    c.b.nothing(1, lambda m: m.method == 'BYE')
+
+
+@case
+def cut_cancel(box):
+    """the connection is cut with a CANCEL that was not answered: it comes again over a new one, within a second"""
+    add_far(box)
+    c = call_far(box)
+    inv = c.invite()
+    c.arrive()
+    c.ring()
+    cancel(c.a, inv, c.a.hop)
+    m = c.a.expect(487)
+    ack_failure(c.a, inv, m, c.a.hop)
+    one = c.b.expect('CANCEL')
+    c.b.cut()
+    t = time.monotonic()
+    two = c.b.expect('CANCEL', 1)
+    recovered('TCP cut with a CANCEL unanswered', time.monotonic() - t)
+    check(two.get('via') == one.get('via') and two.source is not one.source, 'another CANCEL, or over the old connection')
+    c.b.reply(two, 200, 'OK', tag=c.tag_b)
+    c.b.reply(c.inv_b, 487, 'Terminated', tag=c.tag_b)
+    check(c.b.expect('ACK', 2).get('cseq').endswith('ACK'), 'no ACK')
+
+
+@case
+def cut_caller(box):
+    """the caller's connection is cut in set-up: what it is told comes over a new one, to the port of its Via"""
+    add_far(box)
+    c = Call(box, 'pbxt', 'far', ub=raw_peer(box), media=True)
+    c.invite()
+    c.arrive()
+    c.a.cut()
+    t = time.monotonic()
+    c.ring()            # RFC 3261 18.2.2
+    recovered('TCP of the caller cut in set-up', time.monotonic() - t)
+    c.answer()
+    c.ack()
     both(c)
     c.bye()
