@@ -10,6 +10,7 @@
 #include "sbc/dialog/sub_internal.h"
 
 #define FAILED_MAX 3
+#define AGAIN_S 5u
 #define RETRY_AGAIN_MAX_S 300u
 
 static void on_next(struct timer *t);
@@ -94,6 +95,11 @@ static void send_notify(struct sub *s)
 	e = sub_send(s, &r, &h, S("NOTIFY"), &notify_ops);
 	if (e < 0) {
 		sub_count(s->ss, SUBS_NOTIFY_FAILED);
+		if (e == -ENOMEM && ++s->failed < FAILED_MAX) { /* it will pass; the watcher would not know that it was dropped */
+			s->again = s->want = true;
+			timer_start_us(s->ss->env->timers, &s->next, (int64_t)AGAIN_S * 1000000, on_next);
+			return;
+		}
 		sub_finish(s, &(struct sub_end){.over = SUB_OVER_UNREACHED, .err = e}, "not_sent");
 		return;
 	}
@@ -158,7 +164,7 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 	}
 	s->again = true;
 	s->want = true;
-	retry_s = has_retry && retry_s ? retry_s : 5;
+	retry_s = has_retry && retry_s ? retry_s : AGAIN_S;
 	retry_s = retry_s < RETRY_AGAIN_MAX_S ? retry_s : RETRY_AGAIN_MAX_S;
 	timer_start_us(s->ss->env->timers, &s->next, (int64_t)retry_s * 1000000, on_next);
 }
@@ -384,7 +390,7 @@ void notifier_request(struct sub *s, struct txn_srv *t, const struct sip_msg *m,
 	if (net_reliable((enum net_proto)from->proto))
 		s->dlg.path.conn = from->conn;
 	if (answer_200(s, t, NULL, expires_s) < 0) {
-		txn_srv_detach(t);
+		txn_srv_drop(t);
 		return;
 	}
 	sub_count(s->ss, SUBS_REFRESHED);

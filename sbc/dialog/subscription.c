@@ -302,8 +302,8 @@ int sub_reply(struct txn_srv *t, uint16_t status, struct str headers)
 {
 	int e = txn_srv_reply(t, &(struct txn_reply){.status = status, .headers = headers});
 
-	if (e < 0)
-		txn_srv_detach(t);
+	if (e < 0) /* no memory to keep it; over a stream there is no second copy of the request */
+		(void)txn_srv_reply_once(t, &(struct txn_reply){.status = status, .headers = headers});
 	return e;
 }
 
@@ -311,7 +311,7 @@ void sub_refuse(struct sub *s, struct txn_srv *t, enum reason why, struct str he
 {
 	(void)s;
 	if (txn_srv_refuse(t, why, false, headers) < 0)
-		txn_srv_detach(t);
+		txn_srv_drop(t);
 }
 
 void sub_forget(struct sub *s)

@@ -51,6 +51,7 @@ static void other(struct rig *r, struct txn_srv *t, const struct sip_msg *m, con
 	struct sub_peer peer = {.trunk_id = 1, .contact = S("<sip:10.0.0.9:5060>")};
 	struct reg_events_ask ask = {.owner = policy_trunk(r->fix.p, 1), .host = S("itsp.example.com"), .peer = &peer};
 	char lines[256];
+	enum reason why;
 	struct sub *s;
 	struct buf h;
 
@@ -60,8 +61,8 @@ static void other(struct rig *r, struct txn_srv *t, const struct sip_msg *m, con
 		subs_request(w->subs, s, t, m, from);
 	else if (m->method != SIP_SUBSCRIBE || m->to.tag.n)
 		assert_int_equal(txn_srv_refuse(t, REASON_NO_DIALOG, false, STR_NONE), 0);
-	else
-		assert_int_equal(reg_events_subscribe(w->re, &ask, t, m, from, &h), REASON_NONE);
+	else if ((why = reg_events_subscribe(w->re, &ask, t, m, from, &h)) != REASON_NONE && txn_srv_refuse(t, why, false, STR_NONE) < 0)
+		txn_srv_detach(t);
 }
 
 static void note(struct rig *r, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
