@@ -151,6 +151,8 @@ void answer_ok(struct work *w)
 	}
 	if (w->outbound)
 		buf_fmt(&h, "Require: outbound\r\nFlow-Timer: %d\r\n", FLOW_TIMER_S);
+	if (w->trunk->reg.event != POL_REG_EVENT_OFF) /* a PBX that can may watch what it has registered */
+		buf_lit(&h, "Allow-Events: reg\r\n");
 	put_date(&h, r->env->clock->wall_us);
 	if (buf_err(&h)) {
 		answer_refuse(r, w->t, w->trunk, REASON_TOO_LARGE, STR_NONE);

@@ -302,7 +302,7 @@ def events(edge):
     """the edge watches its registration over TLS: numbers confirmed and not, one that is new, and back when it is lost"""
     p = None
     try:
-        p = both(edge, 'tls', 'reg-event=on')
+        p = both(edge, 'tls')           # reg-event=auto: the provider says that it has events
         wait('the edge to see its numbers', lambda: (up(edge).get('events'), up(edge).get('confirmed')) == ('sees', 50), 10)
         check(p.json('subscription', 'list', 'cust')['subscriptions'][0]['state'] == 'active', 'the provider has no watcher')
         d = edge.json('reg', 'numbers', 'up', '--lines', '1000')

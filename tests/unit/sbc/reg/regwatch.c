@@ -618,8 +618,7 @@ static void at_our_own_registrar(void **state)
 	uint64_t id;
 
 	(void)state;
-	world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=sbc.example.net probe=off auth=gin aor=trunk42 expires=600s "
-	               "reg-event=on");
+	world_init(&w, "role=itsp realm=wan target=192.0.2.50 domain=sbc.example.net probe=off auth=gin aor=trunk42 expires=600s"); /* auto: it says that it has them */
 	w.own = true;
 	rig_ha1(&w.r, w.id - 1, "trunk42", "sbc.example.net", "a long secret");
 	use_policy(&w);
