@@ -1,0 +1,308 @@
+/* client_answer.c - what the answers to a REGISTER mean (RFC 3261 10.2.4, RFC 3608 5, RFC 6140 5.1).
+ *
+ * A challenge that follows an answered one ends the attempt unless it says stale: no password is tried again and
+ * again (RGC-05). The lifetime is that of our own Contact, never another one's (RGC-02).
+ */
+#include "sbc/reg/client_internal.h"
+
+#include <errno.h>
+
+#include "sbc/reg/gin.h"
+#include "sbc/sip/header.h"
+
+#define REJECTED_BASE_S 60u     /* wrong password */
+#define FORBIDDEN_BASE_S 300u   /* unknown, locked */
+#define RETRY_AFTER_MAX_S 86400u
+#define MALFORMED_EXPIRES_S 3600u /* RFC 3261 10.2.4, 20.19 */
+
+static bool stale(const struct sip_msg *m)
+{
+	static const enum sip_hdr_id ids[] = {SIP_H_WWW_AUTHENTICATE, SIP_H_PROXY_AUTHENTICATE};
+	struct digest_fields f;
+
+	for (unsigned i = 0; i < ARRAY_LEN(ids); i++)
+		for (const struct sip_hdr *h = sip_hdr(m, ids[i]); h; h = sip_hdr_next(m, h))
+			if (digest_parse(h->value, &f) == 0 && str_ieq(f.stale, S("true")))
+				return true;
+	return false;
+}
+
+static void note_realm(struct client *c, const struct sip_msg *m)
+{
+	const struct sip_hdr *h = sip_hdr(m, m->status == 407 ? SIP_H_PROXY_AUTHENTICATE : SIP_H_WWW_AUTHENTICATE);
+	struct digest_fields f;
+	struct log_quote q;
+
+	if (!h || digest_parse(h->value, &f) < 0)
+		return;
+	c->realm_n = (uint16_t)str_head(f.realm, sizeof(c->realm)).n;
+	memcpy(c->realm, f.realm.p, c->realm_n);
+	log_warn(&c->log, "foreign_realm", "realm=%s", log_quoted(&q, f.realm));
+}
+
+static void challenged(struct client *c, const struct sip_msg *m, const struct net_path *path)
+{
+	unsigned which = m->status == 407;
+	bool old = stale(m);
+	enum reason why = auth_take(&c->auth, m, &c->cred, c->cred.username.n ? 1 : 0);
+
+	c->cs->metrics[M_CHALLENGED]++;
+	if (why == REASON_NONE && c->asked[which] >= (old ? 2 : 1))
+		why = REASON_AUTH_REJECTED;
+	c->asked[which]++;
+	if (why == REASON_AUTH_REALM)
+		note_realm(c, m);
+	if (why != REASON_NONE)
+		client_rejected(c, why, REJECTED_BASE_S, why == REASON_AUTH_REJECTED ? "wrong_password" : "challenge");
+	else
+		client_again(c, path, REG_CLIENT_CHALLENGED, which ? "407" : "401");
+}
+
+/* Does that Contact of a 2xx stand for ours? Behind NAT its host may have been rewritten, not its cookie. */
+static bool is_ours(const struct client *c, const struct sip_uri *u, bool *ret_foreign)
+{
+	struct sip_uri sent;
+	struct str tk;
+
+	if (sip_param_get(u->params, S("tk"), &tk)) {
+		*ret_foreign = !str_eq(tk, str_z(c->cookie));
+		return !*ret_foreign;
+	}
+	*ret_foreign = false;
+	return sip_uri_parse(str_n(c->contact, c->contact_n), &sent) == 0 && gin_contact_eq(u, &sent);
+}
+
+/* RGC-02: what our own Contact got; else Expires; else what we asked for. */
+static uint32_t granted(const struct client *c, const struct sip_msg *m)
+{
+	struct sip_values w = sip_values(m, SIP_H_CONTACT);
+	struct str value, own = STR_NONE, text;
+	bool ours = false, foreign;
+	unsigned n = 0;
+	uint32_t s;
+	int e;
+
+	while (!ours && sip_values_next(&w, &value)) {
+		struct sip_addr a;
+
+		if (sip_addr_parse(value, &a) < 0)
+			continue;
+		n++;
+		ours = is_ours(c, &a.uri, &foreign);
+		if (ours || !foreign)
+			own = a.params;
+		else if (n == 1)
+			own = STR_NONE;
+	}
+	/* one that says nothing of whose it is: only when it is the only one */
+	if ((ours || n == 1) && own.p && sip_param_get(own, S("expires"), &text))
+		return str_u32(text, UINT32_MAX, &s) == 0 ? s : MALFORMED_EXPIRES_S;
+	e = sip_delta_seconds(m, SIP_H_EXPIRES, &s);
+	return e == 0 ? s : e == -ENOENT ? c->ask_s : MALFORMED_EXPIRES_S;
+}
+
+/* RFC 3608 5: the newest answer decides, one without takes it away. */
+static void take_route(struct client *c, const struct sip_msg *m)
+{
+	struct sip_values w = sip_values(m, SIP_H_SERVICE_ROUTE);
+	struct sip_addr a;
+	struct str v;
+	struct buf b;
+
+	buf_init(&b, c->route, sizeof(c->route));
+	while (sip_values_next(&w, &v)) {
+		if (sip_addr_parse(v, &a) < 0 || (a.uri.scheme != SIP_SCHEME_SIP && a.uri.scheme != SIP_SCHEME_SIPS)) {
+			buf_fail(&b);
+			break;
+		}
+		if (b.n)
+			buf_lit(&b, ", ");
+		buf_str(&b, v);
+	}
+	if (buf_err(&b))
+		log_warn(&c->log, "service_route_bad", "bytes=%zu", b.n);
+	c->route_n = buf_err(&b) ? 0 : (uint16_t)b.n;
+}
+
+/* RGC-03: at 50 to 90 % of it, and early enough for a try that is not answered. */
+static int64_t refresh_us(struct client *c, uint32_t s)
+{
+	if (s >= 120) {
+		int64_t us = client_part_us(c, s, 50, 90), late = ((int64_t)s - 40) * 1000000;
+
+		return us < late ? us : late;
+	}
+	return client_part_us(c, s, 50, 60);
+}
+
+static void accepted(struct client *c, const struct sip_msg *m, const struct net_path *path)
+{
+	uint32_t s = granted(c, m);
+	const struct env *env = c->cs->env;
+	bool fresh = !client_holds(c);
+
+	auth_info(&c->auth, m);
+	if (s == 0) {
+		client_failed(c, REASON_REG_FAILED, "nothing_granted");
+		return;
+	}
+	s = s < EXPIRES_MAX_S ? s : EXPIRES_MAX_S;
+	c->accepted++;
+	c->cs->metrics[M_ACCEPTED]++;
+	take_route(c, m);
+	c->events = sip_has_token(m, SIP_H_ALLOW_EVENTS, S("reg"));
+	if (!fresh && !(c->at.proto == path->proto && addr_eq(&c->at.remote, &path->remote)))
+		fresh = true; /* another registrar holds it now */
+	c->at = *path;
+	c->granted_s = s;
+	c->expires_us = env->clock->mono_us + (int64_t)s * 1000000;
+	timer_start_us(env->timers, &c->over, (int64_t)s * 1000000, client_over);
+	c->fails = 0;
+	c->realm_n = 0;
+	c->why = REASON_NONE;
+	client_wait_us(c, refresh_us(c, s));
+	if (fresh) {
+		c->registered_wall_us = env->clock->wall_us;
+		client_tell(c, REASON_NONE);
+		if (c->plain)
+			client_tell(c, REASON_REG_NO_GIN);
+	}
+	client_step(c, REG_CLIENT_REGISTERED, "200");
+	client_settle(c);
+}
+
+static void too_brief(struct client *c, const struct sip_msg *m, const struct net_path *path)
+{
+	uint32_t s;
+
+	if (c->briefs++ == 0 && sip_delta_seconds(m, SIP_H_MIN_EXPIRES, &s) == 0 && s > c->ask_s && s <= EXPIRES_MAX_S) {
+		c->ask_s = s;
+		client_again(c, path, c->state, "423");
+		return;
+	}
+	client_rejected(c, REASON_REG_FORBIDDEN, FORBIDDEN_BASE_S, "423");
+}
+
+static void bad_extension(struct client *c, const struct sip_msg *m, const struct net_path *path)
+{
+	struct log_quote q;
+
+	log_warn(&c->log, "reg_unsupported", "tags=%s", log_quoted(&q, sip_hdr_value(m, SIP_H_UNSUPPORTED)));
+	if (client_bulk(c) && sip_has_token(m, SIP_H_UNSUPPORTED, S("gin"))) {
+		c->plain = true;
+		client_again(c, path, client_holds(c) ? REG_CLIENT_REFRESHING : REG_CLIENT_TRYING, "420");
+		return;
+	}
+	client_rejected(c, REASON_REG_FORBIDDEN, FORBIDDEN_BASE_S, "420");
+}
+
+/* To a place of the trunk's own, and to no other. */
+static void redirected(struct client *c, const struct sip_msg *m)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+	struct net_path p = {.realm = c->t->realm, .proto = c->ways[0].path.proto};
+	struct sip_addr a;
+	struct str transport;
+	unsigned n = 0;
+
+	if (c->redirects++ < 3 && sip_contact(m, &a) == 0) {
+		if (sip_param_get(a.uri.params, S("transport"), &transport))
+			p.proto = str_ieq(transport, S("tcp")) ? NET_TCP : str_ieq(transport, S("tls")) ? NET_TLS : NET_UDP;
+		if (a.uri.scheme == SIP_SCHEME_SIPS)
+			p.proto = NET_TLS;
+		if (sip_uri_addr(&a.uri, &p.remote)) {
+			if (addr_port(&p.remote) == 0)
+				addr_set_port(&p.remote, p.proto == NET_TLS ? 5061 : 5060);
+			if (policy_may_come_from(c->policy, c->t, &p)) {
+				p.peer = targets_peer(c->cs->targets, c->id);
+				ways[n++] = (struct target_way){.path = p, .try_ms = c->t->sip.try_ms};
+			}
+		} else {
+			n = targets_named(c->cs->targets, c->t, a.uri.host, a.uri.port, LOCATE_ANY, ways);
+		}
+	}
+	if (n == 0) {
+		client_rejected(c, REASON_REG_ELSEWHERE, FORBIDDEN_BASE_S, "redirected");
+		return;
+	}
+	c->n_ways = c->at_way = 0;
+	for (unsigned i = 0; i < n; i++)
+		client_add_way(c, &ways[i]);
+	client_next_way(c, REASON_REG_FAILED);
+}
+
+static bool for_good(uint16_t status)
+{
+	return status >= 600 || (status >= 400 && status < 500 && status != 408 && status != 429 && status != 480 &&
+	                            status != 486 && status != 487 && status != 491);
+}
+
+static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
+{
+	struct client *c = owner;
+	struct reg_clients *cs = c->cs;
+	struct net_path path = t->path;
+	uint32_t wait_s = 0;
+
+	targets_learn(cs->targets, c->id, &path, m);
+	if (m->status < 200)
+		return;
+	txn_cli_detach(t);
+	c->cli = NULL;
+	c->status = m->status;
+	if (m->status >= 300 && sip_retry_after(m, &wait_s) == 0) {
+		wait_s = wait_s < RETRY_AFTER_MAX_S ? wait_s : RETRY_AFTER_MAX_S;
+		c->wait_s = wait_s > c->wait_s ? wait_s : c->wait_s;
+	}
+	if (m->status == 503)
+		targets_report(cs->targets, c->id, &path, TARGET_503, REASON_PEER_ERROR, wait_s);
+	else
+		targets_report(cs->targets, c->id, &path, m->status == 408 ? TARGET_SILENT : TARGET_ANSWERED,
+		    m->status == 408 ? REASON_PEER_SILENT : REASON_NONE, 0);
+	if (m->status == 401 || m->status == 407)
+		challenged(c, m, &path);
+	else if (c->state == REG_CLIENT_REMOVING)
+		client_removed(c);
+	else if (m->status < 300)
+		accepted(c, m, &path);
+	else if (m->status < 400)
+		redirected(c, m);
+	else if (m->status == 420)
+		bad_extension(c, m, &path);
+	else if (m->status == 423)
+		too_brief(c, m, &path);
+	else if (for_good(m->status))
+		client_rejected(c, REASON_REG_FORBIDDEN, FORBIDDEN_BASE_S, "refused");
+	else if (m->status == 408 || m->status >= 500)
+		client_next_way(c, REASON_REG_FAILED);
+	else
+		client_failed(c, REASON_REG_FAILED, "refused");
+}
+
+static void on_failed(void *owner, struct txn_cli *t, int err)
+{
+	struct client *c = owner;
+	struct net_path path = t->path;
+	enum reason why = err == -ETIMEDOUT ? REASON_PEER_SILENT : net_error_reason(err);
+
+	txn_cli_detach(t);
+	c->cli = NULL;
+	c->status = 0;
+	targets_report(
+	    c->cs->targets, c->id, &path, err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED, why, 0);
+	if (c->state == REG_CLIENT_REMOVING)
+		client_removed(c);
+	else
+		client_next_way(c, why);
+}
+
+/* without an end of its own: the layer goes */
+static void on_gone(void *owner, struct txn_cli *t)
+{
+	struct client *c = owner;
+
+	(void)t;
+	c->cli = NULL;
+}
+
+const struct txn_cli_ops client_txn_ops = {on_response, on_failed, on_gone};

@@ -1,0 +1,126 @@
+/* client_internal.h - one registration at a provider, shared by the files that make it.
+ *
+ *   client.c         life: what the operator wants, and the questions of calls and of the command line
+ *   client_try.c     when an attempt is made, which ways it walks, how it ends
+ *   client_send.c    what a REGISTER says
+ *   client_answer.c  what its answers mean
+ */
+#ifndef SBC_REG_CLIENT_INTERNAL_H
+#define SBC_REG_CLIENT_INTERNAL_H
+
+#include "sbc/auth/answer.h"
+#include "sbc/reg/client.h"
+
+#define WAYS_MAX 24
+#define ROUTE_MAX 1024          /* bytes of Service-Route that are kept; more is not taken */
+#define CONTACT_MAX 512
+#define EXPIRES_MAX_S 604800u
+
+struct way {
+	struct net_path path;
+	struct addr alt;
+	uint32_t try_ms;
+};
+
+struct client {
+	struct hnode by_id, by_cookie;
+	struct reg_clients *cs;
+	uint32_t id;
+	struct policy *policy;      /* ref: the snapshot it registers by */
+	const struct pol_trunk *t;  /* borrow: policy */
+	enum reg_client_state state;
+	enum reason why;
+	int64_t since_wall_us;
+	bool held;                  /* unregistered by an operator */
+	bool plain;                 /* GIN was refused */
+	bool leaving;               /* the REGISTER that is out is the last one of this snapshot */
+	bool turn;                  /* the timer runs until its turn among all */
+	/* what stands in every REGISTER */
+	char call_id[27], tag[13], cookie[17];
+	uint32_t cseq, ask_s;
+	struct auth_credential cred;
+	struct auth_session auth;
+	/* the attempt */
+	struct way ways[WAYS_MAX];
+	unsigned n_ways, at_way;
+	struct txn_cli *cli;        /* borrow: the REGISTER that is out */
+	uint8_t asked[2];           /* challenges answered by this way: 401, 407 */
+	uint8_t briefs, redirects;
+	int64_t begun_us;
+	uint32_t wait_s;            /* longest Retry-After of the attempt */
+	struct timer timer;         /* next attempt */
+	struct timer over;          /* end of the binding */
+	uint32_t fails;             /* in a row */
+	/* the binding */
+	struct net_path at;
+	int64_t expires_us, registered_wall_us;
+	int64_t flow_lost_us;       /* when the flow it was made over was last lost, 0: never */
+	uint32_t flow_losses;       /* in a row */
+	uint32_t granted_s;
+	uint16_t status;
+	char contact[CONTACT_MAX], route[ROUTE_MAX], aor[CONTACT_MAX], realm[64];
+	uint16_t contact_n, route_n, aor_n, realm_n;
+	uint64_t sent, accepted;
+	bool events;                /* Allow-Events: reg in the newest 200 */
+	struct log log;
+};
+
+enum { M_SENT, M_CHALLENGED, M_ACCEPTED, M_FAILED, M_REJECTED, M_LOST, M_METRICS };
+
+struct reg_clients {
+	const struct env *env;
+	struct str user_agent;
+	const struct reg_client_user *user;
+	void *ctx;
+	struct net *net;
+	struct txn_layer *txn; /* NULL: not started */
+	struct targets *targets;
+	struct policy *policy; /* ref */
+	struct htab by_id, by_cookie;
+	int64_t next_turn_us;
+	bool stopping;
+	uint64_t metrics[M_METRICS];
+	struct metric_set metric_set;
+};
+
+/* client.c */
+/* What does the newest snapshot want of it? May free c. */
+void client_review(struct client *c);
+static inline bool client_holds(const struct client *c)
+{
+	return c->expires_us > c->cs->env->clock->mono_us;
+}
+static inline bool client_bulk(const struct client *c)
+{
+	return c->t->reg.auth == POL_AUTH_GIN && !c->plain;
+}
+void client_step(struct client *c, enum reg_client_state next, const char *because);
+/* to the user: alarms and history */
+void client_tell(struct client *c, enum reason why);
+
+/* client_try.c */
+void client_wait_us(struct client *c, int64_t us); /* until the next attempt */
+int64_t client_part_us(struct client *c, uint32_t s, uint32_t lo, uint32_t hi); /* lo..hi percent of s */
+uint32_t client_doubled(uint32_t base_s, uint32_t n); /* base * 2^n, at most half an hour */
+void client_add_way(struct client *c, const struct target_way *w);
+/* The ways from at_way on; why: what is said when there is none left. May free c. */
+void client_next_way(struct client *c, enum reason why);
+/* The same way once more; state says what for. May free c. */
+void client_again(struct client *c, const struct net_path *path, enum reg_client_state state, const char *because);
+/* Ends of an attempt. Each may free c. */
+void client_removed(struct client *c);
+void client_failed(struct client *c, enum reason why, const char *because);
+void client_rejected(struct client *c, enum reason why, uint32_t base_s, const char *because);
+/* What the operator changed while a REGISTER was out is done now. */
+void client_settle(struct client *c);
+/* The binding is no more. */
+void client_forget(struct client *c);
+void client_over(struct timer *tm); /* its time is over */
+
+/* client_send.c */
+int client_send(struct client *c, const struct way *w, uint32_t expires_s); /* 0, or -errno: this way cannot be used */
+
+/* client_answer.c */
+extern const struct txn_cli_ops client_txn_ops;
+
+#endif

@@ -1,0 +1,222 @@
+/* client_try.c - an attempt: when it begins, which ways it walks, and how it ends.
+ *
+ * Attempts of all trunks take turns, 50 a second at most. One walks the ways of all targets, the one that holds the
+ * registration first. After a failure the next one waits as RFC 5626 4.5 has it; after a refusal much longer, since
+ * somebody has to look at it.
+ */
+#include "sbc/reg/client_internal.h"
+
+#include <errno.h>
+
+#define START_GAP_US 20000      /* between REGISTERs that begin an attempt: 50 a second over all trunks */
+#define NAME_WAIT_US 10000000   /* for the first answer of the DNS */
+#define NAME_POLL_MS 250
+#define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed */
+#define RETRY_MAX_S 1800u
+
+static void attempt(struct client *c);
+
+/* ------------------------------------------------------------------ when */
+
+static void on_timer(struct timer *tm)
+{
+	struct client *c = container_of(tm, struct client, timer);
+	struct reg_clients *cs = c->cs;
+	int64_t now = cs->env->clock->mono_us, turn = cs->next_turn_us > now ? cs->next_turn_us : now;
+
+	if (!c->turn && turn > now) {
+		c->turn = true;
+		cs->next_turn_us = turn + START_GAP_US;
+		timer_start_us(cs->env->timers, &c->timer, turn - now, on_timer);
+		return;
+	}
+	if (!c->turn)
+		cs->next_turn_us = now + START_GAP_US;
+	c->turn = false;
+	attempt(c);
+}
+
+void client_wait_us(struct client *c, int64_t us)
+{
+	c->turn = false;
+	timer_start_us(c->cs->env->timers, &c->timer, us, on_timer);
+}
+
+int64_t client_part_us(struct client *c, uint32_t s, uint32_t lo, uint32_t hi)
+{
+	return (int64_t)s * 10000 * (int64_t)(lo + rng_below(c->cs->env->rng, hi - lo + 1));
+}
+
+uint32_t client_doubled(uint32_t base_s, uint32_t n)
+{
+	uint32_t s = base_s;
+
+	while (n-- > 0 && s < RETRY_MAX_S)
+		s *= 2;
+	return s < RETRY_MAX_S ? s : RETRY_MAX_S;
+}
+
+/* ------------------------------------------------------------------ ends of attempts */
+
+void client_forget(struct client *c)
+{
+	timer_stop(c->cs->env->timers, &c->over);
+	c->expires_us = c->registered_wall_us = 0;
+	c->granted_s = 0;
+	c->route_n = 0;
+}
+
+void client_over(struct timer *tm)
+{
+	struct client *c = container_of(tm, struct client, over);
+
+	client_forget(c);
+	c->cs->metrics[M_LOST]++;
+	log_warn(&c->log, "registration_lost", "aor=%.*s", c->aor_n, c->aor);
+	client_tell(c, REASON_REG_LOST);
+}
+
+/* The un-REGISTER has ended, however. */
+void client_removed(struct client *c)
+{
+	client_forget(c);
+	c->why = REASON_NONE;
+	client_tell(c, REASON_REG_TAKEN_BACK);
+	client_step(c, REG_CLIENT_STOPPED, "removed");
+	client_review(c);
+}
+
+void client_settle(struct client *c)
+{
+	if (!c->leaving || c->cli)
+		return;
+	c->leaving = false;
+	client_review(c);
+}
+
+/* It cannot be done now: later, as RFC 5626 4.5 has it (KA-05). */
+void client_failed(struct client *c, enum reason why, const char *because)
+{
+	int64_t us, asked_us = (int64_t)c->wait_s * 1000000;
+
+	if (c->state == REG_CLIENT_REMOVING) {
+		client_removed(c);
+		return;
+	}
+	c->fails++;
+	c->why = why;
+	c->cs->metrics[M_FAILED]++;
+	us = client_part_us(c, client_doubled(RETRY_BASE_S, c->fails), 50, 100);
+	client_wait_us(c, us > asked_us ? us : asked_us);
+	client_tell(c, why);
+	client_step(c, REG_CLIENT_RETRY, because);
+	client_settle(c);
+}
+
+/* Somebody has to look at it: a long wait, so that no account is locked (RGC-05, -06). */
+void client_rejected(struct client *c, enum reason why, uint32_t base_s, const char *because)
+{
+	int64_t us, asked_us = (int64_t)c->wait_s * 1000000;
+
+	if (c->state == REG_CLIENT_REMOVING) {
+		client_removed(c);
+		return;
+	}
+	memset(&c->auth, 0, sizeof(c->auth));
+	c->why = why;
+	c->cs->metrics[M_REJECTED]++;
+	us = client_part_us(c, client_doubled(base_s, c->fails), 100, 110);
+	c->fails++;
+	client_wait_us(c, us > asked_us ? us : asked_us);
+	client_tell(c, why);
+	client_step(c, REG_CLIENT_REJECTED, because);
+	client_settle(c);
+}
+
+/* ------------------------------------------------------------------ attempts */
+
+static bool has_way(const struct client *c, const struct net_path *p)
+{
+	for (unsigned i = 0; i < c->n_ways; i++)
+		if (c->ways[i].path.proto == p->proto && addr_eq(&c->ways[i].path.remote, &p->remote))
+			return true;
+	return false;
+}
+
+void client_add_way(struct client *c, const struct target_way *w)
+{
+	if (c->n_ways < WAYS_MAX && !has_way(c, &w->path))
+		c->ways[c->n_ways++] = (struct way){.path = w->path, .alt = w->alt, .try_ms = w->try_ms};
+}
+
+/* All ways in the order to try; why: when there is none. */
+static enum reason find_ways(struct client *c)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+	enum reason why = REASON_NAME_UNRESOLVED;
+	unsigned n;
+
+	c->n_ways = c->at_way = 0;
+	if (client_holds(c))
+		c->ways[c->n_ways++] = (struct way){.path = c->at, .try_ms = c->t->sip.try_ms};
+	for (unsigned i = 0; i < c->t->n_targets; i++) {
+		n = targets_ways(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways, &why);
+		for (unsigned k = 0; k < n; k++)
+			client_add_way(c, &ways[k]);
+	}
+	for (unsigned i = 0; i < c->t->n_targets && c->n_ways == 0; i++)
+		if (targets_last_resort(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways))
+			client_add_way(c, ways);
+	return c->n_ways ? REASON_NONE : why;
+}
+
+static void attempt(struct client *c)
+{
+	int64_t now = c->cs->env->clock->mono_us;
+	enum reason why = find_ways(c);
+
+	if (c->state != REG_CLIENT_WAITING || c->begun_us == 0)
+		c->begun_us = now;
+	if (why == REASON_NAME_UNRESOLVED && now - c->begun_us < NAME_WAIT_US) {
+		client_step(c, REG_CLIENT_WAITING, "names");
+		timer_start_ms(c->cs->env->timers, &c->timer, NAME_POLL_MS, on_timer);
+		return;
+	}
+	c->asked[0] = c->asked[1] = c->briefs = c->redirects = 0;
+	c->wait_s = 0;
+	if (why != REASON_NONE) {
+		client_failed(c, why, "no_way");
+		return;
+	}
+	client_next_way(c, REASON_NONE);
+}
+
+void client_next_way(struct client *c, enum reason why)
+{
+	while (c->at_way < c->n_ways) {
+		const struct way *w = &c->ways[c->at_way++];
+		int e = client_send(c, w, c->ask_s);
+
+		c->asked[0] = c->asked[1] = 0;
+		if (e == 0) {
+			client_step(c, client_holds(c) ? REG_CLIENT_REFRESHING : REG_CLIENT_TRYING, "sent");
+			return;
+		}
+		why = e == -ENOMEM || e == -ENOSPC ? REASON_NO_MEMORY : e == -ENETUNREACH ? REASON_NO_LISTENER : net_error_reason(e);
+	}
+	client_failed(c, why, "no_way_left");
+}
+
+void client_again(struct client *c, const struct net_path *path, enum reg_client_state state, const char *because)
+{
+	struct way w = {.path = *path, .try_ms = c->t->sip.try_ms};
+	bool leaving = c->state == REG_CLIENT_REMOVING;
+	int e;
+
+	w.path.conn = net_reliable((enum net_proto)path->proto) ? path->conn : 0;
+	e = client_send(c, &w, leaving ? 0 : c->ask_s);
+	if (e < 0)
+		client_next_way(c, net_error_reason(e));
+	else if (!leaving)
+		client_step(c, state, because);
+}
