@@ -107,6 +107,9 @@ struct net_ops {
 	/* The peer at path asked for reuse (Via;alias) and listens on sent_by_port: later sends to its address and
 	 * that port may take this connection (RFC 5923). 0, or -EPERM: no certificate, nothing recorded. */
 	int (*alias)(struct net *n, const struct net_path *path, uint16_t sent_by_port);
+	/* Is the connection of path's handle there, up or on its way? Datagrams have none: true. A flow that somebody
+	 * registered by is asked for so: another connection to its address would be another flow (RFC 5626 5.3). */
+	bool (*alive)(struct net *n, const struct net_path *path);
 	/* The peer agreed to be pinged: from now on every interval_ms (80..100 % of it) on that flow, 0: no more (RFC 6223,
 	 * RFC 5626 4.4); CRLF on connections, STUN on UDP. When it does not answer, the flow has failed: on_flow_lost().
 	 * 0, -ENOTCONN (no such connection), -ENETUNREACH, -ENOBUFS (too many). */
@@ -169,6 +172,11 @@ static inline int net_prepare(struct net *n, struct net_path *path, const struct
 static inline const struct net_identity *net_identity(struct net *n, const struct net_path *path)
 {
 	return n->ops->identity ? n->ops->identity(n, path) : NULL;
+}
+
+static inline bool net_alive(struct net *n, const struct net_path *path)
+{
+	return !net_reliable((enum net_proto)path->proto) || !n->ops->alive || n->ops->alive(n, path);
 }
 
 static inline int net_alias(struct net *n, const struct net_path *path, uint16_t sent_by_port)

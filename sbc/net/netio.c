@@ -762,6 +762,13 @@ static int op_keep(struct net *n, const struct net_path *path, uint32_t interval
 	return path->proto == NET_UDP ? keep_set(io, path, interval_ms) : tcp_keep(io, path, interval_ms);
 }
 
+static bool op_alive(struct net *n, const struct net_path *path)
+{
+	const struct conn *c = tcp_conn(container_of(n, struct netio, net), path);
+
+	return c && c->state <= CONN_UP;
+}
+
 static const struct net_identity *op_identity(struct net *n, const struct net_path *path)
 {
 	const struct conn *c = tcp_conn(container_of(n, struct netio, net), path);
@@ -778,6 +785,7 @@ static const struct net_ops ops = {
     .prepare = op_prepare,
     .identity = op_identity,
     .keep = op_keep,
+    .alive = op_alive,
     .alias = op_alias,
 };
 
