@@ -71,7 +71,7 @@ static void on_flow_lost(void *ctx, const struct net_path *flow, int err)
 	struct app *a = ctx;
 
 	b2b_on_flow_lost(a->b2b, flow, err);
-	reg_clients_on_flow_lost(a->clients, flow);
+	reg_clients_on_flow_lost(a->clients, flow, err);
 }
 
 static const struct net_user net_user = {.admit = on_admit,
@@ -366,6 +366,52 @@ static int load_policy(struct app *a)
 	return 0;
 }
 
+#define FLOW_SECRET S("flows")
+
+struct secret_req {
+	struct db_req req;
+	struct reg_secret secret;
+	bool found;
+};
+
+static void one_secret(void *ctx, const struct db_secret *s)
+{
+	struct secret_req *r = ctx;
+
+	if (str_eq(s->name, FLOW_SECRET) && !r->found)
+		r->found = reg_secret_read(&r->secret, s->value);
+}
+
+/* Made at the first start. */
+static enum reason secret_run(struct db_handle *h, struct db_req *req, struct db_err *err)
+{
+	struct secret_req *r = container_of(req, struct secret_req, req);
+	char hex[2 * sizeof(r->secret.key)];
+	enum reason why = db_secret_all(h, one_secret, r, err);
+	struct buf b;
+
+	if (why != REASON_NONE || r->found)
+		return why;
+	buf_init(&b, hex, sizeof(hex));
+	buf_hex(&b, r->secret.key, sizeof(r->secret.key));
+	return db_secret_put(h, FLOW_SECRET, buf_text(&b), 0, err);
+}
+
+/* What names this box and its flows to others: the same as before the restart. */
+static int load_secret(struct app *a)
+{
+	struct secret_req s = {.req = {.kind = DB_WRITE, .run = secret_run}};
+	enum reason why;
+
+	rng_bytes(&a->rng, s.secret.key, sizeof(s.secret.key));
+	why = db_call(a->db, &s.req);
+	if (why != REASON_NONE)
+		return say(why, s.req.err.text);
+	reg_clients_set_secret(a->clients, &s.secret);
+	explicit_bzero(&s.secret, sizeof(s.secret));
+	return 0;
+}
+
 static void restore_bans(struct app *a)
 {
 	for (unsigned i = 0; a->rows && i < a->rows->n_bans; i++) {
@@ -449,6 +495,9 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	a->clients = reg_clients_new(&a->env, S("Postern/" POSTERN_VERSION), &app_reg_client_user, a);
 	if (!a->clients)
 		return say(REASON_NO_MEMORY, "no memory for registrations");
+	rc = load_secret(a);
+	if (rc)
+		return rc;
 	a->subs = subs_new(&a->env, &(struct subs_cfg){.max = SUBSCRIPTIONS_MAX});
 	a->reg_events = a->subs ? reg_events_new(&a->env, a->subs, a->reg) : NULL;
 	a->reg_watches = a->subs ? reg_watches_new(&a->env, a->subs, a->clients, S("Postern/" POSTERN_VERSION),

@@ -218,22 +218,31 @@ const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p
 	return t ? t : policy_identify(p, from, net_identity(b->net, from));
 }
 
+/* Do we hold a registration of that trunk there? */
+static bool held_at(const struct b2b *b, uint32_t trunk_id, const struct net_path *from)
+{
+	struct reg_client_way held[REG_FLOWS_MAX];
+	unsigned n = reg_client_ways(b->cfg.clients, trunk_id, held);
+
+	while (n-- > 0)
+		if (addr_eq_ip(&held[n].path.remote, &from->remote))
+			return true;
+	return false;
+}
+
 /* What we registered at a provider stands in its request URI (GINP-05): that tells its trunks apart. The cookie of a
  * trunk counts when it comes from one of the trunk's own places, or from who holds the registration. */
 const struct pol_trunk *b2b_trunk_asked(
     const struct b2b *b, const struct policy *p, const struct sip_msg *m, const struct net_path *from)
 {
 	const struct pol_trunk *t;
-	struct net_path at;
-	struct str tk, route;
+	struct str tk;
 	uint32_t id = 0;
 
 	if (b->cfg.clients && m->is_request && sip_param_get(m->ruri.params, S("tk"), &tk))
 		id = reg_client_of_cookie(b->cfg.clients, tk);
 	t = id ? policy_trunk(p, id) : NULL;
-	if (t && t->realm == from->realm &&
-	    (policy_may_come_from(p, t, from) ||
-	        (reg_client_way(b->cfg.clients, id, &at, &route) && addr_eq_ip(&at.remote, &from->remote))))
+	if (t && t->realm == from->realm && (policy_may_come_from(p, t, from) || held_at(b, id, from)))
 		return t;
 	return b2b_trunk_of(b, p, from);
 }

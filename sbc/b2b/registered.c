@@ -195,30 +195,42 @@ static bool is_at(const struct net_path *at, const struct target_way *w)
 	return at->proto == w->path.proto && (addr_eq(&w->path.remote, &at->remote) || addr_eq(&w->alt, &at->remote));
 }
 
-int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n)
+/* The way that leads there goes to the front, if there is one. */
+static void to_front(const struct net_path *at, struct target_way *ways, unsigned n)
 {
-	struct net_path at;
-	struct str route;
-
-	if (!b->cfg.clients || t->role != POL_ITSP || !reg_client_way(b->cfg.clients, t->id, &at, &route))
-		return 0;
-	if (route.n) {
-		route = str_dup(arena, route);
-		if (!route.p)
-			return -ENOMEM;
-	}
-	for (unsigned i = 0; i < n; i++)
-		ways[i].route = route;
 	for (unsigned i = 0; i < n; i++) {
 		struct target_way w = ways[i];
 
-		if (!is_at(&at, &w))
+		if (!is_at(at, &w))
 			continue;
 		for (; i > 0; i--)
 			ways[i] = ways[i - 1];
 		ways[0] = w;
-		break;
+		return;
 	}
+}
+
+int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n)
+{
+	struct reg_client_way held[REG_FLOWS_MAX];
+	unsigned k = b->cfg.clients && t->role == POL_ITSP ? reg_client_ways(b->cfg.clients, t->id, held) : 0;
+
+	for (unsigned h = 0; h < k; h++) {
+		if (!held[h].route.n)
+			continue;
+		held[h].route = str_dup(arena, held[h].route);
+		if (!held[h].route.p)
+			return -ENOMEM;
+	}
+	for (unsigned i = 0; k && i < n; i++) {
+		unsigned h = k - 1;
+
+		while (h > 0 && !is_at(&held[h].path, &ways[i]))
+			h--; /* where none is held it is that of the best */
+		ways[i].route = held[h].route;
+	}
+	while (k-- > 0)
+		to_front(&held[k].path, ways, n);
 	return 0;
 }
 
@@ -226,16 +238,15 @@ int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_t
 static bool leads_there(const struct b2b *b, const struct pol_hop *hop)
 {
 	struct target_way ways[TARGET_WAYS_MAX];
-	struct net_path at;
-	struct str route;
+	struct reg_client_way held[REG_FLOWS_MAX];
 	enum reason why;
 	unsigned n;
 
-	if (hop->trunk->role != POL_ITSP || !reg_client_way(b->cfg.clients, hop->trunk->id, &at, &route))
+	if (hop->trunk->role != POL_ITSP || !reg_client_ways(b->cfg.clients, hop->trunk->id, held))
 		return false;
 	n = targets_ways_seen(b->targets, hop, ways, &why);
 	for (unsigned i = 0; i < n; i++)
-		if (is_at(&at, &ways[i]))
+		if (is_at(&held[0].path, &ways[i]))
 			return true;
 	return false;
 }

@@ -1,10 +1,13 @@
-/* cmd_regout.c - what we register at providers: how it stands, doing it now, taking it back. */
+/* cmd_regout.c - what we register at providers: how it stands, doing it now, taking it back; flows (RFC 5626). */
 #include "sbc/ctl/view.h"
+#include "sbc/net/netio.h"
 #include "sbc/reg/client.h"
+#include "sbc/reg/reg.h"
 #include "sbc/reg/regwatch.h"
 
-/* "registered", or why not: level 0 well, 1 look at it, 2 calls of the provider do not reach us */
-static int level_of(const struct reg_client_view *v)
+/* "registered", or why not: level 0 well, 1 look at it, 2 calls of the provider do not reach us. other: another flow
+ * of the trunk works. */
+static int level_of(const struct reg_client_view *v, bool other)
 {
 	switch (v->state) {
 	case REG_CLIENT_IDLE:
@@ -16,7 +19,7 @@ static int level_of(const struct reg_client_view *v)
 		break;
 	}
 	if (v->why != REASON_NONE)
-		return v->holds ? 1 : 2;
+		return (v->holds && !v->down) || other ? 1 : 2;
 	return v->fallback ? 1 : 0;
 }
 
@@ -39,13 +42,29 @@ static void events_json(struct ctl_req *r, const struct pol_trunk *t, json_t *j)
 	json_object_set_new(j, "losses", json_integer(v.losses));
 }
 
+/* Does another flow of the trunk than that one work? */
+static bool other_works(struct ctl_req *r, uint32_t trunk_id, unsigned reg_id)
+{
+	struct reg_client_view v;
+
+	for (unsigned i = 1; i <= REG_FLOWS_MAX; i++)
+		if (i != reg_id && reg_client_view(r->be->clients, trunk_id, i, &v) && v.holds && !v.down)
+			return true;
+	return false;
+}
+
 static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const struct reg_client_view *v)
 {
 	json_t *j = json_object();
 
 	json_object_set_new(j, "trunk", print_json(t->name));
 	json_object_set_new(j, "state", json_string(reg_client_state_names[v->state]));
-	json_object_set_new(j, "level", json_integer(level_of(v)));
+	json_object_set_new(j, "level", json_integer(level_of(v, other_works(r, t->id, v->reg_id))));
+	json_object_set_new(j, "flow", json_integer(v->reg_id));
+	json_object_set_new(j, "outbound", json_boolean(v->outbound));
+	json_object_set_new(j, "up", json_boolean(v->holds && !v->down));
+	json_object_set_new(j, "pinged", json_boolean(v->pinged));
+	json_object_set_new(j, "instance", v->instance.n ? print_json(v->instance) : json_null());
 	json_object_set_new(j, "holds", json_boolean(v->holds));
 	json_object_set_new(j, "since_us", json_integer(v->since_wall_us));
 	json_object_set_new(j, "kind", json_string(v->bulk ? "gin" : v->fallback ? "aor (gin refused)" : "aor"));
@@ -73,11 +92,12 @@ static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const stru
 static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct reg_client_view *v)
 {
 	struct reg_watch_view events;
-	int level = level_of(v);
+	bool other = other_works(r, t->id, v->reg_id);
+	int level = level_of(v, other);
 	char todo[80];
 	struct buf b;
 
-	if (t->reg.event == POL_REG_EVENT_ON && v->holds && r->be->reg_watches &&
+	if (v->reg_id == 1 && t->reg.event == POL_REG_EVENT_ON && v->holds && r->be->reg_watches &&
 	    reg_watch_view(r->be->reg_watches, t->id, &events) && events.state == REG_WATCH_REFUSED) {
 		buf_init(&b, todo, sizeof(todo) - 1);
 		buf_fmt(&b, "postern trunk set %.*s reg-event=auto", STR(str_head(t->name, 31)));
@@ -87,9 +107,14 @@ static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct r
 		return;
 	buf_init(&b, todo, sizeof(todo) - 1);
 	buf_fmt(&b, "postern reg show %.*s", STR(str_head(t->name, 40)));
-	if (v->why != REASON_NONE)
+	if (v->why != REASON_NONE && other)
+		ctl_finding(r, level, "reg", buf_z(&b), "trunk %.*s: one of two flows to the provider is down: %s", STR(t->name),
+		    reason_info(v->why)->text);
+	else if (v->why != REASON_NONE)
 		ctl_finding(r, level, "reg", buf_z(&b), "trunk %.*s %s: %s", STR(t->name),
 		    v->holds ? "could not renew its registration" : "is not registered", reason_info(v->why)->text);
+	else if (v->reg_id > 1)
+		return;
 	else
 		ctl_finding(r, level, "reg", buf_z(&b), "trunk %.*s: %s", STR(t->name), reason_info(REASON_REG_NO_GIN)->text);
 }
@@ -100,14 +125,16 @@ void view_reg_findings(struct ctl_req *r)
 	struct reg_client_view v;
 
 	for (unsigned i = 0; r->be->clients && i < policy_trunk_count(p); i++)
-		if (reg_client_view(r->be->clients, policy_trunk_at(p, i)->id, &v))
-			finding(r, policy_trunk_at(p, i), &v);
+		for (unsigned flow = 1; flow <= REG_FLOWS_MAX; flow++)
+			if (reg_client_view(r->be->clients, policy_trunk_at(p, i)->id, flow, &v))
+				finding(r, policy_trunk_at(p, i), &v);
 }
 
 void cmd_reg_list(struct ctl_req *r)
 {
 	static const struct print_col cols[] = {
 	    {"trunk", "TRUNK", PK_TEXT, 0},
+	    {"flow", "FLOW", PK_NUM, 4},
 	    {"state", "STATE", PK_TEXT, 0},
 	    {"kind", "KIND", PK_TEXT, 3},
 	    {"aor", "ADDRESS", PK_TEXT, 1},
@@ -124,8 +151,9 @@ void cmd_reg_list(struct ctl_req *r)
 	for (unsigned i = 0; r->be->clients && i < policy_trunk_count(p); i++) {
 		const struct pol_trunk *t = policy_trunk_at(p, i);
 
-		if (reg_client_view(r->be->clients, t->id, &v))
-			json_array_append_new(rows, out_json(r, t, &v));
+		for (unsigned flow = 1; flow <= REG_FLOWS_MAX; flow++)
+			if (reg_client_view(r->be->clients, t->id, flow, &v))
+				json_array_append_new(rows, out_json(r, t, &v));
 	}
 	ctl_table(r, "registrations", rows, cols, ARRAY_LEN(cols),
 	    "we register nowhere; a trunk with role=itsp does when it has auth=register or auth=gin");
@@ -140,7 +168,7 @@ static const struct pol_trunk *out_trunk(struct ctl_req *r, struct reg_client_vi
 
 	if (!t)
 		return NULL;
-	if (r->be->clients && reg_client_view(r->be->clients, t->id, ret))
+	if (r->be->clients && reg_client_view(r->be->clients, t->id, 1, ret))
 		return t;
 	ctl_refuse(r, REASON_NO_SUCH, "a trunk with role=itsp and auth=register or auth=gin does; who registers with us: postern reg inside",
 	    "trunk '%.*s' does not register at a provider", STR(t->name));
@@ -174,6 +202,7 @@ void cmd_reg_show(struct ctl_req *r)
 	    {"confirmed", "confirmed", PK_NUM, 0},
 	    {"losses", "lost by them", PK_NUM, 0},
 	    {"service_route", "service-route", PK_TEXT, 0},
+	    {"instance", "instance", PK_TEXT, 0},
 	    {"call_id", "call-id", PK_TEXT, 0},
 	};
 	struct reg_client_view v;
@@ -186,6 +215,94 @@ void cmd_reg_show(struct ctl_req *r)
 	if (v.why != REASON_NONE)
 		ctl_say_wrapped(r, "do", reason_info(v.why)->remedy);
 	finding(r, t, &v);
+	if (reg_client_view(r->be->clients, t->id, 2, &v)) {
+		ctl_say(r, "it has a second flow: postern reg flows --trunk %.*s\n", STR(t->name));
+		finding(r, t, &v);
+	}
+	ctl_end(r);
+}
+
+/* -------------------------------------------------------------------- flows, of both directions */
+
+static json_t *flow_out_json(struct ctl_req *r, const struct pol_trunk *t, const struct reg_client_view *v)
+{
+	json_t *j = json_object();
+	bool up = v->holds && !v->down;
+
+	json_object_set_new(j, "trunk", print_json(t->name));
+	json_object_set_new(j, "side", json_string("ours"));
+	json_object_set_new(j, "flow", json_integer(v->reg_id));
+	json_object_set_new(j, "state", json_string(up ? "up" : v->holds ? "lost" : reg_client_state_names[v->state]));
+	json_object_set_new(j, "at", addr_none(&v->at.remote) ? json_null() : view_peer(v->at.proto, &v->at.remote));
+	json_object_set_new(j, "pings", json_string(!v->pinged ? "-" : v->at.proto == NET_UDP ? "stun" : "crlf"));
+	json_object_set_new(j, "expires_ms", v->holds ? when_due(r, v->expires_us) : json_null());
+	json_object_set_new(j, "instance", v->instance.n ? print_json(v->instance) : json_null());
+	json_object_set_new(j, "why", v->why != REASON_NONE ? json_string(reason_info(v->why)->text) : json_null());
+	json_object_set_new(j, "level", json_integer(level_of(v, other_works(r, t->id, v->reg_id))));
+	return j;
+}
+
+static json_t *flow_in_json(struct ctl_req *r, const struct pol_trunk *t, const struct reg_contact *c)
+{
+	json_t *j = json_object();
+	bool up = net_alive(netio_net(r->be->net), &c->flow);
+
+	json_object_set_new(j, "trunk", print_json(t->name));
+	json_object_set_new(j, "side", json_string("theirs"));
+	json_object_set_new(j, "flow", json_integer(c->reg_id));
+	json_object_set_new(j, "state", json_string(up ? "up" : "lost"));
+	json_object_set_new(j, "at", view_peer(c->flow.proto, &c->flow.remote));
+	json_object_set_new(j, "pings", json_string("-"));
+	json_object_set_new(j, "expires_ms", when_due(r, c->expires_us));
+	json_object_set_new(j, "instance", print_json(c->instance));
+	json_object_set_new(j, "why", up ? json_null() : json_string(reason_info(REASON_FLOW_FAILED)->text));
+	json_object_set_new(j, "level", json_integer(up ? 0 : 1));
+	return j;
+}
+
+void cmd_reg_flows(struct ctl_req *r)
+{
+	static const struct print_col cols[] = {
+	    {"trunk", "TRUNK", PK_TEXT, 0},
+	    {"side", "MADE BY", PK_TEXT, 0},
+	    {"flow", "FLOW", PK_NUM, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"at", "WITH", PK_TEXT, 0},
+	    {"pings", "PINGS", PK_TEXT, 2},
+	    {"expires_ms", "EXPIRES", PK_MS, 0},
+	    {"instance", "INSTANCE", PK_TEXT, 3},
+	    {"why", "WHY", PK_TEXT, 1},
+	};
+	const struct policy *p = b2b_policy(r->be->b2b);
+	const char *name = ctl_arg(r, "--trunk");
+	const struct pol_trunk *only = name ? ctl_trunk(r, name) : NULL;
+	uint32_t max = ctl_uint(r, "--lines", 200);
+	struct reg_client_view v;
+	unsigned n = 0;
+	json_t *rows;
+
+	if (name && !only)
+		return;
+	rows = json_array();
+	for (unsigned i = 0; r->be->clients && i < policy_trunk_count(p); i++) {
+		const struct pol_trunk *t = policy_trunk_at(p, i);
+
+		for (unsigned flow = 1; flow <= REG_FLOWS_MAX && (!only || only == t); flow++)
+			if (reg_client_view(r->be->clients, t->id, flow, &v) && v.instance.n && n++ < max)
+				json_array_append_new(rows, flow_out_json(r, t, &v));
+	}
+	for (const struct reg_contact *c = r->be->reg ? bindings_walk(reg_bindings(r->be->reg), NULL) : NULL; c;
+	     c = bindings_walk(reg_bindings(r->be->reg), c)) {
+		const struct pol_trunk *t = policy_trunk(p, c->trunk_id);
+
+		if (c->reg_id && t && (!only || only == t) && n++ < max)
+			json_array_append_new(rows, flow_in_json(r, t, c));
+	}
+	ctl_set(r, "total", json_integer(n));
+	ctl_table(r, "flows", rows, cols, ARRAY_LEN(cols),
+	    "no flows: a provider's trunk asks for them with outbound=on, a PBX by registering with reg-id (RFC 5626)");
+	if (n > max)
+		ctl_say(r, "%u of %u are shown: --lines N, --trunk TRUNK\n", max, n);
 	ctl_end(r);
 }
 

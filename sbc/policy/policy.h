@@ -141,6 +141,8 @@ struct pol_trunk {
 		const struct str *watchers; /* trunks that may watch its registrations; they exist */
 		unsigned n_watchers;
 		uint32_t answer;     /* enum pol_reg_answer: of one number's registration */
+		uint32_t outbound;   /* an ITSP's: enum pol_outbound */
+		uint16_t flows;      /* an ITSP's with outbound: registrations by different servers at a time */
 		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */
 		uint32_t challenge;  /* enum pol_challenge; with identify=credentials at least NEW */
 		bool proxy;          /* asked with 407 instead of 401 */
@@ -149,6 +151,8 @@ struct pol_trunk {
 };
 
 enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN };
+/* RFC 5626 when we register: not asked for; a registrar without it is registered at as without; such one is not used. */
+enum pol_outbound { POL_OUTBOUND_OFF, POL_OUTBOUND_ON, POL_OUTBOUND_REQUIRED };
 
 enum pol_reg_event { POL_REG_EVENT_OFF, POL_REG_EVENT_AUTO, POL_REG_EVENT_ON };
 enum pol_reg_answer { POL_REG_ANSWER_PBX, POL_REG_ANSWER_OWN };

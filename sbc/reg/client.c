@@ -21,30 +21,23 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define FLOW_STABLE_US (600 * 1000000ll) /* a flow that lasted so long is not one that is lost again and again */
-
 const char *const reg_client_state_names[REG_CLIENT_STATES] = {"idle", "waiting", "trying", "challenged", "registered",
     "refreshing", "retry", "rejected", "removing", "stopped"};
 
 static const char *const metric_names[M_METRICS] = {
-    "sent", "challenged", "accepted", "failed", "rejected", "lost"};
+    "sent", "challenged", "accepted", "failed", "rejected", "lost", "flows_lost"};
 
 /* ------------------------------------------------------------------ small things */
 
-static struct client *find(const struct reg_clients *cs, uint32_t id)
+struct account *account_find(const struct reg_clients *cs, uint32_t id)
 {
 	for (struct hnode *n = htab_first(&cs->by_id, id); n; n = htab_next(n)) {
-		struct client *c = container_of(n, struct client, by_id);
+		struct account *a = container_of(n, struct account, by_id);
 
-		if (c->id == id)
-			return c;
+		if (a->id == id)
+			return a;
 	}
 	return NULL;
-}
-
-static bool runs(const struct client *c)
-{
-	return c->state != REG_CLIENT_IDLE && c->state != REG_CLIENT_STOPPED;
 }
 
 void client_step(struct client *c, enum reg_client_state next, const char *because)
@@ -95,7 +88,7 @@ static bool same(const struct pol_trunk *a, const struct pol_trunk *b)
 			return false;
 	return a->realm == b->realm && a->reg.auth == b->reg.auth && str_eq(a->reg.user, b->reg.user) &&
 	       str_eq(a->reg.auth_user, b->reg.auth_user) && str_eq(a->reg.realm, b->reg.realm) &&
-	       a->reg.expires_s == b->reg.expires_s && str_eq(a->domain, b->domain) &&
+	       a->reg.expires_s == b->reg.expires_s && a->reg.outbound == b->reg.outbound && str_eq(a->domain, b->domain) &&
 	       a->sip.scheme_sips == b->sip.scheme_sips && a->sip.transport_param == b->sip.transport_param &&
 	       a->sip.learn_address == b->sip.learn_address && same_targets(a, b);
 }
@@ -121,7 +114,7 @@ static void adopt(struct client *c, const struct pol_trunk *t)
 		c->cred.ha1[i].n = (uint8_t)x.n;
 	}
 	buf_init(&ctx, c->log.ctx, sizeof(c->log.ctx) - 1);
-	buf_fmt(&ctx, "trunk=%.*s", STR(str_head(t->name, 30)));
+	buf_fmt(&ctx, "trunk=%.*s flow=%u", STR(str_head(t->name, 30)), c->reg_id);
 	(void)buf_z(&ctx);
 }
 
@@ -142,7 +135,11 @@ static void begin(struct client *c, const char *because)
 	memset(&c->auth, 0, sizeof(c->auth));
 	c->cseq = 0;
 	c->fails = 0;
-	c->plain = false;
+	c->flaps = 0;
+	if (c->reg_id == 1) {
+		c->account->plain = false;
+		c->account->outbound = OUTBOUND_UNKNOWN;
+	}
 	c->ask_s = c->t->reg.expires_s;
 	c->begun_us = 0;
 	c->why = REASON_NONE;
@@ -150,23 +147,31 @@ static void begin(struct client *c, const char *because)
 	client_wait_us(c, 0);
 }
 
+/* And the account with its last one. */
 static void client_free(struct client *c)
 {
 	struct reg_clients *cs = c->cs;
+	struct account *a = c->account;
 
 	timer_stop(cs->env->timers, &c->timer);
 	timer_stop(cs->env->timers, &c->over);
 	if (c->cli)
 		txn_cli_detach(c->cli);
-	htab_del(&cs->by_id, &c->by_id);
 	htab_del(&cs->by_cookie, &c->by_cookie);
+	client_unplace(c);
 	policy_unref(c->policy);
 	explicit_bzero(&c->cred, sizeof(c->cred));
+	a->flow[c->reg_id - 1] = NULL;
 	free(c);
+	for (unsigned i = 0; i < REG_FLOWS_MAX; i++)
+		if (a->flow[i])
+			return;
+	htab_del(&cs->by_id, &a->by_id);
+	free(a);
 }
 
-/* true: it is under way, and client_review() is called again at its end */
-static bool take_back(struct client *c)
+/* true: it is under way, and client_removed() comes at its end */
+static bool take_back(struct client *c, const char *because)
 {
 	struct way w = {.path = c->at};
 
@@ -174,33 +179,46 @@ static bool take_back(struct client *c)
 	if (!client_holds(c))
 		return false;
 	c->asked[0] = c->asked[1] = 0;
-	client_step(c, REG_CLIENT_REMOVING, "policy");
+	client_step(c, REG_CLIENT_REMOVING, because);
 	if (client_send(c, &w, 0) == 0)
 		return true;
 	client_forget(c);
 	return false;
 }
 
+void client_take_back(struct client *c)
+{
+	if (!take_back(c, "unwanted"))
+		client_removed(c);
+}
+
+/* Is a registration of that flow part of what the trunk wants? The second one when the first has shown that it is. */
+static bool has_flow(const struct account *a, const struct pol_trunk *t, unsigned reg_id)
+{
+	return registers(t) && (reg_id == 1 || (t->reg.outbound != POL_OUTBOUND_OFF && reg_id <= t->reg.flows &&
+	                                           a->outbound == OUTBOUND_ACCEPTED));
+}
+
 void client_review(struct client *c)
 {
 	struct reg_clients *cs = c->cs;
 	const struct pol_trunk *t = cs->policy ? policy_trunk(cs->policy, c->id) : NULL;
-	bool kept = registers(t), account = kept && t->reg.user.n > 0;
-	bool wanted = account && !cs->stopping && !c->held && t->admin != POL_DISABLED;
+	bool kept = has_flow(c->account, t, c->reg_id), account = kept && t->reg.user.n > 0;
+	bool wanted = account && !cs->stopping && !c->account->held && t->admin != POL_DISABLED;
 
 	if (c->state == REG_CLIENT_REMOVING && c->cli)
 		return; /* comes back here at its end */
-	if (wanted && runs(c) && same(c->t, t)) {
+	if (wanted && client_runs(c) && same(c->t, t)) {
 		adopt(c, t);
 		c->leaving = false;
 		return;
 	}
-	if (runs(c)) {
+	if (client_runs(c)) {
 		if (c->cli) {
 			c->leaving = true;
 			return;
 		}
-		if (take_back(c))
+		if (take_back(c, "policy"))
 			return;
 	}
 	if (!kept) {
@@ -216,21 +234,61 @@ void client_review(struct client *c)
 	client_step(c, account ? REG_CLIENT_STOPPED : REG_CLIENT_IDLE, account ? "not_wanted" : "no_account");
 }
 
-static int client_new(struct reg_clients *cs, const struct pol_trunk *t)
+static int client_new(struct account *a, const struct pol_trunk *t, unsigned reg_id)
 {
+	struct reg_clients *cs = a->cs;
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
+	a->flow[reg_id - 1] = c;
+	c->account = a;
 	c->cs = cs;
 	c->id = t->id;
+	c->reg_id = (uint8_t)reg_id;
 	c->since_wall_us = cs->env->clock->wall_us;
 	c->log = (struct log){.to = cs->env->logger, .area = LOG_SIP};
 	put_text(c, c->cookie, sizeof(c->cookie) - 1);
-	htab_add(&cs->by_id, &c->by_id, c->id);
 	htab_add(&cs->by_cookie, &c->by_cookie, hash_str(&cs->env->hash_key, str_z(c->cookie)));
 	adopt(c, t);
 	client_review(c);
+	return 0;
+}
+
+void account_review(struct account *a, const struct client *except)
+{
+	struct reg_clients *cs = a->cs;
+	const struct pol_trunk *t = cs->policy ? policy_trunk(cs->policy, a->id) : NULL;
+	struct log l = {.to = cs->env->logger, .area = LOG_SIP};
+	uint32_t id = a->id;
+
+	for (unsigned i = 0; i < REG_FLOWS_MAX; i++) {
+		if (a->flow[i] && a->flow[i] != except)
+			client_review(a->flow[i]);
+		if (account_find(cs, id) != a)
+			return; /* the last one is gone */
+	}
+	for (unsigned i = 0; i < REG_FLOWS_MAX && !cs->stopping; i++)
+		if (!a->flow[i] && has_flow(a, t, i + 1) && client_new(a, t, i + 1) < 0)
+			log_error(&l, "no_memory", "for=registration trunk=%.*s", STR(t->name));
+}
+
+static int account_new(struct reg_clients *cs, const struct pol_trunk *t)
+{
+	struct account *a = calloc(1, sizeof(*a));
+	struct buf b;
+
+	if (!a)
+		return -ENOMEM;
+	a->cs = cs;
+	a->id = t->id;
+	buf_init(&b, a->instance, sizeof(a->instance) - 1);
+	htab_add(&cs->by_id, &a->by_id, a->id);
+	if (instance_put(&cs->secret, t->id, &b) < 0 || buf_err(&b) || client_new(a, t, 1) < 0) {
+		htab_del(&cs->by_id, &a->by_id);
+		free(a);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -240,7 +298,7 @@ static void review_all(struct reg_clients *cs)
 
 	for (; n; n = next) {
 		next = htab_walk(&cs->by_id, n);
-		client_review(container_of(n, struct client, by_id));
+		account_review(container_of(n, struct account, by_id), NULL);
 	}
 }
 
@@ -253,7 +311,7 @@ static void follow(struct reg_clients *cs)
 		const struct pol_trunk *t = policy_trunk_at(cs->policy, i);
 		struct log l = {.to = cs->env->logger, .area = LOG_SIP};
 
-		if (registers(t) && !find(cs, t->id) && client_new(cs, t) < 0)
+		if (registers(t) && !account_find(cs, t->id) && account_new(cs, t) < 0)
 			log_error(&l, "no_memory", "for=registration trunk=%.*s", STR(t->name));
 	}
 }
@@ -268,8 +326,10 @@ struct reg_clients *reg_clients_new(
 	if (!cs)
 		return NULL;
 	*cs = (struct reg_clients){.env = env, .user_agent = user_agent, .user = user, .ctx = ctx};
-	if (htab_init(&cs->by_id, 16) < 0 || htab_init(&cs->by_cookie, 16) < 0) {
+	rng_bytes(env->rng, cs->secret.key, sizeof(cs->secret.key));
+	if (htab_init(&cs->by_id, 16) < 0 || htab_init(&cs->by_cookie, 16) < 0 || htab_init(&cs->by_place, 16) < 0) {
 		htab_fini(&cs->by_id);
+		htab_fini(&cs->by_cookie);
 		free(cs);
 		return NULL;
 	}
@@ -286,10 +346,12 @@ void reg_clients_free(struct reg_clients *cs)
 
 	if (!cs)
 		return;
-	while ((n = htab_walk(&cs->by_id, NULL)))
-		client_free(container_of(n, struct client, by_id));
+	while ((n = htab_walk(&cs->by_cookie, NULL)))
+		client_free(container_of(n, struct client, by_cookie));
 	htab_fini(&cs->by_id);
 	htab_fini(&cs->by_cookie);
+	htab_fini(&cs->by_place);
+	explicit_bzero(&cs->secret, sizeof(cs->secret));
 	policy_unref(cs->policy);
 	metrics_del(&cs->metric_set);
 	free(cs);
@@ -301,6 +363,11 @@ void reg_clients_start(struct reg_clients *cs, struct net *net, struct txn_layer
 	cs->txn = txn;
 	cs->targets = targets;
 	follow(cs);
+}
+
+void reg_clients_set_secret(struct reg_clients *cs, const struct reg_secret *s)
+{
+	cs->secret = *s;
 }
 
 void reg_clients_set_policy(struct reg_clients *cs, struct policy *p)
@@ -323,62 +390,55 @@ unsigned reg_clients_busy(const struct reg_clients *cs)
 {
 	unsigned n = 0;
 
-	for (struct hnode *h = htab_walk(&cs->by_id, NULL); h; h = htab_walk(&cs->by_id, h)) {
-		const struct client *c = container_of(h, struct client, by_id);
+	for (struct hnode *h = htab_walk(&cs->by_cookie, NULL); h; h = htab_walk(&cs->by_cookie, h)) {
+		const struct client *c = container_of(h, struct client, by_cookie);
 
 		n += c->cli && (c->state == REG_CLIENT_REMOVING || c->leaving);
 	}
 	return n;
 }
 
-bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id)
+/* Now, unless one is out already. */
+static void register_now(struct client *c)
 {
-	struct client *c = find(cs, trunk_id);
-
-	if (!c || cs->stopping)
-		return false;
-	c->held = false;
-	if (!runs(c)) {
-		client_review(c);
-		return true;
-	}
 	if (c->cli)
-		return true; /* one is out already */
-	c->plain = false;
+		return;
 	c->fails = 0;
 	client_wait_us(c, 0);
+}
+
+bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id)
+{
+	struct account *a = account_find(cs, trunk_id);
+
+	if (!a || cs->stopping)
+		return false;
+	a->held = false;
+	a->plain = false;
+	if (a->outbound != OUTBOUND_ACCEPTED)
+		a->outbound = OUTBOUND_UNKNOWN;
+	for (unsigned i = 0; i < REG_FLOWS_MAX; i++)
+		if (a->flow[i] && client_runs(a->flow[i]))
+			register_now(a->flow[i]);
+	account_review(a, NULL);
 	return true;
 }
 
 bool reg_client_unregister(struct reg_clients *cs, uint32_t trunk_id)
 {
-	struct client *c = find(cs, trunk_id);
+	struct account *a = account_find(cs, trunk_id);
 
-	if (!c)
+	if (!a)
 		return false;
-	c->held = true;
-	client_review(c);
+	a->held = true;
+	account_review(a, NULL);
 	return true;
-}
-
-void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow)
-{
-	struct client *c = cs->targets ? find(cs, targets_trunk_of(cs->targets, flow)) : NULL;
-	int64_t now = cs->env->clock->mono_us;
-
-	if (!c || c->state != REG_CLIENT_REGISTERED || c->at.proto != flow->proto ||
-	    (flow->conn ? c->at.conn != flow->conn : !addr_eq(&c->at.remote, &flow->remote)))
-		return;
-	c->flow_losses = c->flow_lost_us && now - c->flow_lost_us < FLOW_STABLE_US ? c->flow_losses + 1 : 0;
-	c->flow_lost_us = now;
-	c->at.conn = 0;
-	log_info(&c->log, "reg_flow_lost", "losses=%u", c->flow_losses + 1);
-	client_wait_us(c, client_part_us(c, client_doubled(1, c->flow_losses), 0, 100));
 }
 
 bool reg_client_again(struct reg_clients *cs, uint32_t trunk_id, enum reason why, bool lost)
 {
-	struct client *c = find(cs, trunk_id);
+	struct account *a = account_find(cs, trunk_id);
+	struct client *c = a ? a->flow[0] : NULL;
 
 	if (!c || cs->stopping || c->state != REG_CLIENT_REGISTERED || c->cli)
 		return false;
@@ -392,67 +452,5 @@ bool reg_client_again(struct reg_clients *cs, uint32_t trunk_id, enum reason why
 		client_step(c, REG_CLIENT_WAITING, "told");
 	}
 	client_wait_us(c, 0);
-	return true;
-}
-
-bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id)
-{
-	const struct client *c = find(cs, trunk_id);
-
-	return c && client_holds(c);
-}
-
-bool reg_client_way(const struct reg_clients *cs, uint32_t trunk_id, struct net_path *ret, struct str *ret_route)
-{
-	const struct client *c = find(cs, trunk_id);
-
-	if (!c || !client_holds(c))
-		return false;
-	*ret = c->at;
-	*ret_route = str_n(c->route, c->route_n);
-	return true;
-}
-
-uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie)
-{
-	struct hnode *n = htab_first(&cs->by_cookie, hash_str(&cs->env->hash_key, cookie));
-
-	for (; n; n = htab_next(n)) {
-		const struct client *c = container_of(n, struct client, by_cookie);
-
-		if (str_eq(str_z(c->cookie), cookie))
-			return c->id;
-	}
-	return 0;
-}
-
-bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, struct reg_client_view *ret)
-{
-	const struct client *c = find(cs, trunk_id);
-
-	if (!c)
-		return false;
-	*ret = (struct reg_client_view){.state = c->state,
-	    .why = c->why,
-	    .bulk = client_bulk(c),
-	    .fallback = c->plain,
-	    .at = c->at,
-	    .holds = client_holds(c),
-	    .expires_us = c->expires_us,
-	    .next_us = timer_running(&c->timer) ? c->timer.due_us : 0,
-	    .since_wall_us = c->since_wall_us,
-	    .registered_wall_us = c->registered_wall_us,
-	    .asked_s = c->ask_s,
-	    .granted_s = c->granted_s,
-	    .status = c->status,
-	    .failures = c->fails,
-	    .sent = c->sent,
-	    .accepted = c->accepted,
-	    .events = c->events,
-	    .aor = str_n(c->aor, c->aor_n),
-	    .contact = str_n(c->contact, c->contact_n),
-	    .route = str_n(c->route, c->route_n),
-	    .call_id = str_z(c->call_id),
-	    .realm = str_n(c->realm, c->realm_n)};
 	return true;
 }

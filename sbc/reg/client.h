@@ -2,13 +2,15 @@
  *
  * RFC 3261 10.2, RFC 6140 5 (the role of the SIP-PBX), RFC 5626 4.5 (how long to wait after a failure), RFC 3608.
  * The trunk's settings say where and as whom; its ways (sbc/target) are tried one after the other, the one that holds
- * the registration first. Calls ask here: is it registered, by which way, and whose cookie is that in a request URI
+ * the registration first. With outbound there are two registrations by different servers (RFC 5626): when the flow to
+ * one is lost, calls go on by the other. Calls ask here: is it registered, by which way, and whose cookie is that in a request URI
  * (RFC 6140 5.1).
  */
 #ifndef SBC_REG_CLIENT_H
 #define SBC_REG_CLIENT_H
 
 #include "sbc/policy/policy.h"
+#include "sbc/reg/flow_token.h"
 #include "sbc/target/target.h"
 #include "sbc/txn/txn.h"
 
@@ -29,8 +31,10 @@ enum reg_client_state {
 };
 extern const char *const reg_client_state_names[REG_CLIENT_STATES];
 
+#define REG_FLOWS_MAX 2 /* of one trunk (RFC 5626) */
+
 struct reg_client_user {
-	/* Something happened to the registration: for alarms and history. why NONE: registered; it is not told of
+	/* Something happened to a registration: for alarms and history. why NONE: registered; it is not told of
 	 * refreshes. at: the registrar's address, or NULL. */
 	void (*on_event)(
 	    void *ctx, uint32_t trunk_id, const struct net_path *at, struct str contact, enum reason why);
@@ -43,6 +47,9 @@ struct reg_clients *reg_clients_new(
 void reg_clients_free(struct reg_clients *cs);
 /* From now on it may send. */
 void reg_clients_start(struct reg_clients *cs, struct net *net, struct txn_layer *txn, struct targets *targets);
+/* The box's own secret: what names it towards registrars (+sip.instance) comes from it. Before the start; without, the
+ * names are others after each start. */
+void reg_clients_set_secret(struct reg_clients *cs, const struct reg_secret *s);
 /* Follows the snapshot: new trunks begin (spread, 50 a second at most), those that are gone, disabled or changed are
  * unregistered first. Takes a reference. */
 void reg_clients_set_policy(struct reg_clients *cs, struct policy *p);
@@ -50,9 +57,9 @@ void reg_clients_set_policy(struct reg_clients *cs, struct policy *p);
 void reg_clients_stop(struct reg_clients *cs);
 unsigned reg_clients_busy(const struct reg_clients *cs); /* un-REGISTERs without an answer so far */
 
-/* From struct net_user: the flow a registration was made over is gone, and with it the way its registrar has to us. It
- * registers anew at once, later and later when that comes again and again (KA-02). */
-void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow);
+/* From struct net_user: a flow is gone, and with it the way that registrars have to us by it. Registrations over it are
+ * made anew at once, later and later when that comes again and again; with outbound calls take another one (KA-02). */
+void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow, int err);
 
 /* By an operator. false: the trunk does not register. */
 bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id);   /* now, GIN anew, whatever it waits for */
@@ -67,15 +74,26 @@ bool reg_client_again(struct reg_clients *cs, uint32_t trunk_id, enum reason why
 
 /* Does a registration of that trunk hold now? */
 bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id);
-/* The way that holds it, and the Route of requests by it (Service-Route; values separated by ", ", or empty; borrow:
- * until the next turn). false: none holds. */
-bool reg_client_way(const struct reg_clients *cs, uint32_t trunk_id, struct net_path *ret, struct str *ret_route);
+/* The ways that hold one, the best first: those whose flow is up before the others. 0: none holds. */
+struct reg_client_way {
+	struct net_path path;
+	struct str route; /* Route of requests by it: Service-Route, values separated by ", ", or empty; borrow: until the
+	                     next turn */
+	bool up;          /* nothing is known against it */
+	bool outbound;    /* requests may be sent back on the flow they came by (RFC 5626 4.3) */
+};
+unsigned reg_client_ways(const struct reg_clients *cs, uint32_t trunk_id, struct reg_client_way ways[REG_FLOWS_MAX]);
 /* Whose cookie is that (;tk= in a request URI)? 0: nobody's. */
 uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie);
 
 /* ---- looking at it ---- */
 
 struct reg_client_view {
+	uint8_t reg_id;             /* 1: the first or only one */
+	bool outbound;              /* the registrar has accepted outbound */
+	bool down;                  /* its flow is lost */
+	bool pinged;                /* by us */
+	struct str instance;        /* "urn:uuid:...", empty: outbound is not asked for */
 	enum reg_client_state state;
 	enum reason why;            /* of the newest failure; NONE: the newest try went well */
 	bool bulk;                  /* what is asked for is all numbers (GIN) */
@@ -92,7 +110,7 @@ struct reg_client_view {
 	bool events;                /* the newest 200 said that there are registration events (Allow-Events: reg) */
 	struct str aor, contact, route, call_id, realm; /* realm: one we have nothing for; borrow: until the next turn */
 };
-/* false: the trunk does not register */
-bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, struct reg_client_view *ret);
+/* reg_id 1 .. REG_FLOWS_MAX. false: the trunk does not register, or has no such flow */
+bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, unsigned reg_id, struct reg_client_view *ret);
 
 #endif

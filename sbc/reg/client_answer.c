@@ -11,7 +11,6 @@
 #include "sbc/sip/header.h"
 
 #define REJECTED_BASE_S 60u     /* wrong password */
-#define FORBIDDEN_BASE_S 300u   /* unknown, locked */
 #define RETRY_AFTER_MAX_S 86400u
 #define MALFORMED_EXPIRES_S 3600u /* RFC 3261 10.2.4, 20.19 */
 
@@ -135,11 +134,28 @@ static int64_t refresh_us(struct client *c, uint32_t s)
 	return client_part_us(c, s, 50, 60);
 }
 
+/* Flow-Timer (RFC 5626 4.4), 0: none. */
+static uint32_t flow_timer(const struct sip_msg *m)
+{
+	uint32_t s = 0;
+
+	for (unsigned i = 0; i < m->n_hdr; i++)
+		if (m->hdr[i].id == SIP_H_OTHER && str_ieq(m->hdr[i].name, S("Flow-Timer")))
+			return str_u32(m->hdr[i].value, UINT32_MAX, &s) == 0 ? s : 0;
+	return 0;
+}
+
+static bool same_flow(const struct net_path *a, const struct net_path *b)
+{
+	return a->proto == b->proto && a->conn == b->conn && addr_eq(&a->remote, &b->remote);
+}
+
 static void accepted(struct client *c, const struct sip_msg *m, const struct net_path *path)
 {
 	uint32_t s = granted(c, m);
 	const struct env *env = c->cs->env;
-	bool fresh = !client_holds(c);
+	bool fresh = !client_holds(c) || c->down, asked = client_outbound(c);
+	bool outbound = asked && sip_has_token(m, SIP_H_REQUIRE, S("outbound"));
 
 	auth_info(&c->auth, m);
 	if (s == 0) {
@@ -153,7 +169,10 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	c->events = sip_has_token(m, SIP_H_ALLOW_EVENTS, S("reg"));
 	if (!fresh && !(c->at.proto == path->proto && addr_eq(&c->at.remote, &path->remote)))
 		fresh = true; /* another registrar holds it now */
-	c->at = *path;
+	if (fresh || !same_flow(&c->at, path))
+		c->up_us = env->clock->mono_us;
+	client_place(c, path);
+	c->down = false;
 	c->granted_s = s;
 	c->expires_us = env->clock->mono_us + (int64_t)s * 1000000;
 	timer_start_us(env->timers, &c->over, (int64_t)s * 1000000, client_over);
@@ -164,10 +183,21 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	if (fresh) {
 		c->registered_wall_us = env->clock->wall_us;
 		client_tell(c, REASON_NONE);
-		if (c->plain)
+		if (c->account->plain)
 			client_tell(c, REASON_REG_NO_GIN);
 	}
 	client_step(c, REG_CLIENT_REGISTERED, "200");
+	if (asked)
+		client_outbound_is(c, outbound ? OUTBOUND_ACCEPTED : OUTBOUND_IGNORED, flow_timer(m));
+	if (asked && !outbound && c->t->reg.outbound == POL_OUTBOUND_REQUIRED) {
+		c->unwanted = true;
+		client_take_back(c);
+		return;
+	}
+	if (c->reg_id > 1 && c->account->outbound != OUTBOUND_ACCEPTED) {
+		client_review(c); /* where outbound means nothing a second registration is a second phone */
+		return;
+	}
 	client_settle(c);
 }
 
@@ -189,7 +219,7 @@ static void bad_extension(struct client *c, const struct sip_msg *m, const struc
 
 	log_warn(&c->log, "reg_unsupported", "tags=%s", log_quoted(&q, sip_hdr_value(m, SIP_H_UNSUPPORTED)));
 	if (client_bulk(c) && sip_has_token(m, SIP_H_UNSUPPORTED, S("gin"))) {
-		c->plain = true;
+		c->account->plain = true;
 		client_again(c, path, client_holds(c) ? REG_CLIENT_REFRESHING : REG_CLIENT_TRYING, "420");
 		return;
 	}
@@ -229,6 +259,39 @@ static void redirected(struct client *c, const struct sip_msg *m)
 	for (unsigned i = 0; i < n; i++)
 		client_add_way(c, &ways[i]);
 	client_next_way(c, REASON_REG_FAILED);
+}
+
+/* KA-09: RFC 5626 11.6 */
+static void no_first_hop(struct client *c, const struct net_path *path)
+{
+	if (!client_outbound(c) || c->t->reg.outbound == POL_OUTBOUND_REQUIRED) {
+		client_rejected(c, client_outbound(c) ? REASON_REG_NO_OUTBOUND : REASON_REG_FORBIDDEN, FORBIDDEN_BASE_S, "439");
+		return;
+	}
+	client_outbound_is(c, OUTBOUND_REFUSED, 0);
+	if (c->reg_id > 1)
+		client_failed(c, REASON_REG_NO_OUTBOUND, "439");
+	else
+		client_again(c, path, client_holds(c) ? REG_CLIENT_REFRESHING : REG_CLIENT_TRYING, "439");
+}
+
+/* A registrar that asks for patience, and its flow is up: it is not left for another one while there is time (KA-06). */
+static bool stays(const struct client *c, const struct net_path *path)
+{
+	int64_t left_us = c->expires_us - c->cs->env->clock->mono_us;
+
+	return c->wait_s && c->account->outbound == OUTBOUND_ACCEPTED && client_holds(c) && !c->down &&
+	       same_flow(&c->at, path) && left_us > ((int64_t)c->wait_s + 60) * 1000000;
+}
+
+/* 430: what is behind the first hop is not there any more. The same flow does not lead there again (KA-09). */
+static void next_hop_lost(struct client *c, const struct net_path *path)
+{
+	if (client_holds(c) && same_flow(&c->at, path))
+		c->down = true;
+	if (net_reliable((enum net_proto)path->proto))
+		c->cs->net->ops->close(c->cs->net, path, false);
+	client_next_way(c, REASON_FLOW_FAILED);
 }
 
 static bool for_good(uint16_t status)
@@ -271,6 +334,12 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 		bad_extension(c, m, &path);
 	else if (m->status == 423)
 		too_brief(c, m, &path);
+	else if (m->status == 439)
+		no_first_hop(c, &path);
+	else if (m->status == 430)
+		next_hop_lost(c, &path);
+	else if (m->status == 503 && stays(c, &path))
+		client_failed(c, REASON_REG_FAILED, "503");
 	else if (for_good(m->status))
 		client_rejected(c, REASON_REG_FORBIDDEN, FORBIDDEN_BASE_S, "refused");
 	else if (m->status == 408 || m->status >= 500)

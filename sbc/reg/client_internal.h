@@ -1,19 +1,26 @@
-/* client_internal.h - one registration at a provider, shared by the files that make it.
+/* client_internal.h - our registrations at a provider, shared by the files that make them.
  *
- *   client.c         life: what the operator wants, and the questions of calls and of the command line
+ *   client.c         life: what the operator wants
+ *   client_ask.c     the questions of calls and of the command line
  *   client_try.c     when an attempt is made, which ways it walks, how it ends
  *   client_send.c    what a REGISTER says
  *   client_answer.c  what its answers mean
+ *   client_flow.c    flows (RFC 5626): whether there is a second one, and what follows when one is lost
+ *
+ * A trunk has one struct account, and in it a struct client for each flow: each is a registration of its own, with its
+ * reg-id, Call-ID, cookie and place. Without outbound there is the first one alone.
  */
 #ifndef SBC_REG_CLIENT_INTERNAL_H
 #define SBC_REG_CLIENT_INTERNAL_H
 
 #include "sbc/auth/answer.h"
 #include "sbc/reg/client.h"
+#include "sbc/reg/flow_token.h"
 
 #define WAYS_MAX 24
 #define ROUTE_MAX 1024          /* bytes of Service-Route that are kept; more is not taken */
 #define CONTACT_MAX 512
+#define FORBIDDEN_BASE_S 300u   /* wait after a refusal: unknown, locked */
 #define EXPIRES_MAX_S 604800u
 
 struct way {
@@ -22,17 +29,43 @@ struct way {
 	uint32_t try_ms;
 };
 
+/* What the registrar makes of outbound. */
+enum outbound {
+	OUTBOUND_UNKNOWN,
+	OUTBOUND_ACCEPTED, /* Require: outbound in a 200 (KA-08) */
+	OUTBOUND_IGNORED,  /* 200 without it */
+	OUTBOUND_REFUSED,  /* 439: not asked for any more (KA-09) */
+};
+
+struct account {
+	struct hnode by_id;
+	struct reg_clients *cs;
+	uint32_t id;                /* of the trunk */
+	bool held;                  /* unregistered by an operator */
+	bool plain;                 /* GIN was refused */
+	uint8_t outbound;           /* enum outbound */
+	char instance[INSTANCE_TEXT + 1];
+	struct client *flow[REG_FLOWS_MAX]; /* own; reg-id 1 .. */
+};
+
 struct client {
-	struct hnode by_id, by_cookie;
+	struct hnode by_cookie, by_place;
+	struct account *account;    /* borrow: it lives longer */
 	struct reg_clients *cs;
 	uint32_t id;
+	uint8_t reg_id;
+	bool placed;                /* in by_place, by what at says */
+	bool down;                  /* the flow was lost since the last 200 */
+	bool kept;                  /* we ping it */
+	bool unwanted;              /* bound without outbound, which is required: taken back, then refused */
+	uint8_t flaps;              /* losses in a row of a flow that was not up for long */
+	int64_t up_us;              /* since when the flow is up */
+	int64_t lost_us;            /* when it was last lost, 0: never */
 	struct policy *policy;      /* ref: the snapshot it registers by */
 	const struct pol_trunk *t;  /* borrow: policy */
 	enum reg_client_state state;
 	enum reason why;
 	int64_t since_wall_us;
-	bool held;                  /* unregistered by an operator */
-	bool plain;                 /* GIN was refused */
 	bool leaving;               /* the REGISTER that is out is the last one of this snapshot */
 	bool turn;                  /* the timer runs until its turn among all */
 	/* what stands in every REGISTER */
@@ -54,8 +87,6 @@ struct client {
 	/* the binding */
 	struct net_path at;
 	int64_t expires_us, registered_wall_us;
-	int64_t flow_lost_us;       /* when the flow it was made over was last lost, 0: never */
-	uint32_t flow_losses;       /* in a row */
 	uint32_t granted_s;
 	uint16_t status;
 	char contact[CONTACT_MAX], route[ROUTE_MAX], aor[CONTACT_MAX], realm[64];
@@ -65,7 +96,7 @@ struct client {
 	struct log log;
 };
 
-enum { M_SENT, M_CHALLENGED, M_ACCEPTED, M_FAILED, M_REJECTED, M_LOST, M_METRICS };
+enum { M_SENT, M_CHALLENGED, M_ACCEPTED, M_FAILED, M_REJECTED, M_LOST, M_FLOW_LOST, M_METRICS };
 
 struct reg_clients {
 	const struct env *env;
@@ -76,7 +107,8 @@ struct reg_clients {
 	struct txn_layer *txn; /* NULL: not started */
 	struct targets *targets;
 	struct policy *policy; /* ref */
-	struct htab by_id, by_cookie;
+	struct htab by_id, by_cookie, by_place;
+	struct reg_secret secret;
 	int64_t next_turn_us;
 	bool stopping;
 	uint64_t metrics[M_METRICS];
@@ -84,6 +116,15 @@ struct reg_clients {
 };
 
 /* client.c */
+struct account *account_find(const struct reg_clients *cs, uint32_t id);
+/* Is it to do anything, or doing it? */
+static inline bool client_runs(const struct client *c)
+{
+	return c->state != REG_CLIENT_IDLE && c->state != REG_CLIENT_STOPPED;
+}
+/* Flows of the account that are not there yet are made when they are wanted, those that are not wanted end. except:
+ * is not looked at; or NULL, and then it may free a. */
+void account_review(struct account *a, const struct client *except);
 /* What does the newest snapshot want of it? May free c. */
 void client_review(struct client *c);
 static inline bool client_holds(const struct client *c)
@@ -92,8 +133,10 @@ static inline bool client_holds(const struct client *c)
 }
 static inline bool client_bulk(const struct client *c)
 {
-	return c->t->reg.auth == POL_AUTH_GIN && !c->plain;
+	return c->t->reg.auth == POL_AUTH_GIN && !c->account->plain;
 }
+/* Un-REGISTER. May free c. */
+void client_take_back(struct client *c);
 void client_step(struct client *c, enum reg_client_state next, const char *because);
 /* to the user: alarms and history */
 void client_tell(struct client *c, enum reason why);
@@ -102,6 +145,8 @@ void client_tell(struct client *c, enum reason why);
 void client_wait_us(struct client *c, int64_t us); /* until the next attempt */
 int64_t client_part_us(struct client *c, uint32_t s, uint32_t lo, uint32_t hi); /* lo..hi percent of s */
 uint32_t client_doubled(uint32_t base_s, uint32_t n); /* base * 2^n, at most half an hour */
+/* RFC 5626 4.5: after so many failures in a row (KA-05). */
+int64_t client_retry_us(struct client *c, uint32_t failures);
 void client_add_way(struct client *c, const struct target_way *w);
 /* The ways from at_way on; why: what is said when there is none left. May free c. */
 void client_next_way(struct client *c, enum reason why);
@@ -119,6 +164,22 @@ void client_over(struct timer *tm); /* its time is over */
 
 /* client_send.c */
 int client_send(struct client *c, const struct way *w, uint32_t expires_s); /* 0, or -errno: this way cannot be used */
+
+/* client_flow.c */
+/* Do we ask for outbound? */
+static inline bool client_outbound(const struct client *c)
+{
+	return c->t->reg.outbound != POL_OUTBOUND_OFF && c->account->outbound != OUTBOUND_REFUSED;
+}
+/* Is another flow of the account there, or being made? */
+bool client_taken(const struct client *c, const struct net_path *p);
+/* Does another flow of the account work? */
+bool client_other_lives(const struct client *c);
+/* at is where it is bound now; and not any more */
+void client_place(struct client *c, const struct net_path *at);
+void client_unplace(struct client *c);
+/* What the registrar said of outbound, and the interval of pings (Flow-Timer, 0: none said). May free other flows. */
+void client_outbound_is(struct client *c, enum outbound what, uint32_t flow_timer_s);
 
 /* client_answer.c */
 extern const struct txn_cli_ops client_txn_ops;

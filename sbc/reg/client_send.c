@@ -79,13 +79,21 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	buf_u64(&h, c->cseq + 1);
 	buf_lit(&h, " REGISTER\r\nContact: <");
 	buf_str(&h, buf_text(&k));
-	buf_lit(&h, ">;expires=");
+	buf_chr(&h, '>');
+	if (client_outbound(c)) {
+		buf_lit(&h, ";reg-id=");
+		buf_u64(&h, c->reg_id);
+		buf_lit(&h, ";+sip.instance=\"<");
+		buf_str(&h, str_z(c->account->instance));
+		buf_lit(&h, ">\"");
+	}
+	buf_lit(&h, ";expires=");
 	buf_u64(&h, expires_s);
 	buf_lit(&h, "\r\nExpires: ");
 	buf_u64(&h, expires_s);
 	if (client_bulk(c))
 		buf_lit(&h, "\r\nRequire: gin\r\nProxy-Require: gin");
-	buf_lit(&h, "\r\nSupported: path\r\n");
+	buf_str(&h, client_outbound(c) ? S("\r\nSupported: path, outbound\r\n") : S("\r\nSupported: path\r\n"));
 	if (t->sip.user_agent && cs->user_agent.n)
 		sip_put_hdr(&h, SIP_H_USER_AGENT, cs->user_agent);
 	e = auth_put(&c->auth, cs->env->rng, S("REGISTER"), buf_text(&u), STR_NONE, &h);

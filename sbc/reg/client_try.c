@@ -12,6 +12,7 @@
 #define NAME_WAIT_US 10000000   /* for the first answer of the DNS */
 #define NAME_POLL_MS 250
 #define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed */
+#define RETRY_OTHER_S 90u       /* while another flow works */
 #define RETRY_MAX_S 1800u
 
 static void attempt(struct client *c);
@@ -56,11 +57,20 @@ uint32_t client_doubled(uint32_t base_s, uint32_t n)
 	return s < RETRY_MAX_S ? s : RETRY_MAX_S;
 }
 
+int64_t client_retry_us(struct client *c, uint32_t failures)
+{
+	return client_part_us(c, client_doubled(client_other_lives(c) ? RETRY_OTHER_S : RETRY_BASE_S, failures), 50, 100);
+}
+
 /* ------------------------------------------------------------------ ends of attempts */
 
 void client_forget(struct client *c)
 {
 	timer_stop(c->cs->env->timers, &c->over);
+	if (c->kept)
+		(void)net_keep(c->cs->net, &c->at, 0);
+	client_unplace(c);
+	c->kept = c->down = false;
 	c->expires_us = c->registered_wall_us = 0;
 	c->granted_s = 0;
 	c->route_n = 0;
@@ -83,6 +93,10 @@ void client_removed(struct client *c)
 	c->why = REASON_NONE;
 	client_tell(c, REASON_REG_TAKEN_BACK);
 	client_step(c, REG_CLIENT_STOPPED, "removed");
+	if (c->unwanted) {
+		c->unwanted = false;
+		client_rejected(c, REASON_REG_NO_OUTBOUND, FORBIDDEN_BASE_S, "no_outbound");
+	}
 	client_review(c);
 }
 
@@ -106,7 +120,7 @@ void client_failed(struct client *c, enum reason why, const char *because)
 	c->fails++;
 	c->why = why;
 	c->cs->metrics[M_FAILED]++;
-	us = client_part_us(c, client_doubled(RETRY_BASE_S, c->fails), 50, 100);
+	us = client_retry_us(c, c->fails);
 	client_wait_us(c, us > asked_us ? us : asked_us);
 	client_tell(c, why);
 	client_step(c, REG_CLIENT_RETRY, because);
@@ -149,11 +163,12 @@ void client_add_way(struct client *c, const struct target_way *w)
 		c->ways[c->n_ways++] = (struct way){.path = w->path, .alt = w->alt, .try_ms = w->try_ms};
 }
 
-/* All ways in the order to try; why: when there is none. */
+/* All ways in the order to try, but for those that another flow has; why: when there is none. */
 static enum reason find_ways(struct client *c)
 {
 	struct target_way ways[TARGET_WAYS_MAX];
 	enum reason why = REASON_NAME_UNRESOLVED;
+	bool taken = false;
 	unsigned n;
 
 	c->n_ways = c->at_way = 0;
@@ -161,13 +176,18 @@ static enum reason find_ways(struct client *c)
 		c->ways[c->n_ways++] = (struct way){.path = c->at, .try_ms = c->t->sip.try_ms};
 	for (unsigned i = 0; i < c->t->n_targets; i++) {
 		n = targets_ways(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways, &why);
-		for (unsigned k = 0; k < n; k++)
-			client_add_way(c, &ways[k]);
+		for (unsigned k = 0; k < n; k++) {
+			if (client_taken(c, &ways[k].path))
+				taken = true;
+			else
+				client_add_way(c, &ways[k]);
+		}
 	}
 	for (unsigned i = 0; i < c->t->n_targets && c->n_ways == 0; i++)
-		if (targets_last_resort(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways))
+		if (targets_last_resort(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways) &&
+		    !client_taken(c, &ways[0].path))
 			client_add_way(c, ways);
-	return c->n_ways ? REASON_NONE : why;
+	return c->n_ways ? REASON_NONE : taken ? REASON_REG_ONE_SERVER : why;
 }
 
 static void attempt(struct client *c)

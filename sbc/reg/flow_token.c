@@ -45,6 +45,28 @@ static uint64_t get_be(const uint8_t *p, unsigned n)
 	return v;
 }
 
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool reg_secret_read(struct reg_secret *s, struct str hex)
+{
+	struct reg_secret r;
+
+	if (hex.n != 2 * sizeof(r.key))
+		return false;
+	for (size_t i = 0; i < sizeof(r.key); i++) {
+		int hi = digit(hex.p[2 * i]), lo = digit(hex.p[2 * i + 1]);
+
+		if (hi < 0 || lo < 0)
+			return false;
+		r.key[i] = (uint8_t)(hi << 4 | lo);
+	}
+	*s = r;
+	return true;
+}
+
 uint32_t flow_token_flow(const struct net_path *flow)
 {
 	struct str ip = addr_ip_bytes(&flow->remote);

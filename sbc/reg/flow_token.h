@@ -15,6 +15,9 @@ struct reg_secret {
 	uint8_t key[32];
 };
 
+/* Written as 64 hexadecimal digits. false: it is not that; untouched then */
+bool reg_secret_read(struct reg_secret *s, struct str hex);
+
 /* "fl." and 38 characters of base64 that need no escaping in a URI: registration, flow, MAC. */
 #define FLOW_TOKEN_TEXT 41
 /* Text into b. 0, -EIO: no MAC, nothing is written */

@@ -103,7 +103,7 @@ static void tell(struct watch *w, enum reason why)
 	const struct net_path *at = NULL;
 	struct str contact = STR_NONE;
 
-	if (reg_client_view(w->ws->clients, w->id, &v)) {
+	if (reg_client_view(w->ws->clients, w->id, 1, &v)) {
 		at = addr_none(&v.at.remote) ? NULL : &v.at;
 		contact = v.contact;
 	}
@@ -317,7 +317,7 @@ static void consider(struct watch *w, const struct look *l)
 		timer_stop(w->ws->env->timers, &w->later);
 		if (now - w->loss_us > (int64_t)AGAIN_MAX_S * 1000000)
 			w->losses_in_row = 0;
-		if (l->has_expires && reg_client_view(w->ws->clients, w->id, &v) && v.next_us &&
+		if (l->has_expires && reg_client_view(w->ws->clients, w->id, 1, &v) && v.next_us &&
 		    now + (int64_t)l->expires_s * 1000000 < v.next_us)
 			(void)reg_client_again(w->ws->clients, w->id, REASON_REG_EVENT_SHORT, false);
 	} else if (l->terminated) {
@@ -343,7 +343,7 @@ static enum reason heard(void *owner, struct sub *s, const struct sip_msg *m, co
 		return REASON_NONE;
 	if (!sip_body_is(m, REGINFO_TYPE))
 		return REASON_CONTENT_TYPE;
-	if (!reg_client_view(w->ws->clients, w->id, &mine))
+	if (!reg_client_view(w->ws->clients, w->id, 1, &mine))
 		return REASON_NONE;
 	l.known = sip_uri_parse(mine.contact, &l.mine) == 0;
 	if (!l.known || !sip_param_get(l.mine.params, S("tk"), &l.cookie))
@@ -498,12 +498,13 @@ static void on_timer(struct timer *timer)
 	struct sub_ask a = {.event = {S("reg"), STR_NONE}, .accept = REGINFO_TYPE, .expires_s = EXPIRES_S};
 	struct buf addr, contact, lines, routes;
 	struct reg_client_view v;
+	struct reg_client_way ways[REG_FLOWS_MAX];
 	enum reason why;
-	struct str route;
 
-	if (!t || w->sub || !w->registered || !reg_client_view(w->ws->clients, w->id, &v) ||
-	    !reg_client_way(w->ws->clients, w->id, &a.path, &route))
+	if (!t || w->sub || !w->registered || !reg_client_view(w->ws->clients, w->id, 1, &v) ||
+	    !reg_client_ways(w->ws->clients, w->id, ways))
 		return;
+	a.path = ways[0].path;
 	take_credential(w, t);
 	memset(&w->auth, 0, sizeof(w->auth));
 	buf_init(&addr, addr_text, sizeof(addr_text));
@@ -514,8 +515,8 @@ static void on_timer(struct timer *timer)
 	if (t->sip.user_agent && w->ws->user_agent.n)
 		sip_put_hdr(&lines, SIP_H_USER_AGENT, w->ws->user_agent);
 	buf_init(&routes, route_text, sizeof(route_text));
-	if (route.n)
-		sip_put_hdr(&routes, SIP_H_ROUTE, route);
+	if (ways[0].route.n)
+		sip_put_hdr(&routes, SIP_H_ROUTE, ways[0].route);
 	if (buf_err(&addr) || buf_err(&contact) || buf_err(&lines) || buf_err(&routes))
 		return;
 	a.peer = (struct sub_peer){.trunk_id = t->id,
@@ -557,7 +558,7 @@ static void begin(struct watch *w)
 	const struct pol_trunk *t = trunk_of(w);
 	struct reg_client_view v;
 
-	if (!t || !reg_client_view(w->ws->clients, w->id, &v))
+	if (!t || !reg_client_view(w->ws->clients, w->id, 1, &v))
 		return;
 	if (t->reg.event == POL_REG_EVENT_OFF) {
 		stop(w);

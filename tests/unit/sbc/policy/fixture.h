@@ -80,6 +80,22 @@ static inline uint32_t fix_trunk(struct fix *f, const char *name, const char *se
 	return i + 1;
 }
 
+/* One more setting of a trunk that is there; its credential stays. */
+static inline void fix_set(struct fix *f, uint32_t id, const char *setting)
+{
+	struct db_trunk *t = &f->trunks[id - 1];
+	struct db_credential credential = t->credential;
+	uint32_t admin = (uint32_t)t->admin;
+	struct db_err err;
+
+	if (trunk_draft_assign(f->draft[id - 1], str_z(setting), &err))
+		fail_msg("%s: %s (%s)", setting, err.text, err.hint);
+	*t = *trunk_draft_row(f->draft[id - 1]);
+	t->id = id;
+	t->credential = credential;
+	t->admin = (__typeof__(t->admin))admin;
+}
+
 static inline void fix_number(struct fix *f, const char *range, uint32_t trunk)
 {
 	struct db_number *n = &f->numbers[f->rows.n_numbers++];

@@ -106,6 +106,21 @@ static void instances(void **state)
 	assert_memory_not_equal(x, y, INSTANCE_TEXT);
 }
 
+static void the_secret_as_text(void **state)
+{
+	const char text[] = "00ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e";
+	struct reg_secret s = {{9}};
+
+	(void)state;
+	assert_false(reg_secret_read(&s, str_head(str_z(text), 62)));
+	assert_false(reg_secret_read(&s, S("00FF0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e")));
+	assert_int_equal(s.key[0], 9);
+	assert_true(reg_secret_read(&s, str_z(text)));
+	assert_int_equal(s.key[0], 0);
+	assert_int_equal(s.key[1], 255);
+	assert_int_equal(s.key[31], 0x1e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -113,6 +128,7 @@ int main(void)
 	    cmocka_unit_test(each_character_counts),
 	    cmocka_unit_test(flows_differ),
 	    cmocka_unit_test(instances),
+	    cmocka_unit_test(the_secret_as_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
