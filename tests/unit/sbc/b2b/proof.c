@@ -489,6 +489,14 @@ static void moves(void **state)
 	    "ACK sip:198.51.100.1 SIP/2.0\nVia: SIP/2.0/UDP " AWAY ":5060;branch=z9hG4bKk%u\nFrom: <sip:+49301234501@pbx.example>;tag=atag\n"
 	    "To: <" TO ">;tag=%s\nCall-ID: proof\nCSeq: %u ACK\nMax-Forwards: 70\n",
 	    ++r->branch, u.a_to_tag, p.cseq);
+	/* it belongs there now: the ACK was heard, and requests without credentials are */
+	r->at = r->n_sent;
+	rig_pass(r, 3000);
+	rig_quiet(r); /* our 200 is not repeated */
+	inside(r, &p, &u, AWAY, "OPTIONS", "", NULL);
+	rig_tx(r, "SIP/2.0 200");
+	inside(r, &p, &u, HOME, "OPTIONS", "", NULL); /* where it was somebody else may be */
+	rig_tx(r, "SIP/2.0 401");
 	/* we find it there */
 	rig_b_request(r, &u, "BYE", 100, "", NULL);
 	s = rig_find(r, "BYE ");

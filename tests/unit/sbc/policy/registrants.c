@@ -85,12 +85,24 @@ static void accounts(void **s)
 	t = policy_identify(f.p, &from, NULL);
 	assert_non_null(t);
 	assert_true(str_eq(t->name, S("there")));
-	/* from anywhere it may be roams: heard, though the realm drops strangers; not in another realm */
+	/* from anywhere it may be roams: nobody is known, though */
 	assert_int_equal(addr_parse(S("192.0.2.99:5060"), 0, &from.remote), 0);
 	assert_null(policy_identify(f.p, &from, NULL));
-	assert_true(policy_admit(f.p, &from));
+	fix_fini(&f);
+
+	/* heard in a realm that drops strangers, when there is such a trunk and nobody registers */
 	from.realm = 2;
-	assert_false(policy_admit(f.p, &from));
+	fix_init(&f);
+	fix_trunk(&f, "roams", "role=pbx realm=dmz target=10.0.0.1 identify=credentials");
+	fix_compile(&f);
+	assert_false(policy_admit(f.p, &from)); /* not before it has a user name */
+	fix_fini(&f);
+	fix_init(&f);
+	fix_trunk(&f, "roams", "role=pbx realm=dmz target=10.0.0.1 identify=credentials");
+	f.trunks[0].credential = (struct db_credential){.user = S("roamer"), .realm = S("example.net"), .md5 = S(MD5)};
+	fix_compile(&f);
+	assert_true(policy_admit(f.p, &from));
+	assert_false(policy_has_registrants(f.p, 2));
 	fix_fini(&f);
 
 	/* a provider does not prove itself so */
