@@ -6,8 +6,8 @@
  *
  * Guessing is slowed down per source and per account (PWD-02): after a few failures an answer is no longer looked
  * at before some time has passed, doubling up to a quarter of an hour. A source that has proved itself for that
- * account keeps a budget of its own with short waits, which only answers to a nonce that was sent to it use up: so
- * neither strangers nor forged addresses can lock a working trunk out, and who shares its address guesses slowly.
+ * account keeps a budget of its own with short waits. Only answers to a nonce that was sent to a source count for
+ * it: so neither strangers nor forged addresses can lock a trunk out, and who shares its address guesses slowly.
  */
 #ifndef SBC_AUTH_CHALLENGE_H
 #define SBC_AUTH_CHALLENGE_H
@@ -52,7 +52,7 @@ typedef bool auth_lookup_fn(void *ctx, struct str username, struct auth_account 
 enum auth_verdict {
 	AUTH_OK,
 	AUTH_ABSENT,    /* no Digest credentials for this realm: challenge */
-	AUTH_STALE,     /* right or wrong, the nonce is too old, unknown or used: challenge with stale=true */
+	AUTH_STALE,     /* the nonce is too old or was never sent there (then right or wrong), or used: stale=true */
 	AUTH_WRONG,     /* user, password or algorithm wrong; nobody is told which (AUT-12) */
 	AUTH_MALFORMED, /* 400 */
 	AUTH_SLOWED,    /* too many failures: not looked at; answered as WRONG */
