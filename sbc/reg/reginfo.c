@@ -32,7 +32,7 @@ static size_t utf8(const char *p, size_t n)
 			return 0;
 		v = v << 6 | ((unsigned char)p[i] & 0x3fu);
 	}
-	if ((v < 0x20 && v != '\t') || v == 0x7f || (v >= 0xd800 && v < 0xe000) || v == 0xfffe || v == 0xffff || v > 0x10ffff ||
+	if (v < 0x20 || v == 0x7f || (v >= 0xd800 && v < 0xe000) || v == 0xfffe || v == 0xffff || v > 0x10ffff ||
 	    (len == 3 && v < 0x800) || (len == 4 && v < 0x10000))
 		return 0;
 	return len;
@@ -55,8 +55,6 @@ static void put(struct buf *b, struct str s)
 			buf_lit(b, "&gt;");
 		else if (s.p[i] == '"')
 			buf_lit(b, "&quot;");
-		else if (s.p[i] == '\t')
-			buf_lit(b, "&#9;");
 		else
 			buf_put(b, s.p + i, n);
 	}
@@ -227,11 +225,20 @@ static int word(const char *const *a, const char *name, const char *const *names
 	return -1;
 }
 
+/* No line ends and their like: these texts go into lines of ours. */
+static bool clean(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static bool keep(char *to, size_t *ret_n, const char *v)
 {
 	size_t n = v ? strlen(v) : 0;
 
-	if (!v || n > REGINFO_TEXT_MAX)
+	if (!v || n > REGINFO_TEXT_MAX || !clean(str_n(v, n)))
 		return false;
 	memcpy(to, v, n);
 	*ret_n = n;
@@ -325,7 +332,7 @@ static void on_end(void *ctx, const char *name)
 	}
 	if (d->where == CONTACT && !d->bad) {
 		d->c.uri = str_trim(str_n(d->uri, d->n_uri));
-		if (!d->has_uri || !d->c.uri.n) {
+		if (!d->has_uri || !d->c.uri.n || !clean(d->c.uri)) {
 			stop(d);
 			return;
 		}

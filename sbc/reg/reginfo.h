@@ -59,7 +59,7 @@ struct reginfo_reader {
 	void (*contact)(void *ctx, struct str aor, const struct reginfo_contact *c);
 };
 /* 0; -EBADMSG: not well-formed, not a reginfo document, with a DOCTYPE, without what must be there, or with a text over
- * REGINFO_TEXT_MAX; -ENOMEM. What other namespaces have in it is passed over (RFC 3680 5.1). */
+ * REGINFO_TEXT_MAX or with control characters; -ENOMEM. What other namespaces have in it is passed over (RFC 3680 5.1). */
 MUST_USE int reginfo_read(struct str text, const struct reginfo_reader *r, void *ctx);
 
 #endif

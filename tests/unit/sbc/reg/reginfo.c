@@ -118,6 +118,9 @@ static void refuses(void **state)
 	         "<uri>x</uri></contact></registration></reginfo>",
 	    ROOT "<registration aor=\"a\" id=\"1\" state=\"active\"><contact id=\"1\" state=\"active\" event=\"registered\" "
 	         "expires=\"soon\"><uri>x</uri></contact></registration></reginfo>",
+	    ROOT "<registration aor=\"a&#10;b\" id=\"1\" state=\"active\"/></reginfo>",
+	    ROOT "<registration aor=\"a\" id=\"1\" state=\"active\"><contact id=\"1\" state=\"active\" event=\"registered\">"
+	         "<uri>sip:x@h\r\nVia: x</uri></contact></registration></reginfo>",
 	    ROOT "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a>",
 	    XML "<other xmlns=\"urn:x\">" ROOT "</reginfo></other>",
 	};
