@@ -149,7 +149,7 @@ struct db_cfg {
 	void *post_ctx;
 	struct logger *logger;   /* may be NULL */
 	uint32_t window_ms;      /* records wait so long for company; 0: 200 */
-	uint32_t batch_max;      /* but not more of them; 0: 1000 */
+	uint32_t batch_max;      /* but not more of them; 0: 10000 */
 	uint32_t queue_max;      /* records kept while nothing can be written; 0: 100000 */
 	uint32_t busy_ms;        /* patience with another program's lock; 0: 2000 */
 	bool read_only;          /* tools: no migration, no recovery; a file that is missing is an error */
@@ -347,7 +347,15 @@ struct db_cdr {
 	struct str media;              /* JSON array, one object per stream and side; or empty */
 	struct db_cdr_side side[2];    /* sums over all streams */
 	bool media_bad;
+	bool never_open;               /* db_cdr_write(): there was no db_call_open() for it */
 };
+
+/* How long after its answer a call is to be given to db_call_open(). What ends earlier needs no journal entry, and one
+ * that does not is on disk within the window, as if it had been given at once. */
+static inline uint32_t db_open_after_ms(uint32_t window_ms)
+{
+	return window_ms / 2;
+}
 
 /* Both copy what they need and never block. false: the queue is full and the record is lost (counted). */
 bool db_call_open(struct db *db, const struct db_cdr *c); /* was answered; end fields are ignored */

@@ -7,7 +7,8 @@
  *
  * Journal: records and openings of calls, in a second queue with a cap. Written in a transaction of their own
  * when the window of the oldest has passed, when there are batch_max of them, before a request that reads, and at
- * close. A call that began and ended within one window is written as its record only. When they cannot be written
+ * close. A call that began and ended within one window is written as its record only; openings come when half of their
+ * window has passed (db_open_after_ms()), so most such calls never come here twice. When they cannot be written
  * (full, locked) they stay, and are tried again after 1, 2, 4 … 30 s; beyond the cap new ones are lost, counted
  * and logged once per spell.
  *
@@ -337,7 +338,7 @@ static enum reason write_items(struct db *db, struct list *items, unsigned n, un
 		r = db_cdr_insert(&db->h, &it->c, it->open, err);
 		if (it->open)
 			open += !r;
-		else if (!r && open && !(r = db_open_delete(&db->h, it->c.id, &was, err)))
+		else if (!r && open && !it->c.never_open && !(r = db_open_delete(&db->h, it->c.id, &was, err)))
 			open -= was && open;
 		if (r == REASON_DB_FAILED && !sqlite3_get_autocommit(db->h.sql)) {
 			/* this one is not writable; the others are */
@@ -413,6 +414,7 @@ static bool enqueue(struct db *db, const struct db_cdr *c, bool open)
 	const struct str texts[] = {c->trunk_a_name, c->trunk_b_name, c->calling, c->called, c->route, c->peer_a,
 	    c->sip_call_id_a, c->sip_call_id_b, c->peer_reason, c->tries, c->media, c->side[0].codec,
 	    c->side[1].codec};
+	int64_t since_us = db_mono_us();
 	struct item *it = NULL;
 	size_t n = 0;
 	bool wake, first_loss;
@@ -450,9 +452,11 @@ static bool enqueue(struct db *db, const struct db_cdr *c, bool open)
 		return false;
 	}
 	list_push(&db->journal, &it->node);
-	if (db->n_journal++ == 0)
-		db->journal_since_us = db_mono_us();
-	wake = db->n_journal == 1 || db->n_journal == db->cfg.batch_max;
+	if (open) /* has waited already */
+		since_us -= (int64_t)db_open_after_ms(db->cfg.window_ms) * 1000;
+	wake = db->n_journal++ == 0 || since_us < db->journal_since_us || db->n_journal == db->cfg.batch_max;
+	if (db->n_journal == 1 || since_us < db->journal_since_us)
+		db->journal_since_us = since_us;
 	if (wake)
 		pthread_cond_signal(&db->wake);
 	pthread_mutex_unlock(&db->lock);
@@ -620,7 +624,7 @@ enum reason db_open(const struct db_cfg *cfg, struct db **ret, struct db_err *er
 	if (!db->cfg.window_ms)
 		db->cfg.window_ms = 200;
 	if (!db->cfg.batch_max)
-		db->cfg.batch_max = 1000;
+		db->cfg.batch_max = 10000;
 	if (!db->cfg.queue_max)
 		db->cfg.queue_max = 100000;
 	list_init(&db->queue);

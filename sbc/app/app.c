@@ -513,6 +513,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	        .events = a->reg_events,
 	        .clients = a->clients,
 	        .max_calls = a->conf->limits.max_calls,
+	        .note_ms = db_open_after_ms(a->conf->limits.cdr_window_ms),
 	        .user_agent = S("Postern/" POSTERN_VERSION),
 	        .locator = a->locator},
 	    &b2b_user, a);

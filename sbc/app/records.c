@@ -126,6 +126,7 @@ static void open_row_of(const struct call_record *r, struct db_cdr *c, struct ro
 	    .peer_status = r->peer_status,
 	    .reason = r->reason,
 	    .released_by = r->released_by,
+	    .never_open = !r->noted,
 	    .peer_reason = str_z(r->peer_reason)};
 	if (r->n_tries)
 		c->sip_call_id_b = str_z(r->tries[r->n_tries - 1].sip_call_id);

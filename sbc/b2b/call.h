@@ -67,6 +67,7 @@ struct call_record {
 	uint16_t peer_status;         /* last final status of the far end that decided, 0: none */
 	enum reason reason;           /* why it ended; REASON_NONE while in progress */
 	char released_by;             /* 'a', 'b', 's' (us), 0 */
+	bool noted;                   /* on_answered() was called */
 	char peer_reason[96];         /* Reason header of the far end that ended it, escaped */
 	unsigned n_streams;
 	/* only the first n_tries and n_streams of these hold anything */
@@ -82,7 +83,8 @@ extern const char *const call_phase_names[4];
 struct b2b_user {
 	/* The call is over (exactly once for each call that had an id). rec lives until return. */
 	void (*on_record)(void *ctx, const struct call_record *rec);
-	/* The call was answered: remembered by the store, so that a crash leaves a CDR. rec has no media yet. */
+	/* The call was answered and is up for note_ms: remembered by the store, so that a crash leaves a CDR. rec has no
+	 * media yet. */
 	void (*on_answered)(void *ctx, const struct call_record *rec);
 	/* Is this host:port (numeric) one of our listeners of that realm? */
 	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
@@ -94,6 +96,7 @@ struct b2b_user {
 
 struct b2b_cfg {
 	uint32_t max_calls;       /* 0: no limit (LIMIT_BOX) */
+	uint32_t note_ms;         /* on_answered() comes that long after the answer, and for no shorter call; <= 5000 */
 	struct str user_agent;    /* "Postern/0.1.0"; lives as long as the b2b */
 	struct reg *reg;          /* borrow: takes REGISTER, knows who is registered; NULL: nobody registers */
 	struct reg_clients *clients; /* borrow: what we register at providers; NULL: nothing */

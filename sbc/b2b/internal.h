@@ -176,6 +176,7 @@ struct call {
 
 	bool released;   /* record written; legs are being taken down */
 	bool answered;
+	bool noted;      /* on_answered() was called */
 	bool sips;       /* the request URI was sips: no leg may be less (SIPS-01) */
 	bool reoffer_a;  /* leg A must be told of a changed answer once it is up */
 	bool counted_a, counted_b; /* in trunks.c */

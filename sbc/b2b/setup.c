@@ -714,9 +714,25 @@ static void progress(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	timer_start_ms(b->env->timers, &c->setup->provisional, PROVISIONAL_MS, on_provisional);
 }
 
+static void note(struct call *c)
+{
+	struct b2b *b = c->b2b;
+	struct call_record rec;
+
+	c->noted = true;
+	if (!b->user->on_answered)
+		return;
+	call_facts(c, &rec);
+	b->user->on_answered(b->ctx, &rec);
+}
+
 static void supervise_from_answer(struct call *c)
 {
-	timer_start_ms(c->b2b->env->timers, &c->timer, SUPERVISE_MS, on_supervise);
+	uint32_t note_ms = c->b2b->cfg.note_ms;
+
+	if (!note_ms)
+		note(c);
+	timer_start_ms(c->b2b->env->timers, &c->timer, c->noted ? SUPERVISE_MS : note_ms, on_supervise);
 }
 
 /* What leg A is told when the far end's 2xx cannot be used. */
@@ -742,7 +758,6 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	struct b2b *b = c->b2b;
 	char text[B2B_SDP_MAX], headers[4096];
 	enum reason why = REASON_NONE;
-	struct call_record rec;
 	struct str sdp = STR_NONE;
 	struct buf s, h;
 	int e, body = sip_body_sdp(m, &sdp);
@@ -815,10 +830,6 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	c->change.srv = NULL;
 	setup_free(c);
 	supervise_from_answer(c);
-	if (b->user->on_answered) {
-		call_facts(c, &rec);
-		b->user->on_answered(b->ctx, &rec);
-	}
 }
 
 /* The first answer of any kind: somebody is there. */
@@ -893,13 +904,15 @@ static void on_ring_timeout(struct timer *t)
 	call_release(c, NULL, REASON_NO_ANSWER, 480, STR_NONE);
 }
 
-/* Every few seconds while the call is up: media alive, not too long. */
+/* Every few seconds while the call is up: media alive, not too long. At first: it is no short one. */
 static void on_supervise(struct timer *t)
 {
 	struct call *c = container_of(t, struct call, timer);
 	int64_t now = c->b2b->env->clock->mono_us;
 	const struct pol_trunk *trunk[2] = {c->trunk_a, c->trunk_b};
 
+	if (!c->noted)
+		note(c);
 	for (int side = 0; side < 2; side++) {
 		uint32_t max_s = trunk[side]->sip.max_duration_s, silent_s = trunk[side]->media.timeout_s;
 

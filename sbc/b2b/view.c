@@ -135,6 +135,7 @@ void call_facts(const struct call *c, struct call_record *r)
 	r->peer_status = c->peer_status;
 	r->reason = c->reason;
 	r->released_by = c->released_by;
+	r->noted = c->noted;
 	put(r->peer_reason, sizeof(r->peer_reason), c->peer_reason);
 }
 

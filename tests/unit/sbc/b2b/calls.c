@@ -1,5 +1,6 @@
 /* calls.c - whole calls through the B2BUA: setup, early media, late offer, CANCEL, BYE, and their races. */
 #include "rig.h"
+#include "sbc/b2b/internal.h" /* a setting of the box */
 
 static void basic_call(void **state)
 {
@@ -29,6 +30,31 @@ static void basic_call(void **state)
 	assert_string_equal(r->rec[0].calling, "+49301234501");
 	assert_string_equal(r->rec[0].called, "+4989998877");
 	assert_string_equal(r->rec[0].trunk_b, "itsp");
+	rig_end(r);
+}
+
+/* Only what is up for a while is told to the journal; the record says whether it was. */
+static void a_short_call_is_not_noted(void **state)
+{
+	struct rig *r = rig_new();
+	struct up u;
+
+	(void)state;
+	r->b2b->cfg.note_ms = 100;
+	u = rig_call_up(r, "short-1");
+	rig_pass(r, 98);
+	assert_int_equal(r->n_answered, 0);
+	rig_hang_up(r, &u, "short-1", 2);
+	assert_int_equal(r->n_rec, 1);
+	assert_false(r->rec[0].noted);
+	u = rig_call_up(r, "long-1");
+	rig_pass(r, 102);
+	assert_int_equal(r->n_answered, 1);
+	rig_pass(r, 12000); /* once */
+	assert_int_equal(r->n_answered, 1);
+	rig_hang_up(r, &u, "long-1", 2);
+	assert_int_equal(r->n_rec, 2);
+	assert_true(r->rec[1].noted);
 	rig_end(r);
 }
 
@@ -818,6 +844,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(basic_call),
+	    cmocka_unit_test(a_short_call_is_not_noted),
 	    cmocka_unit_test(same_to_tag_and_vias),
 	    cmocka_unit_test(a_2xx_is_repeated_until_ack),
 	    cmocka_unit_test(lost_ack_of_b_is_sent_again),
