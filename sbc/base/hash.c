@@ -2,7 +2,8 @@
 #include "sbc/base/hash.h"
 
 #include <errno.h>
-#include <stdlib.h>
+
+#include "sbc/base/big.h"
 
 #define ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 
@@ -59,51 +60,65 @@ int htab_init(struct htab *t, size_t buckets)
 
 	while (n < buckets)
 		n *= 2;
-	t->bucket = calloc(n, sizeof(*t->bucket));
+	t->bucket = big_alloc(n * sizeof(*t->bucket));
 	if (!t->bucket)
 		return -ENOMEM;
-	t->mask = n - 1;
+	t->n_buckets = t->cap = t->round = n;
 	t->n = 0;
 	return 0;
 }
 
 void htab_fini(struct htab *t)
 {
-	free(t->bucket);
+	big_free(t->bucket, t->cap * sizeof(*t->bucket));
 	t->bucket = NULL;
 }
 
-/* A table that cannot grow still works, only slower. */
-static void grow(struct htab *t)
+static struct hnode **slot_of(const struct htab *t, uint64_t hash)
 {
-	size_t old = t->mask + 1;
-	struct hnode **b = calloc(old * 2, sizeof(*b));
+	size_t i = hash & (t->round * 2 - 1);
 
-	if (!b)
-		return;
-	for (size_t i = 0; i < old; i++) {
-		struct hnode *n = t->bucket[i], *next;
+	return &t->bucket[i < t->n_buckets ? i : i - t->round];
+}
 
-		for (; n; n = next) {
-			struct hnode **slot = &b[n->hash & (old * 2 - 1)];
+/* One bucket more: takes its nodes out of the one that stood for both. A table that cannot grow still works, only
+ * slower. */
+static void split(struct htab *t)
+{
+	struct hnode **from, **to, *n;
 
-			next = n->next;
-			n->next = *slot;
-			*slot = n;
+	if (t->n_buckets == t->cap) {
+		struct hnode **b = big_grow(t->bucket, t->cap * sizeof(*b), t->cap * 2 * sizeof(*b));
+
+		if (!b)
+			return;
+		t->bucket = b;
+		t->cap *= 2;
+	}
+	if (t->n_buckets == t->round * 2)
+		t->round *= 2;
+	from = &t->bucket[t->n_buckets - t->round];
+	to = &t->bucket[t->n_buckets++];
+	while ((n = *from)) {
+		if (n->hash & t->round) {
+			*from = n->next;
+			n->next = *to;
+			*to = n;
+		} else {
+			from = &n->next;
 		}
 	}
-	free(t->bucket);
-	t->bucket = b;
-	t->mask = old * 2 - 1;
 }
 
 void htab_add(struct htab *t, struct hnode *n, uint64_t hash)
 {
 	struct hnode **slot;
 
-	if (t->n > t->mask / 2)
-		grow(t);
-	slot = &t->bucket[hash & t->mask];
+	if (t->n >= t->n_buckets / 2) {
+		split(t);
+		split(t);
+	}
+	slot = slot_of(t, hash);
 	n->hash = hash;
 	n->next = *slot;
 	*slot = n;
@@ -112,7 +127,7 @@ void htab_add(struct htab *t, struct hnode *n, uint64_t hash)
 
 void htab_del(struct htab *t, struct hnode *n)
 {
-	struct hnode **p = &t->bucket[n->hash & t->mask];
+	struct hnode **p = slot_of(t, n->hash);
 
 	while (*p && *p != n)
 		p = &(*p)->next;
@@ -125,7 +140,7 @@ void htab_del(struct htab *t, struct hnode *n)
 
 struct hnode *htab_first(const struct htab *t, uint64_t hash)
 {
-	struct hnode *n = t->bucket[hash & t->mask];
+	struct hnode *n = *slot_of(t, hash);
 
 	while (n && n->hash != hash)
 		n = n->next;
@@ -149,9 +164,9 @@ struct hnode *htab_walk(const struct htab *t, const struct hnode *after)
 	if (after) {
 		if (after->next)
 			return after->next;
-		i = (after->hash & t->mask) + 1;
+		i = (size_t)(slot_of(t, after->hash) - t->bucket) + 1;
 	}
-	for (; i <= t->mask; i++)
+	for (; i < t->n_buckets; i++)
 		if (t->bucket[i])
 			return t->bucket[i];
 	return NULL;

@@ -1,8 +1,9 @@
 /* hash.h - keyed hash (SipHash-1-3) and an intrusive chained table.
  *
  * Keys that come from the network are always hashed with the process's secret key, so nobody can aim for one
- * chain. The table grows by doubling when half as many nodes as buckets are in it (each step along a chain is a
- * miss of the cache), and never shrinks.
+ * chain. There are twice as many buckets as nodes (each step along a chain is a miss of the cache). The table grows by
+ * linear hashing: each node that is added splits two buckets, so no node ever waits for a whole table to be moved. It
+ * never shrinks.
  */
 #ifndef SBC_BASE_HASH_H
 #define SBC_BASE_HASH_H
@@ -27,7 +28,8 @@ struct hnode {
 
 struct htab {
 	struct hnode **bucket; /* own */
-	size_t mask;           /* buckets - 1 */
+	size_t n_buckets, cap; /* in use, and room for */
+	size_t round;          /* power of two: buckets n_buckets - round and on were not split in this round */
 	size_t n;
 };
 

@@ -56,13 +56,15 @@ int tap_new(size_t bytes, size_t clip, struct tap **ret)
 		return -ENOMEM;
 	t->size = bytes & ~(size_t)7;
 	t->clip = clip;
-	/* all pages now: not one by one in the call path */
-	t->mem = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	t->mem = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->mem == MAP_FAILED) {
 		free(t);
 		return -ENOMEM;
 	}
 	(void)madvise(t->mem, t->size, MADV_DONTDUMP);
+	(void)madvise(t->mem, t->size, MADV_HUGEPAGE);
+	/* all pages now: not one by one in the call path */
+	(void)madvise(t->mem, t->size, MADV_POPULATE_WRITE);
 	*ret = t;
 	return 0;
 }

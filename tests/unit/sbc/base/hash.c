@@ -138,20 +138,30 @@ static void the_table_agrees_with_an_array(void **state)
 
 static void the_table_grows(void **state)
 {
-	static struct item it[10000];
+	static struct item it[200000]; /* past the size from which the buckets are a mapping of their own */
 	struct hash_key key = {5, 6};
+	size_t before;
 	struct htab t;
 
 	(void)state;
 	assert_int_equal(htab_init(&t, 0), 0);
-	assert_int_equal(t.mask, 15);
-	for (uint32_t i = 0; i < 10000; i++) {
+	assert_int_equal(t.n_buckets, 16);
+	for (uint32_t i = 0; i < ARRAY_LEN(it); i++) {
 		it[i].key = i;
+		before = t.n_buckets;
 		htab_add(&t, &it[i].node, hash_bytes(&key, &i, sizeof(i)));
+		assert_true(t.n_buckets <= before + 2); /* never the whole table at once */
+		assert_true(t.n <= t.n_buckets / 2);
+		if (i % 1000 == 0) /* in the middle of a round, too */
+			for (uint32_t k = 0; k <= i; k += 97)
+				assert_true(find(&t, hash_bytes(&key, &k, sizeof(k)), k) == &it[k]);
 	}
-	assert_true(t.mask + 1 >= 10000);
-	for (uint32_t i = 0; i < 10000; i++)
+	for (uint32_t i = 0; i < ARRAY_LEN(it); i++) {
 		assert_true(find(&t, hash_bytes(&key, &i, sizeof(i)), i) == &it[i]);
+		htab_del(&t, &it[i].node);
+		assert_null(find(&t, hash_bytes(&key, &i, sizeof(i)), i));
+	}
+	assert_int_equal(t.n, 0);
 	htab_fini(&t);
 }
 
