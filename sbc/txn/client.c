@@ -274,11 +274,13 @@ static struct cli *cli_new(struct txn_layer *l, enum sip_method method, const st
 	return t;
 }
 
-static void cli_link(struct txn_layer *l, struct cli *t)
+static int cli_link(struct txn_layer *l, struct cli *t)
 {
-	txn_node_link(l, &t->n, TXN_CLI);
+	if (txn_node_link(l, &t->n, TXN_CLI) < 0)
+		return -ENOMEM;
 	htab_add(&l->cli, &t->n.by_key, hash_str(&l->env->hash_key, t->branch));
 	l->n_cli++;
+	return 0;
 }
 
 static void set_timers(struct timers_ms *tm, const struct txn_timers *r)
@@ -399,7 +401,8 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 		if (!t->host.p || txn_kept_set(l, &t->sent, d.bytes))
 			goto fail;
 	}
-	cli_link(l, t);
+	if (cli_link(l, t) < 0)
+		goto fail;
 	if (!d.local)
 		err = -ENETUNREACH;
 	else
@@ -455,7 +458,11 @@ void cli_send_cancel(struct cli *invite)
 	t->pub.cseq = invite->pub.cseq;
 	t->pub.path = invite->pub.path;
 	t->port = invite->port;
-	cli_link(l, t);
+	if (cli_link(l, t) < 0) {
+		txn_kept_drop(&t->sent);
+		arena_free(t->n.a);
+		return;
+	}
 	err = cli_send_bytes(t, t->sent.bytes, STR_NONE);
 	flow_link(t);
 	if (err == -ENOBUFS && !net_reliable(t->pub.path.proto))
@@ -497,7 +504,10 @@ struct txn_ack *txn_ack_new(struct txn_layer *l, const struct txn_req *r)
 		goto fail;
 	k->path = d.path;
 	k->moved = d.moved;
-	txn_node_link(l, &k->n, TXN_ACK);
+	if (txn_node_link(l, &k->n, TXN_ACK) < 0) {
+		txn_kept_drop(&k->sent);
+		goto fail;
+	}
 	if (!d.local)
 		txn_metric_inc(l, TXN_TX_FAILED);
 	else if (txn_send(l, &k->path, k->sent.bytes, r->call_id, k->n.id, TXN_TX_REQUEST) && k->moved)

@@ -28,9 +28,7 @@ enum txn_kind { TXN_CLI, TXN_SRV, TXN_ACK };
 struct txn_node {
 	struct txn_layer *l; /* borrow: the layer owns all nodes */
 	struct hnode by_key; /* branch and sent-by, or the RFC 2543 fields */
-	struct hnode by_id;
-	struct list all;
-	uint64_t id;
+	uint64_t id;         /* its place in the layer's slots, and how often that was taken before */
 	struct arena *a; /* own: the transaction itself lives in it */
 	uint8_t kind;
 };
@@ -107,6 +105,13 @@ struct txn_ack {
 	struct kept sent;
 };
 
+/* A place of the layer's list of all nodes. The one given back last is taken next: it is still in the cache. */
+struct txn_slot {
+	struct txn_node *node; /* own, NULL: free */
+	uint32_t taken;        /* how often */
+	uint32_t next_free;    /* index + 1 */
+};
+
 struct txn_layer {
 	const struct env *env; /* borrow: process */
 	struct net *net;       /* borrow: process */
@@ -118,11 +123,11 @@ struct txn_layer {
 	size_t kept_bytes;                    /* in them */
 	struct arena_pool msg_pool;
 	struct arena *msg;            /* own: reset for each message */
-	struct htab cli, srv, merged, ids;
+	struct htab cli, srv, merged;
 	struct htab flows; /* struct cli by connection */
-	struct list all;
-	uint64_t next_id;
-	unsigned n_cli, n_srv;
+	struct txn_slot *slot;        /* own */
+	uint32_t n_slots, cap_slots, free_slot; /* free_slot: index + 1, 0: none */
+	unsigned n_nodes, n_cli, n_srv;
 	bool closing;
 	int64_t bad_logged_us; /* last log line about an unparsable message */
 	uint64_t bad_unlogged;
@@ -152,7 +157,8 @@ MUST_USE int txn_kept_set(struct txn_layer *l, struct kept *k, struct str bytes)
 /* To the wire, the counter and the ladder. 0, or what the network said. */
 int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, struct str call_id, uint64_t owner,
     enum txn_metric counts_as);
-void txn_node_link(struct txn_layer *l, struct txn_node *n, enum txn_kind kind);
+/* 0, or -ENOMEM: then it is not linked. */
+MUST_USE int txn_node_link(struct txn_layer *l, struct txn_node *n, enum txn_kind kind);
 void txn_node_unlink(struct txn_node *n);
 
 /* -------- client side, client.c */

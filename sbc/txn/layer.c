@@ -6,12 +6,13 @@
  * source; a line in the log says why, at most once a second.
  *
  * Ownership: each transaction lives in its own arena; a second arena holds the bytes to send again and goes as
- * soon as nothing can ask for them. All nodes hang in one list, by id in one table (failures of the network name
- * the id), and by key in the table of their side. Nothing is keyed by a peer's bytes without the process's secret.
+ * soon as nothing can ask for them. All nodes have a slot (failures of the network name it) and hang by key in the
+ * table of their side. Nothing is keyed by a peer's bytes without the process's secret.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/base/big.h"
 #include "sbc/txn/impl.h"
 
 #define KEPT_FREE_MAX ((size_t)4 << 20) /* bytes */
@@ -79,26 +80,60 @@ int txn_send(struct txn_layer *l, struct net_path *path, struct str bytes, struc
 	return 0;
 }
 
-void txn_node_link(struct txn_layer *l, struct txn_node *n, enum txn_kind kind)
+static int slots_grow(struct txn_layer *l)
 {
+	size_t cap = l->cap_slots ? (size_t)l->cap_slots * 2 : 1024;
+	struct txn_slot *s;
+
+	if (cap > UINT32_MAX)
+		return -ENOMEM;
+	s = l->slot ? big_grow(l->slot, l->cap_slots * sizeof(*s), cap * sizeof(*s)) : big_alloc(cap * sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	l->slot = s;
+	l->cap_slots = (uint32_t)cap;
+	return 0;
+}
+
+int txn_node_link(struct txn_layer *l, struct txn_node *n, enum txn_kind kind)
+{
+	uint32_t at = l->free_slot;
+	struct txn_slot *s;
+
+	if (!at) {
+		if (l->n_slots == l->cap_slots && slots_grow(l) < 0)
+			return -ENOMEM;
+		at = ++l->n_slots;
+	}
+	s = &l->slot[at - 1];
+	l->free_slot = s->next_free;
+	s->next_free = 0;
+	s->node = n;
+	s->taken++;
 	n->l = l;
 	n->kind = (uint8_t)kind;
-	n->id = ++l->next_id;
-	htab_add(&l->ids, &n->by_id, n->id);
-	list_push(&l->all, &n->all);
+	n->id = (uint64_t)s->taken << 32 | at;
+	l->n_nodes++;
+	return 0;
 }
 
 void txn_node_unlink(struct txn_node *n)
 {
-	htab_del(&n->l->ids, &n->by_id);
-	list_del(&n->all);
+	struct txn_layer *l = n->l;
+	uint32_t at = (uint32_t)n->id;
+
+	l->slot[at - 1].node = NULL;
+	l->slot[at - 1].next_free = l->free_slot;
+	l->free_slot = at;
+	l->n_nodes--;
 }
 
 static struct txn_node *node_by_id(struct txn_layer *l, uint64_t id)
 {
-	struct hnode *h = htab_first(&l->ids, id);
+	uint32_t at = (uint32_t)id;
+	struct txn_node *n = at && at <= l->n_slots ? l->slot[at - 1].node : NULL;
 
-	return h ? container_of(h, struct txn_node, by_id) : NULL;
+	return n && n->id == id ? n : NULL;
 }
 
 /* ------------------------------------------------------------------ what arrives and what fails */
@@ -206,7 +241,6 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	l->user = user;
 	l->ctx = ctx;
 	l->log = (struct log){.to = env->logger, .area = LOG_SIP};
-	list_init(&l->all);
 	/* a transaction with its key and branch; a long Call-ID or a CANCEL's headers take a little more */
 	arena_pool_init_more(&l->srv_pool, 688, 176, 8192);
 	arena_pool_init_more(&l->cli_pool, 520, 176, 8192);
@@ -214,7 +248,7 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	arena_pool_init(&l->msg_pool, 16384, 4);
 	l->msg = arena_new(&l->msg_pool);
 	if (!l->msg || htab_init(&l->cli, 1024) || htab_init(&l->srv, 1024) || htab_init(&l->merged, 1024) ||
-	    htab_init(&l->ids, 2048) || htab_init(&l->flows, 64)) {
+	    htab_init(&l->flows, 64)) {
 		txn_free(l);
 		return NULL;
 	}
@@ -254,15 +288,16 @@ void txn_free(struct txn_layer *l)
 	if (!l)
 		return;
 	l->closing = true;
-	while (!list_empty(&l->all))
-		node_close(container_of(l->all.next, struct txn_node, all));
+	for (uint32_t i = 0; i < l->n_slots; i++)
+		if (l->slot[i].node)
+			node_close(l->slot[i].node);
 	if (l->set.values && list_linked(&l->set.node))
 		metrics_del(&l->set);
 	htab_fini(&l->cli);
 	htab_fini(&l->srv);
 	htab_fini(&l->merged);
-	htab_fini(&l->ids);
 	htab_fini(&l->flows);
+	big_free(l->slot, l->cap_slots * sizeof(*l->slot));
 	arena_free(l->msg);
 	arena_pool_fini(&l->srv_pool);
 	arena_pool_fini(&l->cli_pool);

@@ -472,9 +472,8 @@ static struct srv *srv_new(struct txn_layer *l, const struct sip_msg *m, const s
 	t->legacy = !has_cookie(&m->via);
 	t->to_tagged = !str_empty(m->to.tag);
 	t->since_us = l->env->clock->mono_us;
-	if (srv_keep_head(t, m, from))
+	if (srv_keep_head(t, m, from) || txn_node_link(l, &t->n, TXN_SRV) < 0)
 		goto fail;
-	txn_node_link(l, &t->n, TXN_SRV);
 	htab_add(&l->srv, &t->n.by_key, hash);
 	l->n_srv++;
 	return t;

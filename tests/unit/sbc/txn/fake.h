@@ -259,7 +259,7 @@ static UNUSED void assert_idle(struct fake *f)
 	assert_int_equal(f->timers.n, 0);
 	assert_int_equal(f->l->srv_pool.live_bytes + f->l->cli_pool.live_bytes, 0);
 	assert_int_equal(f->l->kept_bytes, 0);
-	assert_int_equal(f->l->cli.n + f->l->srv.n + f->l->merged.n + f->l->ids.n + f->l->flows.n, 0);
+	assert_int_equal(f->l->cli.n + f->l->srv.n + f->l->merged.n + f->l->flows.n + f->l->n_nodes, 0);
 }
 
 static UNUSED void fake_fini(struct fake *f)

@@ -348,7 +348,9 @@ static void failure_by_id(void **s)
 	assert_events(&f, "gone;");
 	txn_on_failure(f.l, &f.sent[0].path, f.sent[0].owner, -ECONNREFUSED, STR_NONE);
 	assert_idle(&f);
-	request(&f, SIP_INVITE, NET_TCP);
+	request(&f, SIP_INVITE, NET_TCP); /* has the place of the first one: a late report of that is not its */
+	txn_on_failure(f.l, &f.sent[0].path, f.sent[0].owner, -ECONNREFUSED, STR_NONE);
+	assert_events(&f, "");
 	answer(&f, &peer, 1, "180 Ringing", "b1");
 	txn_on_failure(f.l, &f.sent[1].path, f.sent[1].owner, -ECONNRESET, STR_NONE);
 	assert_events(&f, "180 b1;");
