@@ -27,19 +27,33 @@
 static void on_retry(struct timer *t);
 static void on_overdue(struct timer *t);
 
+struct change *change_begin(struct call *c, enum change_kind kind, struct leg *from, enum sip_method method)
+{
+	struct change *ch = block_get(&c->b2b->blocks, sizeof(*ch));
+
+	if (ch)
+		*ch = (struct change){.kind = kind, .from = from, .method = method, .call = c};
+	return c->change = ch;
+}
+
 void change_end(struct call *c)
 {
-	timer_stop(c->b2b->env->timers, &c->change.timer);
-	free((char *)c->change.body.p);
-	free((char *)c->change.target.p);
-	c->change = (struct change){0};
+	struct change *ch = c->change;
+
+	if (!ch)
+		return;
+	timer_stop(c->b2b->env->timers, &ch->timer);
+	free((char *)ch->body.p);
+	free((char *)ch->target.p);
+	block_put(&c->b2b->blocks, ch, sizeof(*ch));
+	c->change = NULL;
 }
 
 void change_abort(struct call *c)
 {
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 
-	if (ch->kind == CHANGE_NONE)
+	if (!ch)
 		return;
 	if (ch->ack_held && ch->to) {
 		/* late offer whose answer never came: refused in the ACK, BYE follows (OFA-07) */
@@ -55,7 +69,7 @@ void change_abort(struct call *c)
 /* Sends what is to be offered (ch->body; empty: none) to ch->to. */
 static bool send_change(struct call *c)
 {
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	struct leg *to = ch->to;
 	enum sip_method method = ch->method == SIP_UPDATE && to->dlg.update_ok && ch->body.n ? SIP_UPDATE : SIP_INVITE;
 
@@ -93,7 +107,7 @@ static void keep_text(struct str *slot, struct str s)
 void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m)
 {
 	struct call *c = l->call;
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	struct leg *peer = leg_peer(l);
 	char headers[2048], text[B2B_SDP_MAX];
 	enum reason why;
@@ -114,19 +128,23 @@ void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const str
 		(void)leg_reply(l, srv, 200, STR_NONE, STR_NONE, STR_NONE);
 		return;
 	}
-	if (l->state == LEG_INVITED || dlg_2xx_waiting(&l->twoxx) ||
-	    (ch->kind == CHANGE_PEER && ch->from == l)) {
+	if (l->state == LEG_INVITED || leg_2xx_waiting(l) || (ch && ch->kind == CHANGE_PEER && ch->from == l)) {
 		leg_refuse(l, srv, REASON_PENDING, STR_NONE);
 		return;
 	}
-	if (ch->kind != CHANGE_NONE || l->cli || l->state != LEG_UP || !peer || peer->state != LEG_UP ||
-	    peer->cli || dlg_2xx_waiting(&peer->twoxx)) {
+	if (ch || l->cli || l->state != LEG_UP || !peer || peer->state != LEG_UP || peer->cli || leg_2xx_waiting(peer)) {
 		b2b_count(c->b2b, B2B_GLARE);
 		leg_refuse(l, srv, REASON_GLARE, STR_NONE);
 		return;
 	}
-	*ch = (struct change){.kind = CHANGE_PEER, .from = l, .to = peer, .srv = srv, .method = m->method,
-	    .late = sdp.n == 0, .call = c};
+	ch = change_begin(c, CHANGE_PEER, l, m->method);
+	if (!ch) {
+		leg_refuse(l, srv, REASON_NO_MEMORY, STR_NONE);
+		return;
+	}
+	ch->to = peer;
+	ch->srv = srv;
+	ch->late = sdp.n == 0;
 	if (sip_contact(m, &contact) == 0)
 		keep_text(&ch->target, contact.uri.raw);
 	buf_init(&s, text, sizeof(text));
@@ -162,16 +180,21 @@ void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const str
 
 void change_own(struct call *c, struct leg *to)
 {
-	struct change *ch = &c->change;
+	struct change *ch;
 	char text[B2B_SDP_MAX];
 	struct buf s;
 
-	if (!to || to->state != LEG_UP || ch->kind != CHANGE_NONE || to->cli || !c->media)
+	if (!to || to->state != LEG_UP || c->change || to->cli || !c->media)
 		return;
 	buf_init(&s, text, sizeof(text));
 	if (media_reoffer(c->media, to->side, &s) != REASON_NONE)
 		return;
-	*ch = (struct change){.kind = CHANGE_OWN, .from = leg_peer(to), .to = to, .method = SIP_UPDATE, .call = c};
+	ch = change_begin(c, CHANGE_OWN, leg_peer(to), SIP_UPDATE);
+	if (!ch) {
+		media_rollback(c->media);
+		return;
+	}
+	ch->to = to;
 	keep_text(&ch->body, buf_text(&s));
 	if (buf_err(&s) || !ch->body.n || !send_change(c)) {
 		media_rollback(c->media);
@@ -182,7 +205,7 @@ void change_own(struct call *c, struct leg *to)
 /* Answers who asked with 2xx and starts to wait for its ACK. */
 static void accept_from(struct call *c, struct str sdp)
 {
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	struct leg *from = ch->from;
 	struct txn_srv *srv = ch->srv;
 
@@ -190,18 +213,19 @@ static void accept_from(struct call *c, struct str sdp)
 	dlg_set_target(&from->dlg, ch->target);
 	if (!srv)
 		return;
-	if (leg_reply(from, srv, 200, STR_NONE, STR_NONE, sdp) < 0) {
+	if ((srv->method == SIP_INVITE && leg_2xx_new(from) < 0) ||
+	    leg_reply(from, srv, 200, STR_NONE, STR_NONE, sdp) < 0) {
 		/* the other side has changed and this one cannot be told */
 		call_release(c, NULL, REASON_NO_MEMORY, 0, STR_NONE);
 		return;
 	}
 	if (srv->method == SIP_INVITE)
-		dlg_2xx_start(&from->twoxx, c->b2b->env, srv, &from->timers, setup_no_ack);
+		leg_2xx_start(from, srv);
 }
 
 static void refuse_from(struct call *c, enum reason why)
 {
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	struct leg *from = ch->from;
 	struct txn_srv *srv = ch->srv;
 
@@ -213,7 +237,7 @@ static void refuse_from(struct call *c, enum reason why)
 static void changed(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct call *c = l->call;
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	bool invite = t->method == SIP_INVITE, resync = false;
 	char text[B2B_SDP_MAX];
 	enum reason why;
@@ -284,7 +308,7 @@ static void retry_later(struct leg *l)
 	uint32_t wait = dlg_glare_wait_ms(c->b2b->env->rng, l->side == MEDIA_B);
 
 	b2b_count(c->b2b, B2B_GLARE);
-	timer_start_ms(c->b2b->env->timers, &c->change.timer, wait, on_retry);
+	timer_start_ms(c->b2b->env->timers, &c->change->timer, wait, on_retry);
 }
 
 static void on_overdue(struct timer *t)
@@ -310,7 +334,7 @@ static void on_retry(struct timer *t)
 void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct call *c = l->call;
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	char text[4096];
 	struct buf h;
 	uint16_t status = m->status;
@@ -320,7 +344,7 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	l->cli = NULL;
 	if (t->method != SIP_INVITE) /* nothing more to come, and the leg may be gone before it is */
 		txn_cli_detach(t);
-	if (ch->kind == CHANGE_NONE || ch->to != l)
+	if (!ch || ch->to != l)
 		return;
 	timer_stop(c->b2b->env->timers, &ch->timer);
 	leg_content(l, m);
@@ -357,7 +381,7 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 /* The same change to the next place the leg's next hop names. */
 static bool change_again(struct leg *l, int err)
 {
-	struct change *ch = &l->call->change;
+	struct change *ch = l->call->change;
 	struct txn_cli *failed = l->cli, *t;
 
 	t = leg_request_again(l, failed, err, STR_NONE, ch->body, &leg_invite_ops, l);
@@ -374,10 +398,10 @@ void change_failed(struct leg *l, int err)
 {
 	struct call *c = l->call;
 
-	if (c->change.kind != CHANGE_NONE && c->change.to == l && !c->released && change_again(l, err))
+	if (c->change && c->change->to == l && !c->released && change_again(l, err))
 		return;
 	l->cli = NULL;
-	if (c->change.kind == CHANGE_NONE || c->change.to != l || c->released)
+	if (!c->change || c->change->to != l || c->released)
 		return;
 	if (err == -ETIMEDOUT) {
 		call_release(c, NULL, REASON_REINVITE_LOST, 0, STR_NONE);
@@ -390,7 +414,7 @@ void change_failed(struct leg *l, int err)
 
 void change_cancel(struct call *c, struct str headers)
 {
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	struct txn_srv *srv = ch->srv;
 
 	ch->srv = NULL;
@@ -407,17 +431,18 @@ void change_cancel(struct call *c, struct str headers)
 void change_ack(struct leg *l, const struct sip_msg *ack)
 {
 	struct call *c = l->call;
-	struct change *ch = &c->change;
+	struct change *ch = c->change;
 	char text[B2B_SDP_MAX];
-	struct txn_srv *srv = l->twoxx.srv;
+	struct txn_srv *srv;
 	struct leg *to;
 	enum reason why;
 	struct str sdp = STR_NONE;
 	struct buf s;
 
-	if (!dlg_2xx_waiting(&l->twoxx) || ack->cseq != l->twoxx.cseq)
+	if (!leg_2xx_waiting(l) || ack->cseq != l->twoxx->x.cseq)
 		return;
-	dlg_2xx_stop(&l->twoxx);
+	srv = l->twoxx->x.srv;
+	leg_2xx_end(l);
 	if (srv)
 		txn_srv_acked(srv);
 	if (l->state == LEG_ANSWERED)
@@ -427,7 +452,7 @@ void change_ack(struct leg *l, const struct sip_msg *ack)
 			leg_bye(l, l->end_reason, STR_NONE);
 		return;
 	}
-	if (ch->ack_held && ch->from == l) {
+	if (ch && ch->ack_held && ch->from == l) {
 		to = ch->to;
 		buf_init(&s, text, sizeof(text));
 		why = sip_body_sdp(ack, &sdp) < 0 || sdp.n == 0 ? REASON_ANSWER_MISSING

@@ -52,7 +52,8 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	list_init(&b->outside);
 	list_init(&b->relays);
 	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
-	arena_pool_init_more(&b->pool, 1424, 304, 8192);
+	arena_pool_init_more(&b->pool, 1808, 304, 1024);
+	block_pool_init(&b->blocks, BLOCKS_KEPT);
 	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
 	/* ids go on where an earlier run cannot have been: seconds since 1970, then a count */
 	b->next_id = ((uint64_t)(env->clock->wall_us / 1000000) << 24) + 1;
@@ -112,6 +113,7 @@ void b2b_free(struct b2b *b)
 	htab_fini(&b->ids);
 	policy_unref(b->policy);
 	arena_pool_fini(&b->pool);
+	block_pool_fini(&b->blocks);
 	free(b->ended);
 	free(b);
 }
@@ -272,7 +274,9 @@ struct leg *b2b_leg_by_tag(const struct b2b *b, const struct sip_msg *m, struct 
 			*ret_dlg = &l->dlg;
 			return l;
 		}
-		list_each(f, &l->forks) {
+		if (!l->call->setup || l->call->b != l)
+			continue;
+		list_each(f, &l->call->setup->forks) {
 			struct fork *fork = container_of(f, struct fork, node);
 
 			if (dlg_match(&fork->dlg, m)) {

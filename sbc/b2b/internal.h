@@ -25,12 +25,14 @@
 
 #include "sbc/b2b/call.h"
 #include "sbc/base/arena.h"
+#include "sbc/base/block.h"
 #include "sbc/dialog/dialog.h"
 #include "sbc/sip/print.h"
 
 #define B2B_HEADERS_MAX 16384 /* scratch for the header block of one message */
 #define B2B_SDP_MAX 16384     /* scratch for one session description */
 #define ENDED_KEPT 256
+#define BLOCKS_KEPT 65536 /* bytes of free blocks */
 #define FORKS_MAX 16   /* early dialogs of one INVITE; further ones are not heard until they answer */
 #define TRIES_MAX 24   /* INVITEs of one call, over all targets and their addresses */
 #define CARRIED_MAX 16 /* requests of one call on their way to the other side */
@@ -57,18 +59,20 @@ struct fork {
 	struct dlg dlg;
 };
 
+/* A 2xx of ours that waits for its ACK; a block. */
+struct leg_2xx {
+	struct dlg_2xx x;
+	struct leg *leg; /* borrow: it owns this */
+};
+
 struct leg {
 	struct call *call; /* borrow: owns the leg */
 	struct list node;  /* in call->legs */
 	enum media_side side;
 	enum leg_state state;
 	const struct pol_trunk *trunk; /* borrow: call->policy */
-	struct pol_hop hop;            /* B */
 	struct hnode by_tag;           /* in b2b->dialogs under dlg.local_tag */
 	struct dlg dlg;
-	struct list forks;             /* B: struct fork, early dialogs besides dlg */
-	unsigned n_forks;
-	struct txn_timers timers;
 
 	struct txn_srv *srv;    /* borrow: their INVITE (first or re-INVITE) whose transaction lives */
 	struct txn_cli *cli;    /* borrow: our INVITE (first or re-INVITE) or UPDATE without final answer */
@@ -76,33 +80,29 @@ struct leg {
 	struct txn_cli *old_cli; /* borrow: the INVITE before inv_cli, whose 2xx may come again when its ACK was lost */
 	struct txn_cli *first_cli; /* borrow: the first INVITE once it is older than old_cli: other forks may answer it */
 	struct txn_cli *bye;    /* borrow */
-	struct dlg_2xx twoxx;
+	struct leg_2xx *twoxx;  /* own: ours that waits for its ACK, NULL: none */
 	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx of inv_cli */
 	struct txn_ack *old_ack; /* own: the one before, of old_cli */
 	uint32_t ack_cseq, old_ack_cseq;
-	struct timer timer;     /* B: no answer at all (failover before timer B); INVITE's Expires is call->expires */
 	struct try *try;        /* B: its line in the record */
-	struct str called;      /* B: what this leg dials; in the arena */
 	struct leg_auth *auth;  /* in the arena; NULL: nobody asked who we are (credentials.c) */
-	uint32_t invite_cseq;   /* B: of its first INVITE, more than 1 when that was challenged; 0: 1 */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
 	bool connecting;        /* B: its INVITE waits until it is known which of two families it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
-	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
-	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
-	struct stray *stray;    /* borrow: strays.c */
 	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
+	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
 	enum reason end_reason;
+	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
+	struct stray *stray;    /* borrow: strays.c */
 };
 
 enum change_kind {
-	CHANGE_NONE,
 	CHANGE_SETUP, /* the first INVITE */
 	CHANGE_PEER,  /* one side's re-INVITE or UPDATE, carried to the other */
 	CHANGE_OWN,   /* our own re-offer to one side */
 };
 
-/* The one change of the session that may be open in a call (OFA-01). */
+/* The one change of the session that may be open in a call (OFA-01); a block. */
 struct change {
 	enum change_kind kind;
 	struct leg *from;       /* who asked; OWN: the side that does not get the offer */
@@ -153,7 +153,7 @@ struct call {
 	struct media_call *media; /* own; NULL once released */
 	struct list legs;      /* all that are not gone, A first */
 	struct leg *a, *b;     /* b: the current one, or NULL; a: NULL once gone */
-	struct change change;
+	struct change *change; /* own; NULL: none is open */
 	struct list carried;   /* struct carried */
 	unsigned n_carried;
 	struct log log;
@@ -196,7 +196,13 @@ struct setup {
 	unsigned best_rank;
 	uint16_t last_18x;
 	bool sdp_sent;       /* an early answer went to A: no other target any more */
-	/* the target that is being tried */
+	/* the target that is being tried, by leg B */
+	struct pol_hop hop;
+	struct str called;   /* what it dials; in the arena */
+	uint32_t invite_cseq; /* of its first INVITE, more than 1 when that was challenged; 0: 1 */
+	struct timer silence; /* it answers nothing at all (failover before timer B) */
+	struct list forks;   /* struct fork, early dialogs besides leg B's dlg */
+	unsigned n_forks;
 	struct target_way *ways; /* own, malloc'ed: its other addresses that were not tried yet; NULL: none */
 	unsigned n_ways, at_way;
 	struct target_way way; /* while leg->connecting */
@@ -226,6 +232,7 @@ struct b2b {
 	void *ctx;
 	struct policy *policy; /* ref */
 	struct arena_pool pool;
+	struct block_pool blocks; /* what a call holds for a while: setup, change, 2xx without ACK */
 	struct list calls, dead;
 	struct list outside;   /* struct outside */
 	struct list relays;    /* of relay.c */
@@ -310,6 +317,7 @@ unsigned walk_keep_secure(struct target_way *ways, unsigned n); /* those a sips:
  * true when it is the best so far. */
 bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown);
 void walk_forget_ways(struct setup *s);
+void walk_forget_forks(struct setup *s);
 
 /* events.c */
 /* SUBSCRIBE outside of dialogs, of a trunk */
@@ -349,6 +357,8 @@ void change_cancel(struct call *c, struct str headers); /* CANCEL for their re-I
 void change_ack(struct leg *l, const struct sip_msg *ack);
 void change_own(struct call *c, struct leg *to);
 void change_abort(struct call *c); /* the call ends: answers what is open */
+/* Opens the change; NULL: no memory. */
+struct change *change_begin(struct call *c, enum change_kind kind, struct leg *from, enum sip_method method);
 void change_end(struct call *c);
 
 /* indialog.c */
@@ -368,6 +378,15 @@ void call_try_end(struct leg *b, enum reason why, uint16_t status);
 /* leg.c */
 struct leg *leg_new(struct call *c, enum media_side side, const struct pol_trunk *t);
 struct leg *leg_peer(const struct leg *l); /* the leg on the other side, or NULL */
+struct txn_timers leg_timers(const struct leg *l); /* those of its trunk */
+/* Memory for repeating a 2xx until its ACK, before the 2xx goes out. 0 or -ENOMEM */
+MUST_USE int leg_2xx_new(struct leg *l);
+void leg_2xx_start(struct leg *l, struct txn_srv *srv); /* after that, and after it was sent */
+void leg_2xx_end(struct leg *l);
+static inline bool leg_2xx_waiting(const struct leg *l)
+{
+	return l->twoxx && dlg_2xx_waiting(&l->twoxx->x);
+}
 void leg_set_state(struct leg *l, enum leg_state s, const char *because);
 /* an INVITE, UPDATE, INFO … in the dialog of l; extra: complete lines; NULL when it could not be started */
 struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,

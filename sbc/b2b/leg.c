@@ -19,8 +19,6 @@ struct leg *leg_new(struct call *c, enum media_side side, const struct pol_trunk
 	l->side = side;
 	l->trunk = t;
 	l->state = side == MEDIA_A ? LEG_INVITED : LEG_CALLING;
-	l->timers = (struct txn_timers){.t1_ms = t->sip.t1_ms, .t2_ms = t->sip.t2_ms, .t4_ms = t->sip.t4_ms};
-	list_init(&l->forks);
 	list_push(&c->legs, &l->node);
 	c->b2b->n_legs++;
 	return l;
@@ -29,6 +27,38 @@ struct leg *leg_new(struct call *c, enum media_side side, const struct pol_trunk
 struct leg *leg_peer(const struct leg *l)
 {
 	return l->side == MEDIA_A ? l->call->b : l->call->a;
+}
+
+struct txn_timers leg_timers(const struct leg *l)
+{
+	const struct pol_trunk *t = l->trunk;
+
+	return (struct txn_timers){.t1_ms = t->sip.t1_ms, .t2_ms = t->sip.t2_ms, .t4_ms = t->sip.t4_ms};
+}
+
+int leg_2xx_new(struct leg *l)
+{
+	if (!l->twoxx)
+		l->twoxx = block_get(&l->call->b2b->blocks, sizeof(*l->twoxx));
+	if (!l->twoxx)
+		return -ENOMEM;
+	*l->twoxx = (struct leg_2xx){.leg = l};
+	return 0;
+}
+
+void leg_2xx_start(struct leg *l, struct txn_srv *srv)
+{
+	struct txn_timers t = leg_timers(l);
+
+	dlg_2xx_start(&l->twoxx->x, l->call->b2b->env, srv, &t, setup_no_ack);
+}
+
+void leg_2xx_end(struct leg *l)
+{
+	if (l->twoxx)
+		dlg_2xx_stop(&l->twoxx->x);
+	block_put(&l->call->b2b->blocks, l->twoxx, sizeof(*l->twoxx));
+	l->twoxx = NULL;
 }
 
 void leg_set_state(struct leg *l, enum leg_state s, const char *because)
@@ -187,7 +217,7 @@ static struct txn_cli *send_request(struct leg *l, unsigned again, enum sip_meth
     struct str extra, struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
 {
 	char text[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX];
-	struct txn_timers timers = l->timers;
+	struct txn_timers timers = leg_timers(l);
 	struct txn_req r = {.content_type = type, .body = body, .timers = &timers};
 	struct target_way ways[TARGET_WAYS_MAX];
 	bool fragmented;
@@ -351,6 +381,13 @@ void leg_pass_reason(const struct leg *from, const struct leg *to, const struct 
 	buf_lit(h, "\r\n");
 }
 
+static bool in_setup(const struct leg *l)
+{
+	const struct change *ch = l->call->change;
+
+	return ch && ch->kind == CHANGE_SETUP && ch->to == l;
+}
+
 static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct leg *l = owner;
@@ -369,7 +406,7 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 		txn_ack_resend(l->old_ack);
 		return;
 	}
-	if (l->call->change.kind == CHANGE_SETUP && l->call->change.to == l)
+	if (in_setup(l))
 		setup_response(l, t, m);
 	else if (t == l->cli)
 		change_response(l, t, m);
@@ -386,7 +423,7 @@ static void on_failed(void *owner, struct txn_cli *t, int err)
 		return;
 	if (t != l->inv_cli)
 		txn_cli_detach(t);
-	if (l->call->change.kind == CHANGE_SETUP && l->call->change.to == l)
+	if (in_setup(l))
 		setup_failed(l, err);
 	else
 		change_failed(l, err);

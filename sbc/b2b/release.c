@@ -52,8 +52,9 @@ void leg_gone(struct leg *l)
 	if (l->state == LEG_GONE)
 		return;
 	leg_set_state(l, LEG_GONE, reason_info(l->end_reason)->name);
-	timer_stop(b->env->timers, &l->timer);
-	dlg_2xx_stop(&l->twoxx);
+	if (c->b == l && c->setup)
+		timer_stop(b->env->timers, &c->setup->silence);
+	leg_2xx_end(l);
 	b2b_leg_unindex(l);
 	stray_leg_gone(l);
 	if (l->srv)
@@ -150,11 +151,11 @@ void leg_bye(struct leg *l, enum reason why, struct str headers)
 	l->end_reason = why;
 	if (l->state == LEG_ENDING || l->state == LEG_GONE)
 		return;
-	if (l->side == MEDIA_A && l->state == LEG_ANSWERED && dlg_2xx_waiting(&l->twoxx)) {
+	if (l->side == MEDIA_A && l->state == LEG_ANSWERED && leg_2xx_waiting(l)) {
 		l->bye_pending = true;
 		return;
 	}
-	dlg_2xx_stop(&l->twoxx);
+	leg_2xx_end(l);
 	leg_set_state(l, LEG_ENDING, reason_info(why)->name);
 	l->bye_headers = leg_has_ways(l) || leg_has_credentials(l) ? str_dup(l->call->arena, headers) : STR_NONE;
 	l->bye = leg_request(l, SIP_BYE, STR_NONE, headers, STR_NONE, STR_NONE, &bye_ops, l);

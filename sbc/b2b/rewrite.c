@@ -126,8 +126,8 @@ int rewrite_identity(struct leg *l, const struct sip_msg *m, const struct net_pa
 	buf_init(&from, from_text, sizeof(from_text));
 	buf_init(&to, to_text, sizeof(to_text));
 	buf_init(&space, named, sizeof(named));
-	who = rewrite_to_of(c->trunk_a, l->trunk, m, l->called, &space);
-	rewrite_from_to(c->b2b, &l->hop, l->sips, us, m ? m->from.display : STR_NONE, c->calling, who, &from, &to);
+	who = rewrite_to_of(c->trunk_a, l->trunk, m, c->setup->called, &space);
+	rewrite_from_to(c->b2b, &c->setup->hop, l->sips, us, m ? m->from.display : STR_NONE, c->calling, who, &from, &to);
 	if (buf_err(&from) || buf_err(&to))
 		return -ENOSPC;
 	l->dlg.call_id = rewrite_token(c->b2b, c->arena, 26);
@@ -151,7 +151,7 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 	if (w->uri.n)
 		buf_str(ruri, w->uri);
 	else
-		rewrite_ruri(&l->hop, l->sips, l->called, ruri);
+		rewrite_ruri(&c->setup->hop, l->sips, c->setup->called, ruri);
 	if (buf_err(ruri))
 		return -ENOSPC;
 	if (l->dlg.local.n == 0) {
@@ -167,7 +167,7 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 	l->dlg.target = target;
 	l->dlg.nat = l->trunk->sip.nat;
 	l->dlg.sips = l->sips;
-	l->dlg.local_cseq = l->invite_cseq ? l->invite_cseq : 1;
+	l->dlg.local_cseq = c->setup->invite_cseq ? c->setup->invite_cseq : 1;
 
 	/* LOOP-01, -02: one less, unless the trunk is told to start afresh */
 	mf = l->trunk->sip.reset_max_forwards || !m || !m->has_max_forwards ? 70 : m->max_forwards - 1;

@@ -32,9 +32,10 @@ void setup_free(struct call *c)
 	timer_stop(c->b2b->env->timers, &s->expires);
 	timer_stop(c->b2b->env->timers, &s->provisional);
 	timer_stop(c->b2b->env->timers, &s->budget);
+	timer_stop(c->b2b->env->timers, &s->silence);
 	walk_forget_ways(s);
 	free(s->invite);
-	free(s);
+	block_put(&c->b2b->blocks, s, sizeof(*s));
 	c->setup = NULL;
 }
 
@@ -52,7 +53,7 @@ static void srv_cancel(void *owner, struct txn_srv *t, const struct sip_msg *can
 		leg_pass_reason(l, leg_peer(l), cancel, &h); /* HDR-01 */
 	if (buf_err(&h))
 		h.n = 0;
-	if (c->change.kind == CHANGE_PEER && c->change.srv == t)
+	if (c->change && c->change->kind == CHANGE_PEER && c->change->srv == t)
 		change_cancel(c, buf_text(&h));
 	else if (l->state == LEG_INVITED)
 		call_release(c, l, REASON_CANCELLED, 487, buf_text(&h));
@@ -65,19 +66,19 @@ static void srv_end(void *owner, struct txn_srv *t, int err)
 	(void)err;
 	if (l->srv == t)
 		l->srv = NULL;
-	if (l->twoxx.srv == t)
-		l->twoxx.srv = NULL;
-	if (l->call->change.srv == t)
-		l->call->change.srv = NULL;
+	if (l->twoxx && l->twoxx->x.srv == t)
+		l->twoxx->x.srv = NULL;
+	if (l->call->change && l->call->change->srv == t)
+		l->call->change->srv = NULL;
 }
 
 const struct txn_srv_ops leg_srv_ops = {srv_cancel, srv_end};
 
 void setup_no_ack(struct dlg_2xx *x)
 {
-	struct leg *l = container_of(x, struct leg, twoxx);
+	struct leg *l = container_of(x, struct leg_2xx, x)->leg;
 
-	dlg_2xx_stop(x);
+	leg_2xx_end(l);
 	if (l->call->released)
 		leg_bye(l, l->end_reason, STR_NONE);
 	else
@@ -99,11 +100,13 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	c = arena_new_obj(a, struct call);
 	if (!c)
 		goto fail;
-	c->setup = calloc(1, sizeof(*c->setup));
+	c->b2b = b;
+	c->setup = block_get(&b->blocks, sizeof(*c->setup));
 	if (!c->setup)
 		goto fail;
+	memset(c->setup, 0, sizeof(*c->setup));
 	c->setup->call = c;
-	c->b2b = b;
+	list_init(&c->setup->forks);
 	c->arena = a;
 	c->id = b->next_id;
 	c->start_us = b->env->clock->mono_us;
@@ -154,7 +157,7 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	return c;
 fail:
 	if (c)
-		free(c->setup);
+		block_put(&b->blocks, c->setup, sizeof(*c->setup));
 	arena_free(a);
 	return NULL;
 }
@@ -264,7 +267,12 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 			memcpy(c->setup->invite + m->head.n, m->body.p, m->body.n);
 		c->setup->invite_len = m->head.n + m->body.n;
 	}
-	c->change = (struct change){.kind = CHANGE_SETUP, .from = c->a, .srv = srv, .method = SIP_INVITE, .late = sdp.n == 0};
+	if (!change_begin(c, CHANGE_SETUP, c->a, SIP_INVITE)) {
+		call_release(c, NULL, REASON_NO_MEMORY, 0, STR_NONE);
+		return;
+	}
+	c->change->srv = srv;
+	c->change->late = sdp.n == 0;
 	if (sip_delta_seconds(m, SIP_H_EXPIRES, &expires) == 0 && expires > 0)
 		timer_start_ms(b->env->timers, &c->setup->expires, (int64_t)expires * 1000, on_expires);
 	setup_next(c, m);
@@ -340,7 +348,7 @@ static void drop_try(struct leg *l, enum reason why, uint16_t status)
 	/* a redirection that is followed is no failure: those it leads to decide */
 	if (status == 0 || status >= 400)
 		(void)walk_note_failure(c, why, status, status ? setup_status_towards(status) : 0);
-	c->change.to = NULL;
+	c->change->to = NULL;
 	leg_give_up(l, why, STR_NONE);
 }
 
@@ -606,7 +614,7 @@ void setup_failed(struct leg *l, int err)
 	                  : err == -EMFILE   ? REASON_NO_DESCRIPTORS
 	                                     : net_error_reason(err);
 
-	timer_stop(c->b2b->env->timers, &l->timer);
+	timer_stop(c->b2b->env->timers, &c->setup->silence);
 	if (l->state != LEG_CALLING && l->state != LEG_EARLY)
 		return;
 	if (err == -ETIMEDOUT ? !c->setup->heard : err != -EMFILE && err != -ENOMEM) {
@@ -642,6 +650,7 @@ void setup_leave(struct leg *l, enum reason why)
 /* The early dialog that this answer belongs to becomes leg B's dialog (DLG-04). */
 static int choose_dialog(struct leg *l, const struct sip_msg *m, const struct net_path *path)
 {
+	struct setup *s = l->call->setup;
 	struct fork *f;
 	struct dlg other;
 
@@ -649,7 +658,7 @@ static int choose_dialog(struct leg *l, const struct sip_msg *m, const struct ne
 		return m->status < 200 ? 0 : dlg_learn(&l->dlg, m, path);
 	if (l->dlg.remote_tag.n == 0 || str_eq(l->dlg.remote_tag, m->to.tag))
 		return dlg_learn(&l->dlg, m, path);
-	list_each(n, &l->forks) {
+	list_each(n, &s->forks) {
 		f = container_of(n, struct fork, node);
 		if (!str_eq(f->dlg.remote_tag, m->to.tag))
 			continue;
@@ -660,14 +669,14 @@ static int choose_dialog(struct leg *l, const struct sip_msg *m, const struct ne
 	}
 	other = l->dlg;
 	if (m->status < 200) { /* a 2xx decides: the others are not needed any more */
-		if (l->n_forks >= FORKS_MAX)
+		if (s->n_forks >= FORKS_MAX)
 			return -ENOSPC;
 		f = arena_new_obj(l->call->arena, struct fork);
 		if (!f)
 			return -ENOMEM;
 		f->dlg = other;
-		list_push(&l->forks, &f->node);
-		l->n_forks++;
+		list_push(&s->forks, &f->node);
+		s->n_forks++;
 	}
 	dlg_fork(&l->dlg, &other);
 	dlg_set_target(&l->dlg, other.target); /* until it says its own */
@@ -683,7 +692,7 @@ static void progress(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	struct str sdp = STR_NONE;
 	struct buf s, h;
 
-	timer_stop(b->env->timers, &l->timer);
+	timer_stop(b->env->timers, &c->setup->silence);
 	if (status == 100)
 		return;
 	if (choose_dialog(l, m, &t->path) < 0)
@@ -697,7 +706,7 @@ static void progress(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	if (status != 180 && status != 181 && status != 182)
 		status = 183; /* UAS-11 */
 	buf_init(&s, text, sizeof(text));
-	if (!c->change.late && sip_body_sdp(m, &sdp) == 0 && sdp.n &&
+	if (!c->change->late && sip_body_sdp(m, &sdp) == 0 && sdp.n &&
 	    media_remote_answer(c->media, MEDIA_B, sdp) == REASON_NONE &&
 	    media_local_answer(c->media, MEDIA_A, &s) == REASON_NONE && !buf_err(&s)) {
 		l->early_sdp = true;
@@ -762,11 +771,10 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	struct buf s, h;
 	int e, body = sip_body_sdp(m, &sdp);
 
-	timer_stop(b->env->timers, &l->timer);
+	timer_stop(b->env->timers, &c->setup->silence);
 	timer_stop(b->env->timers, &c->timer);
 	e = choose_dialog(l, m, &t->path);
-	list_init(&l->forks); /* the others get ACK and BYE as they answer */
-	l->n_forks = 0;
+	walk_forget_forks(c->setup); /* the others get ACK and BYE as they answer */
 	l->cli = NULL;
 	leg_set_state(l, LEG_ANSWERED, "rx_2xx");
 	call_try_end(l, REASON_NONE, m->status);
@@ -777,19 +785,21 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		why = REASON_HEADER_MISSING;
 	else if (body < 0)
 		why = REASON_ANSWER_BAD;
-	else if (c->change.late)
+	else if (c->change->late)
 		why = sdp.n == 0 ? REASON_ANSWER_MISSING : media_remote_offer(c->media, MEDIA_B, sdp);
 	else if (sdp.n)
 		why = media_remote_answer(c->media, MEDIA_B, sdp);
 	else if (!l->early_sdp)
 		why = REASON_ANSWER_MISSING;
 	if (why == REASON_NONE)
-		why = c->change.late ? media_local_offer(c->media, MEDIA_A, &s)
+		why = c->change->late ? media_local_offer(c->media, MEDIA_A, &s)
 		                     : media_local_answer(c->media, MEDIA_A, &s);
 	if (why == REASON_NONE && buf_err(&s))
 		why = REASON_TOO_LARGE;
 	if (why == REASON_NONE && (!c->a || !c->a->srv))
 		why = REASON_INTERNAL;
+	if (why == REASON_NONE && leg_2xx_new(c->a) < 0)
+		why = REASON_NO_MEMORY;
 	if (why == REASON_NONE) {
 		buf_init(&h, headers, sizeof(headers));
 		leg_pass_headers(l, c->a, m, &h);
@@ -798,7 +808,7 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 			why = REASON_NO_MEMORY;
 	}
 	if (why != REASON_NONE) {
-		if (c->change.late && body == 0 && sdp.n)
+		if (c->change->late && body == 0 && sdp.n)
 			leg_ack_refusing(l, m->cseq, sdp); /* OFA-07 */
 		else
 			leg_ack(l, m->cseq, STR_NONE);
@@ -808,7 +818,7 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 		return;
 	}
 	leg_set_state(c->a, LEG_ANSWERED, "tx_2xx");
-	dlg_2xx_start(&c->a->twoxx, b->env, c->a->srv, &c->a->timers, setup_no_ack);
+	leg_2xx_start(c->a, c->a->srv);
 	c->answered = true;
 	c->status = 200;
 	c->answer_us = b->env->clock->mono_us;
@@ -817,17 +827,17 @@ static void answered(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	b2b_count(b, B2B_CALLS_ANSWERED);
 	log_debug(&c->log, "call_answered", "trunk=%.*s after_ms=%lld", STR(l->trunk->name),
 	    (long long)(c->answer_us - c->start_us) / 1000);
-	if (c->change.late) {
-		c->change.ack_held = true;
-		c->change.ack_cseq = m->cseq;
+	if (c->change->late) {
+		c->change->ack_held = true;
+		c->change->ack_cseq = m->cseq;
+		c->change->srv = NULL;
 	} else {
 		leg_ack(l, m->cseq, STR_NONE);
 		leg_set_state(l, LEG_UP, "tx_ack");
 		c->reoffer_a = media_needs_reoffer(c->media, MEDIA_A);
 		media_commit(c->media);
-		c->change = (struct change){0};
+		change_end(c);
 	}
-	c->change.srv = NULL;
 	setup_free(c);
 	supervise_from_answer(c);
 }

@@ -215,6 +215,7 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 	struct target_way way;
 	struct arena *a;
 	struct buf u, h, o, n;
+	struct setup *s;
 	struct call *c;
 	struct leg *l;
 
@@ -231,10 +232,12 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 	}
 	c = arena_new_obj(a, struct call);
 	l = arena_new_obj(a, struct leg);
-	if (!c || !l) {
+	s = arena_new_obj(a, struct setup);
+	if (!c || !l || !s) {
 		ret->reason = REASON_NO_MEMORY;
 		goto out;
 	}
+	c->setup = s;
 	c->b2b = b;
 	c->arena = a;
 	buf_init(&n, text, sizeof(text));
@@ -260,9 +263,9 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 		goto out;
 	l->call = c;
 	l->side = MEDIA_B;
-	l->hop = ret->route.hops[0];
-	l->trunk = l->hop.trunk;
-	l->called = c->called;
+	s->hop = ret->route.hops[0];
+	l->trunk = s->hop.trunk;
+	s->called = c->called;
 	if (l->trunk->sip.scheme_sips) {
 		ret->reason = REASON_SIPS_UPGRADE; /* this is about a sip: call */
 		goto out;
@@ -272,7 +275,7 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 		ret->reason = ret->n_ways ? ret->ways[0].why : REASON_NAME_UNRESOLVED;
 		goto out;
 	}
-	l->hop = *hop;
+	s->hop = *hop;
 	l->trunk = hop->trunk;
 	buf_init(&u, ruri, sizeof(ruri));
 	buf_init(&h, headers, sizeof(headers));

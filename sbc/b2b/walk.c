@@ -66,15 +66,15 @@ bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_
 
 static void on_no_response(struct timer *t)
 {
-	struct leg *l = container_of(t, struct leg, timer);
-	struct setup *s = l->call->setup;
+	struct setup *s = container_of(t, struct setup, silence);
+	struct leg *l = s->call->b;
 	enum reason why;
 
 	/* it was left so soon only as long as nobody had ever been heard there: by now it has answered OPTIONS */
 	if (s->short_try && !l->connecting &&
 	    targets_state(l->call->b2b->targets, l->trunk->id, &l->dlg.path, &why) == TARGET_UP) {
 		s->short_try = false;
-		timer_start_ms(l->call->b2b->env->timers, &l->timer, l->trunk->sip.try_ms, on_no_response);
+		timer_start_ms(l->call->b2b->env->timers, &l->call->setup->silence, l->trunk->sip.try_ms, on_no_response);
 		return;
 	}
 	setup_failed(l, -ETIMEDOUT);
@@ -176,9 +176,9 @@ static void begin_try(struct leg *l, const struct target_way *w)
 	s->alt = w->alt;
 	s->heard = false;
 	s->short_try = wait_ms && wait_ms < l->trunk->sip.try_ms;
-	c->change.to = l;
+	c->change->to = l;
 	if (wait_ms && !(l->connecting && w->path.proto == NET_UDP)) /* that has its own end */
-		timer_start_ms(c->b2b->env->timers, &l->timer, wait_ms, on_no_response);
+		timer_start_ms(c->b2b->env->timers, &c->setup->silence, wait_ms, on_no_response);
 	start_budget(c, l->trunk);
 	setup_ring_timer(c, l->trunk);
 }
@@ -194,6 +194,7 @@ static enum reason write_invite(
 	char headers[B2B_HEADERS_MAX], small[B2B_HEADERS_MAX], ruri[512], sdp[B2B_SDP_MAX], body[B2B_SDP_MAX * 2],
 	    mark[24];
 	struct txn_req r = {.method = SIP_INVITE};
+	struct txn_timers timers;
 	struct buf h, u, d, o, k, sm;
 	bool fragmented;
 	enum reason why;
@@ -216,7 +217,7 @@ static enum reason write_invite(
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
 	        .srtp = b2b_srtp(t, (enum net_proto)path->proto)});
-	if (why == REASON_NONE && !c->change.late)
+	if (why == REASON_NONE && !c->change->late)
 		why = media_local_offer(c->media, MEDIA_B, &d);
 	if (why == REASON_NONE && buf_err(&d))
 		why = REASON_TOO_LARGE;
@@ -241,7 +242,8 @@ static enum reason write_invite(
 	r.headers = buf_text(&h);
 	r.cseq = l->dlg.local_cseq;
 	r.call_id = l->dlg.call_id;
-	r.timers = &l->timers;
+	timers = leg_timers(l);
+	r.timers = &timers;
 	r.keep = l->trunk->sip.keep;
 	buf_init(&sm, small, sizeof(small));
 	why = large_fit(l, &r, &sm, &fragmented);
@@ -310,6 +312,13 @@ static enum reason send_invite(struct leg *l, const struct target_way *w, const 
 
 /* ------------------------------------------------------------------ the ways of one target */
 
+/* They are in the call's arena. */
+void walk_forget_forks(struct setup *s)
+{
+	list_init(&s->forks);
+	s->n_forks = 0;
+}
+
 void walk_forget_ways(struct setup *s)
 {
 	free(s->ways);
@@ -326,7 +335,7 @@ static bool try_ways(struct leg *l, const struct target_way *ways, unsigned n, u
 		const struct target_way *w = &ways[(*at)++];
 		enum reason why;
 
-		l->try = try_new(c, &l->hop, w);
+		l->try = try_new(c, &c->setup->hop, w);
 		why = l->try ? send_invite(l, w, m) : REASON_NO_MEMORY;
 		if (why == REASON_NONE) {
 			c->setup->n_tries++;
@@ -384,7 +393,7 @@ static void on_connected(void *arg, const struct net_path *path, bool proven, in
 	struct again g;
 
 	l->connecting = false;
-	timer_stop(c->b2b->env->timers, &l->timer);
+	timer_stop(c->b2b->env->timers, &c->setup->silence);
 	if (err) {
 		setup_failed(l, err);
 		return;
@@ -421,7 +430,7 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 	}
 	call_try_end(l, why, status);
 	(void)walk_note_failure(c, why, status, status ? setup_status_towards(status) : 0);
-	timer_stop(c->b2b->env->timers, &l->timer);
+	timer_stop(c->b2b->env->timers, &c->setup->silence);
 	if (l->connecting)
 		targets_forget(c->b2b->targets, l);
 	l->connecting = false;
@@ -430,8 +439,7 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 		txn_cli_cancel(l->inv_cli, STR_NONE);
 	}
 	l->cli = l->inv_cli = NULL;
-	list_init(&l->forks); /* in the call's arena */
-	l->n_forks = 0;
+	walk_forget_forks(s);
 	l->early_sdp = false;
 	leg_set_state(l, LEG_CALLING, "next_way");
 	went = try_ways(l, s->ways, s->n_ways, &s->at_way, m);
@@ -446,7 +454,7 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 bool walk_same_way(struct leg *l, const struct net_path *path)
 {
 	struct call *c = l->call;
-	struct target_way w = {.path = *path, .try_ms = l->trunk->sip.try_ms, .server = l->hop.target->host};
+	struct target_way w = {.path = *path, .try_ms = l->trunk->sip.try_ms, .server = c->setup->hop.target->host};
 	const struct sip_msg *m;
 	enum reason why = REASON_NO_MEMORY;
 	struct again g;
@@ -455,14 +463,13 @@ bool walk_same_way(struct leg *l, const struct net_path *path)
 		return false;
 	m = parse_again(c, &g);
 	if (m) {
-		timer_stop(c->b2b->env->timers, &l->timer);
+		timer_stop(c->b2b->env->timers, &c->setup->silence);
 		if (l->inv_cli) /* has its final answer */
 			txn_cli_detach(l->inv_cli);
 		l->cli = l->inv_cli = NULL;
-		list_init(&l->forks); /* in the call's arena */
-		l->n_forks = 0;
+		walk_forget_forks(c->setup);
 		l->early_sdp = false;
-		l->invite_cseq = l->dlg.local_cseq + 1;
+		c->setup->invite_cseq = l->dlg.local_cseq + 1;
 		leg_set_state(l, LEG_CALLING, "challenged");
 		why = send_invite(l, &w, m);
 		if (why == REASON_NONE)
@@ -496,8 +503,10 @@ static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called
 		(void)walk_note_failure(c, REASON_NO_MEMORY, 0, 0);
 		return false;
 	}
-	l->hop = *hop;
-	l->called = called;
+	s->hop = *hop;
+	s->called = called;
+	s->invite_cseq = 0;
+	walk_forget_forks(s);
 	l->sips = c->sips;
 	c->b = l;
 	c->trunk_b = hop->trunk;

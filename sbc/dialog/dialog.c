@@ -27,12 +27,14 @@ static int keep(struct arena *a, struct str *slot, struct str s)
 	return 0;
 }
 
-/* keep() for what may change again and again */
-static int keep_over(struct arena *a, struct str *slot, size_t *cap, struct str s)
+/* keep() for what may change again and again: most never does, so room for more is made with the first change */
+static int keep_over(struct arena *a, struct str *slot, uint16_t *cap, struct str s)
 {
-	size_t want = s.n < 32 ? 64 : s.n * 2;
+	size_t want = !*cap ? s.n : s.n < 32 ? 64 : s.n * 2;
 	char *p;
 
+	if (want > UINT16_MAX)
+		want = s.n;
 	if (s.n <= *cap) {
 		if (s.n)
 			memmove((char *)slot->p, s.p, s.n);
@@ -44,7 +46,7 @@ static int keep_over(struct arena *a, struct str *slot, size_t *cap, struct str 
 		return -ENOMEM;
 	memcpy(p, s.p, s.n);
 	*slot = str_n(p, s.n);
-	*cap = want;
+	*cap = want > UINT16_MAX ? UINT16_MAX : (uint16_t)want;
 	return 0;
 }
 

@@ -17,7 +17,7 @@ struct dlg {
 	struct str target;                /* remote target: URI of their Contact */
 	struct str routes;                /* route set as complete "Route: …" lines, in the order to send */
 	struct str first_route;           /* URI of the first one, empty: none */
-	size_t target_cap, routes_cap, first_route_cap; /* bytes of the places these are kept in, 0: not ours */
+	uint16_t target_cap, routes_cap, first_route_cap; /* bytes of the places these are kept in, 0: not ours */
 	bool strict;                      /* first route has no lr: RFC 3261 12.2.1.1 */
 	bool sips;                        /* UAC: routes are sips: whatever Record-Route said (RFC 5630 5.1.1) */
 	bool nat;                         /* answer to where their packets come from, whatever Contact says */
