@@ -40,7 +40,7 @@ struct media *media_new(const struct env *env, const struct media_cfg *cfg, enum
 	if (m->max_streams > 64)
 		m->max_streams = 64;
 	arena_pool_init(&m->exchanges, EXCHANGE_CHUNK, 256);
-	arena_pool_init(&m->views, VIEW_CHUNK, 4096);
+	arena_pool_init(&m->views, VIEW_CHUNK, 1024);
 	m->text = malloc(MEDIA_TEXT);
 	if (!m->text || !realms_copy(m, cfg))
 		goto fail;

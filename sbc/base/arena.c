@@ -19,6 +19,8 @@
 #endif
 
 #define ALIGN(n) (((n) + 15u) & ~(size_t)15u)
+/* Payload of a chunk that uses up what malloc gives it: a multiple of 16 and 8 more, the rest of its head. */
+#define FIT(n) (ALIGN((n) + 8) - 8)
 
 struct chunk {
 	struct chunk *next;
@@ -30,7 +32,6 @@ struct arena {
 	struct arena_pool *pool; /* borrow: longer life */
 	struct chunk *chunks;    /* newest first; the arena itself lives in the oldest */
 	char *at, *end;          /* free part of the newest pooled chunk */
-	size_t bytes;
 };
 
 void arena_pool_init(struct arena_pool *pool, size_t chunk, unsigned max_free)
@@ -40,7 +41,7 @@ void arena_pool_init(struct arena_pool *pool, size_t chunk, unsigned max_free)
 
 void arena_pool_init_more(struct arena_pool *pool, size_t chunk, size_t more, unsigned max_free)
 {
-	*pool = (struct arena_pool){.chunk = ALIGN(chunk), .more = ALIGN(more), .max_free = max_free};
+	*pool = (struct arena_pool){.chunk = FIT(chunk), .more = ALIGN(more), .max_free = max_free};
 	block_pool_init(&pool->others, max_free * pool->more);
 }
 
@@ -99,7 +100,7 @@ struct arena *arena_new(struct arena_pool *pool)
 		return NULL;
 	c->next = NULL;
 	a = (struct arena *)(void *)c->data;
-	*a = (struct arena){.pool = pool, .chunks = c, .bytes = sizeof(*c) + cap};
+	*a = (struct arena){.pool = pool, .chunks = c};
 	a->at = c->data + ALIGN(sizeof(*a));
 	a->end = c->data + cap;
 	return a;
@@ -112,7 +113,6 @@ static void drop_newer(struct arena *a)
 	while (c->next) {
 		struct chunk *next = c->next;
 
-		a->bytes -= sizeof(*c) + c->cap;
 		chunk_put(a->pool, c);
 		c = next;
 	}
@@ -162,7 +162,6 @@ static void *alloc(struct arena *a, size_t n, size_t align)
 	c = chunk_get(a->pool, cap);
 	if (!c)
 		return NULL;
-	a->bytes += sizeof(*c) + cap;
 	c->next = a->chunks;
 	a->chunks = c;
 	if (ARENA_ASAN)
@@ -196,5 +195,9 @@ void *arena_zalloc(struct arena *a, size_t n)
 
 size_t arena_bytes(const struct arena *a)
 {
-	return a->bytes;
+	size_t n = 0;
+
+	for (const struct chunk *c = a->chunks; c; c = c->next)
+		n += sizeof(*c) + c->cap;
+	return n;
 }

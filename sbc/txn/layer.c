@@ -15,7 +15,7 @@
 #include "sbc/base/big.h"
 #include "sbc/txn/impl.h"
 
-#define KEPT_FREE_MAX ((size_t)4 << 20) /* bytes */
+#define KEPT_FREE_MAX ((size_t)1 << 20) /* bytes */
 
 static const char *const metric_names[TXN_METRICS] = {
     [TXN_RX_REQUEST] = "rx_request",
@@ -242,8 +242,8 @@ struct txn_layer *txn_new(const struct env *env, struct net *net, const struct t
 	l->ctx = ctx;
 	l->log = (struct log){.to = env->logger, .area = LOG_SIP};
 	/* a transaction with its key and branch; a long Call-ID or a CANCEL's headers take a little more */
-	arena_pool_init_more(&l->srv_pool, 688, 176, 8192);
-	arena_pool_init_more(&l->cli_pool, 520, 176, 8192);
+	arena_pool_init_more(&l->srv_pool, 688, 176, 1024);
+	arena_pool_init_more(&l->cli_pool, 520, 176, 1024);
 	block_pool_init(&l->kept, KEPT_FREE_MAX);
 	arena_pool_init(&l->msg_pool, 16384, 4);
 	l->msg = arena_new(&l->msg_pool);
