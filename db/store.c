@@ -12,12 +12,17 @@
  * (full, locked) they stay, and are tried again after 1, 2, 4 … 30 s; beyond the cap new ones are lost, counted
  * and logged once per spell.
  *
+ * On a box of one core this thread and the loop take turns, and a turn is milliseconds: a message that comes while a
+ * batch is written would wait for one. So between records the thread offers the core, as long as it is on time; behind
+ * its time it takes what the scheduler gives it.
+ *
  * Owner: the signalling thread opens and closes; struct db is shared and every field below `lock` is guarded by it.
  */
 #include "db/internal.h"
 
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -28,6 +33,7 @@
 #else
 #define SLAB_BYTES 65000
 #endif
+#define GIVE_WAY_US 200 /* of work between two offers of the core */
 #define ALIVE_US 60000000 /* while calls are open and nothing else is written */
 
 struct item {
@@ -259,7 +265,7 @@ static void slabs_free(struct list *slabs)
 }
 
 /* Takes all items that wait, with their slabs. Returns how many. */
-static unsigned take_all(struct db *db, struct list *items, struct list *slabs)
+static unsigned take_all(struct db *db, struct list *items, struct list *slabs, int64_t *ret_since_us)
 {
 	unsigned n;
 
@@ -267,6 +273,7 @@ static unsigned take_all(struct db *db, struct list *items, struct list *slabs)
 	list_init(slabs);
 	pthread_mutex_lock(&db->lock);
 	n = db->n_journal;
+	*ret_since_us = db->journal_since_us;
 	list_splice(items, &db->journal);
 	list_splice(slabs, &db->slabs);
 	db->n_journal = 0;
@@ -318,9 +325,22 @@ static uint64_t *ended_set(const struct list *items, unsigned n, size_t *ret_mas
 	return set;
 }
 
-static enum reason write_items(struct db *db, struct list *items, unsigned n, unsigned *ret_lost,
+static void give_way(int64_t *at_us)
+{
+	int64_t now = db_mono_us();
+
+	if (now - *at_us < GIVE_WAY_US)
+		return;
+	sched_yield();
+	*at_us = db_mono_us();
+}
+
+/* since_us: when the oldest of them came */
+static enum reason write_items(struct db *db, struct list *items, unsigned n, int64_t since_us, unsigned *ret_lost,
     unsigned *ret_open, struct db_err *err)
 {
+	int64_t at_us = db_mono_us();
+	bool on_time = at_us - since_us < 2 * (int64_t)db->cfg.window_ms * 1000;
 	size_t mask = 0;
 	uint64_t *ended;
 	unsigned open = db->n_open, lost = 0;
@@ -335,6 +355,8 @@ static enum reason write_items(struct db *db, struct list *items, unsigned n, un
 
 		if (it->open && ended && ends_here(ended, mask, it->c.id))
 			continue;
+		if (on_time)
+			give_way(&at_us);
 		r = db_cdr_insert(&db->h, &it->c, it->open, err);
 		if (it->open)
 			open += !r;
@@ -365,12 +387,13 @@ void db_journal_flush(struct db *db)
 	struct db_err err = {.reason = REASON_NONE};
 	unsigned lost = 0, open = 0, records = 0, n;
 	struct list items, slabs;
+	int64_t since_us;
 	enum reason r;
 
-	n = take_all(db, &items, &slabs);
+	n = take_all(db, &items, &slabs, &since_us);
 	if (!n)
 		return;
-	r = write_items(db, &items, n, &lost, &open, &err);
+	r = write_items(db, &items, n, since_us, &lost, &open, &err);
 	if (r) {
 		int64_t wait = db->retry_us ? db->retry_us * 2 : RETRY_MIN_US;
 
