@@ -282,6 +282,32 @@ static void a_cut_call_ends_when_last_seen_alive(void **s)
 	fix_fini(&f);
 }
 
+/* An opening comes when half of its window is over: it is on disk when the other half is. */
+static void an_opening_has_waited_before(void **s)
+{
+	struct db_cdr c = sample(1);
+	struct db_stats st, before;
+	struct timespec t0, t1;
+	struct fix f;
+	long ms;
+
+	(void)s;
+	fix_dir(&f);
+	fix_open_cfg(&f, (struct db_cfg){.window_ms = 3000});
+	assert_int_equal(db_open_after_ms(3000), 1500);
+	db_stats_any(f.db, &before);
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	db_call_open(f.db, &c);
+	do {
+		usleep(10000);
+		db_stats_any(f.db, &st);
+		clock_gettime(CLOCK_MONOTONIC, &t1);
+		ms = (t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000;
+	} while (st.commits == before.commits && ms < 5000);
+	assert_in_range(ms, 1490, 2900);
+	fix_fini(&f);
+}
+
 /* Nobody asks: the window alone writes it, and many share a commit. */
 static void the_window_writes(void **s)
 {
@@ -352,6 +378,7 @@ int main(void)
 	    cmocka_unit_test(journal_of_calls_in_progress),
 	    cmocka_unit_test(a_cut_call_ends_when_last_seen_alive),
 	    cmocka_unit_test(the_window_writes),
+	    cmocka_unit_test(an_opening_has_waited_before),
 	    cmocka_unit_test(purge_in_slices),
 	};
 
