@@ -253,7 +253,10 @@ struct work *work_new(struct reg *r, struct txn_srv *t, const struct sip_msg *m,
 
 enum reason work_read(struct work *w, const struct sip_msg *m, struct buf *h)
 {
-	enum reason why = w->lost ? REASON_NO_MEMORY : m->call_id.n > REG_TEXT_MAX ? REASON_MALFORMED : read_path(w, m);
+	/* for nobody's key: there is none of ours (RFC 3261 21.4.28) */
+	bool sealed = m->body.n && sip_body_is(m, S("application/pkcs7-mime")) &&
+	              str_find(sip_hdr_value(m, SIP_H_CONTENT_DISPOSITION), S("handling=optional")) < 0;
+	enum reason why = sealed ? REASON_REG_SMIME : w->lost ? REASON_NO_MEMORY : m->call_id.n > REG_TEXT_MAX ? REASON_MALFORMED : read_path(w, m);
 
 	if (why == REASON_NONE)
 		why = read_contacts(w, m, h);

@@ -814,6 +814,36 @@ static void gins_11_preferences(void **s)
 	free(r);
 }
 
+/* a body for a key that we do not have (GINS-16) */
+static void gins_16_sealed_body(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	char text[1024];
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	for (int i = 0; i < 2; i++) {
+		const char *credentials;
+		int n;
+
+		assert_status(rig_register(r, AOR, BULK "\r\n"), 200);
+		credentials = rig_credentials(r);
+		n = snprintf(text, sizeof(text),
+		    "REGISTER sip:sbc.example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKs%d;rport\r\n"
+		    "Max-Forwards: 70\r\nFrom: <" AOR ">;tag=p\r\nTo: <" AOR ">\r\nCall-ID: %s\r\nCSeq: %u REGISTER\r\n" BULK
+		    "\r\nContent-Type: application/pkcs7-mime;smime-type=enveloped-data\r\n%s%sContent-Length: 3\r\n\r\nabc",
+		    i, r->call_id, ++r->cseq, i ? "Content-Disposition: attachment;handling=optional\r\n" : "", credentials);
+		r->n_sent = 0;
+		txn_on_message(r->txn, &r->from, text, (size_t)n, REASON_NONE);
+		rig_release(r);
+		a = r->sent[0];
+		assert_status(a, i ? 200 : 493);
+	}
+	rig_fini(r);
+	free(r);
+}
+
 static void gins_17_policy_moves(void **s)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -1068,6 +1098,7 @@ int main(void)
 	    cmocka_unit_test(rgs_12_restart),
 	    cmocka_unit_test(ka_10_instance_and_reg_id),
 	    cmocka_unit_test(gruu_01_03_answers),
+	    cmocka_unit_test(gins_16_sealed_body),
 	    cmocka_unit_test(gruu_02_public_ways),
 	    cmocka_unit_test(gruu_05_temporary_ways),
 	    cmocka_unit_test(gruu_of_a_plain_contact),
