@@ -529,6 +529,8 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	restore_bans(a);
 	if (app_restore_registrations(a) != REASON_NONE)
 		log_error(&a->log, "registrations_not_restored", "%s", "");
+	a->restored = true;
+	app_link_follow(a);
 	if (ctl_server_new(&(struct ctl_backend){.ops = &ctl_ops,
 	                       .ctx = a,
 	                       .env = &a->env,
@@ -593,6 +595,7 @@ void app_stop(struct app *a)
 	a->subs = NULL;
 	reg_events_free(a->reg_events);
 	a->reg_events = NULL;
+	app_link_free(a);
 	reg_clients_free(a->clients);
 	a->clients = NULL;
 	b2b_free(a->b2b);

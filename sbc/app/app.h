@@ -4,6 +4,7 @@
  *   tls.c      certificates: loading, watching, swapping, warning
  *   apply.c    from configuration and rows to the running snapshot: start, CLI changes, names, reload
  *   registrations.c  bindings to the database, and back at start; what happens to registrations, for the history
+ *   link.c     registrations at providers that follow those of PBXs
  *   gruu.c     keys of temporary GRUUs
  *   records.c  call records to the database and to those who follow them
  */
@@ -38,6 +39,8 @@ struct app_name {
 	unsigned wanted;       /* places of resolve.h, while the snapshot is followed */
 };
 
+struct app_link;
+
 struct app {
 	struct loop loop;
 	struct env env;
@@ -61,6 +64,10 @@ struct app {
 	struct db_rows *rows;      /* own: what the running policy was compiled from */
 	struct reg *reg;
 	struct reg_history *reg_history;
+	struct app_link *links;    /* own */
+	unsigned n_links;
+	bool restored;             /* bindings of before are back */
+	struct timer link_timer;
 	bool making_key;           /* a key pair of temporary GRUUs is on its way */
 	struct reg_clients *clients; /* what we register at providers */
 	struct subs *subs;
@@ -110,6 +117,10 @@ extern const struct reg_user app_reg_user;
 extern const struct reg_client_user app_reg_client_user;
 /* Before the loop runs: what was registered when we stopped is registered still. */
 enum reason app_restore_registrations(struct app *a);
+/* link.c */
+void app_link_changed(struct app *a); /* a binding came or went */
+void app_link_follow(struct app *a);  /* after each swap of the policy, and once what was registered is back */
+void app_link_free(struct app *a);
 /* gruu.c */
 /* Before anybody registers: keys and secret of temporary GRUUs. */
 enum reason app_gruu_load(struct app *a);

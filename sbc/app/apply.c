@@ -464,6 +464,8 @@ enum reason app_apply_rows(struct app *a, struct db_rows *rows, struct buf *text
 	policy_unref(p);
 	arm_names_timer(a);
 	app_gruu_need(a);
+	if (a->restored)
+		app_link_follow(a);
 	ended = d.removed ? b2b_end_trunkless(a->b2b) : 0;
 	log_info(&a->log, "policy_swapped", "revision=%llu trunks=%u calls_ended=%u calls_untouched=%u",
 	    (unsigned long long)use->revision, policy_trunk_count(b2b_policy(a->b2b)), ended,

@@ -119,7 +119,10 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, 
 	const struct pol_trunk *t = p ? policy_trunk(p, trunk_id) : NULL;
 	char code[REASON_CODE_MAX], at[ADDR_TEXT_MAX] = "-";
 	struct str name = t ? t->name : S("-");
-	bool news = reg_history_note(a->reg_history, a->loop.clock.wall_us, trunk_id, c, why);
+	bool news;
+
+	app_link_changed(a);
+	news = reg_history_note(a->reg_history, a->loop.clock.wall_us, trunk_id, c, why);
 
 	if (c)
 		addr_text(&c->flow.remote, at);

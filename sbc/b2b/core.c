@@ -366,7 +366,12 @@ void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h)
 void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why,
     struct str headers)
 {
-	uint16_t status = reason_info(why)->sip;
+	b2b_refuse_as(b, t, trunk, why, reason_info(why)->sip, headers);
+}
+
+void b2b_refuse_as(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why, uint16_t status,
+    struct str headers)
+{
 	char text[2048];
 	struct buf h;
 

@@ -270,6 +270,9 @@ void b2b_put_caps(const struct b2b *b, const struct pol_trunk *t, struct buf *h)
 void b2b_put_agent(const struct b2b *b, const struct pol_trunk *t, bool request, struct buf *h);
 void b2b_refuse(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why,
     struct str headers);
+/* with another status than the reason's */
+void b2b_refuse_as(struct b2b *b, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why, uint16_t status,
+    struct str headers);
 /* Reason (RFC 3326) and Warning lines with the catalogue's code, for a trusted trunk; nothing otherwise */
 void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h);
 void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h);

@@ -389,7 +389,10 @@ static void finish(struct outside *k, enum reason why)
 		txn_srv_bind(srv, NULL, NULL);
 		k->srv = NULL;
 		/* silence: 408 is never sent to such a request (TXN-17), and the transaction knows it */
-		b2b_refuse(b, srv, t, why, STR_NONE);
+		if (why == REASON_NOT_REGISTERED)
+			b2b_refuse_as(b, srv, t, why, k->route.hops[0].trunk->down_code, STR_NONE);
+		else
+			b2b_refuse(b, srv, t, why, STR_NONE);
 	}
 	outside_free(k);
 }

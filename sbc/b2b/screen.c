@@ -104,10 +104,55 @@ enum reason screen_invite(struct b2b *b, const struct sip_msg *m, struct str *re
 	return e < 0 ? REASON_MALFORMED : REASON_NONE;
 }
 
+/* The header that a provider may say the called number in; false: it is not there. */
+static bool named_in(const struct sip_msg *m, enum pol_did where, struct sip_uri *ret)
+{
+	struct str value = STR_NONE, first, rest;
+	struct sip_addr a;
+
+	switch (where) {
+	case POL_DID_TO:
+		*ret = m->to.uri;
+		return m->to.uri.user.n > 0 || m->to.uri.scheme == SIP_SCHEME_TEL;
+	case POL_DID_DIVERSION:
+		value = sip_hdr_value(m, SIP_H_DIVERSION);
+		break;
+	case POL_DID_CALLED_PARTY:
+		for (unsigned i = 0; i < m->n_hdr && !value.p; i++)
+			if (m->hdr[i].id == SIP_H_OTHER && str_ieq(m->hdr[i].name, S("P-Called-Party-ID")))
+				value = m->hdr[i].value;
+		break;
+	default:
+		return false;
+	}
+	rest = value;
+	if (!sip_value_next(&rest, &first) || sip_addr_parse(first, &a) < 0)
+		return false;
+	*ret = a.uri;
+	return a.uri.user.n > 0;
+}
+
+/* Whom a call is for. A provider at which we registered one address calls that address, for every number of it. */
+static void called_uri(const struct pol_trunk *t, const struct sip_msg *m, struct sip_uri *ret)
+{
+	*ret = m->ruri;
+	if (t->role != POL_ITSP || t->did_source == POL_DID_RURI)
+		return;
+	if (t->did_source != POL_DID_AUTO) {
+		(void)named_in(m, (enum pol_did)t->did_source, ret);
+		return;
+	}
+	if (t->reg.auth == POL_AUTH_STATIC || !t->reg.user.n || !str_eq(m->ruri.user, t->reg.user))
+		return;
+	if (!named_in(m, POL_DID_CALLED_PARTY, ret) || str_eq(ret->user, t->reg.user))
+		(void)named_in(m, POL_DID_TO, ret);
+}
+
 enum reason screen_called(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
     const struct sip_msg *m, const struct net_path *from, struct buf *ret)
 {
 	char text[256];
+	struct sip_uri uri;
 	struct buf number;
 	struct addr a;
 	int e;
@@ -123,15 +168,16 @@ enum reason screen_called(struct b2b *b, const struct policy *p, const struct po
 		buf_str(ret, str_head(m->ruri.user, 22));
 		return REASON_NONE;
 	}
+	called_uri(t, m, &uri);
 	buf_init(&number, text, sizeof(text));
-	e = sip_uri_number(&m->ruri, &number);
+	e = sip_uri_number(&uri, &number);
 	if (e == 0) {
 		policy_number_in(t, buf_text(&number), ret);
-	} else if (m->ruri.scheme == SIP_SCHEME_TEL) {
+	} else if (uri.scheme == SIP_SCHEME_TEL) {
 		return REASON_NUMBER_INCOMPLETE;
 	} else {
 		buf_init(&number, text, sizeof(text));
-		sip_unescape(&number, m->ruri.user);
+		sip_unescape(&number, uri.user);
 		if (buf_err(&number))
 			return REASON_URI_TOO_LONG;
 		buf_str(ret, buf_text(&number));

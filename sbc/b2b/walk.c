@@ -598,7 +598,7 @@ static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort
 	t = try_new(c, hop, NULL);
 	if (t)
 		t->reason = why;
-	(void)walk_note_failure(c, why, 0, 0);
+	(void)walk_note_failure(c, why, 0, why == REASON_NOT_REGISTERED ? hop->trunk->down_code : 0);
 	return false;
 }
 

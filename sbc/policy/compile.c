@@ -656,6 +656,11 @@ static void build_trunks(struct build *b)
 	free(order);
 }
 
+static void bad_link(void *ctx, const struct pol_trunk *x, const char *what, struct str name, const char *why)
+{
+	bad(ctx, "trunk", x->name, "postern trunk list", "%s: trunk '%.*s' %s", what, STR(name), why);
+}
+
 /* ---------------------------------------------------------------- numbers */
 
 static bool number_ok(const struct db_number *n)
@@ -826,6 +831,8 @@ int policy_compile(const struct policy_input *in, struct policy **ret, struct po
 		build_trunks(&b);
 	if (!b.no_memory)
 		build_registrants(&b);
+	if (!b.no_memory)
+		pol_links_build(p, bad_link, &b);
 	if (!b.no_memory)
 		check_watchers(&b);
 	if (!b.no_memory)

@@ -58,6 +58,7 @@ struct number_tree {
 	const uint64_t *level[TREE_LEVELS];
 	uint32_t level_n[TREE_LEVELS];
 	const uint64_t *last;
+	const uint32_t *trunk; /* whose */
 	const struct pol_number *number;
 };
 
@@ -173,6 +174,10 @@ typedef void pol_collide_fn(
 int pol_sources_build(struct policy *p, struct source_list *l, pol_collide_fn *fn, void *ctx);
 int pol_learn(struct policy *p, const struct policy_resolved *resolved, unsigned n, int64_t now_us);
 void pol_learned_fini(struct learned *l);
+
+/* links.c: what of x names a trunk (by that name) that it cannot: why */
+typedef void pol_link_fn(void *ctx, const struct pol_trunk *x, const char *what, struct str name, const char *why);
+void pol_links_build(struct policy *p, pol_link_fn *fn, void *ctx);
 
 /* numbers.c: rows sorted by length and first, as db_load() gives them. 0 or -ENOMEM */
 int pol_numbers_build(struct policy *p, const struct db_rows *rows);

@@ -30,7 +30,8 @@ bool pol_digits(struct str s, uint64_t *ret)
 	return true;
 }
 
-/* Index of the last key <= x in level 0, or UINT32_MAX. */
+/* Index of the last key <= x in level 0, or UINT32_MAX. What is read behind it is fetched while the last level is
+ * searched: with a million blocks each of these is a miss of the cache. */
 static uint32_t tree_find(const struct number_tree *t, uint64_t x)
 {
 	uint32_t at = 0;
@@ -39,6 +40,10 @@ static uint32_t tree_find(const struct number_tree *t, uint64_t x)
 		const uint64_t *key = t->level[l] + at;
 		uint32_t left = t->level_n[l] - at, n = 0;
 
+		if (l == 0) {
+			__builtin_prefetch(t->trunk + at);
+			__builtin_prefetch(t->last + at);
+		}
 		if (left >= FAN) {
 			for (unsigned i = 0; i < FAN; i++)
 				n += key[i] <= x;
@@ -55,7 +60,8 @@ static uint32_t tree_find(const struct number_tree *t, uint64_t x)
 	return at;
 }
 
-const struct pol_number *policy_number(const struct policy *p, struct str number)
+/* The block a number belongs to: its tree, and its place there; NULL: none. */
+static const struct number_tree *find(const struct policy *p, struct str number, uint32_t *ret)
 {
 	uint64_t x;
 	unsigned digits;
@@ -76,10 +82,30 @@ const struct pol_number *policy_number(const struct policy *p, struct str number
 		if (!t->n)
 			continue;
 		i = tree_find(t, x);
-		if (i != UINT32_MAX && x <= t->last[i])
-			return &t->number[i];
+		if (i == UINT32_MAX || (x != t->level[0][i] && x > t->last[i]))
+			continue;
+		*ret = i;
+		return t;
 	}
 	return NULL;
+}
+
+const struct pol_number *policy_number(const struct policy *p, struct str number)
+{
+	const struct number_tree *t;
+	uint32_t i;
+
+	t = find(p, number, &i);
+	return t ? &t->number[i] : NULL;
+}
+
+uint32_t policy_number_owner(const struct policy *p, struct str number)
+{
+	const struct number_tree *t;
+	uint32_t i;
+
+	t = find(p, number, &i);
+	return t ? t->trunk[i] : 0;
 }
 
 const struct pol_number *policy_numbers_next(
@@ -154,6 +180,7 @@ int pol_numbers_build(struct policy *p, const struct db_rows *rows)
 	uint32_t n = rows->n_numbers, count[NUMBER_DIGITS + 1] = {0};
 	struct pol_number *number = pol_array(p, n, sizeof(*number));
 	uint64_t *first[NUMBER_DIGITS + 1] = {NULL}, *last[NUMBER_DIGITS + 1] = {NULL};
+	uint32_t *trunk[NUMBER_DIGITS + 1] = {NULL};
 	size_t bytes = 0;
 	char *at;
 
@@ -176,7 +203,8 @@ int pol_numbers_build(struct policy *p, const struct db_rows *rows)
 			continue;
 		first[d] = pol_array(p, count[d], sizeof(uint64_t));
 		p->trees[d].last = last[d] = pol_array(p, count[d], sizeof(uint64_t));
-		if (!first[d] || !last[d])
+		p->trees[d].trunk = trunk[d] = pol_array(p, count[d], sizeof(uint32_t));
+		if (!first[d] || !last[d] || !trunk[d])
 			return -ENOMEM;
 	}
 	for (uint32_t i = 0, in_len = 0; i < n; i++) {
@@ -185,7 +213,7 @@ int pol_numbers_build(struct policy *p, const struct db_rows *rows)
 
 		if (i && strlen(rows->numbers[i - 1].first) - 1 != d)
 			in_len = 0;
-		number[i].trunk_id = row->trunk_id;
+		number[i].trunk_id = trunk[d][in_len] = row->trunk_id;
 		number[i].first = text(&at, row->first);
 		number[i].last = strcmp(row->first, row->last) ? text(&at, row->last) : number[i].first;
 		(void)pol_digits(number[i].first, &first[d][in_len]); /* were checked */

@@ -34,6 +34,7 @@ enum pol_challenge {
 	POL_CHALLENGE_OPTIONS, /* OPTIONS too */
 	POL_CHALLENGE_ALL,     /* and those inside calls: re-INVITE, BYE, ... */
 };
+enum pol_did { POL_DID_AUTO, POL_DID_RURI, POL_DID_TO, POL_DID_CALLED_PARTY, POL_DID_DIVERSION };
 enum pol_large { POL_LARGE_TCP, POL_LARGE_FRAGMENT, POL_LARGE_REFUSE };
 
 /* One place calls of a trunk are sent to, as configured; which servers stand behind a name is the locator's. */
@@ -125,6 +126,12 @@ struct pol_trunk {
 	} source;
 	uint32_t transport;      /* enum pol_transport: of targets that do not say */
 	uint32_t outside;        /* enum pol_outside: requests outside of calls for it */
+	uint32_t did_source;     /* enum pol_did: where calls of an ITSP say the number that is called */
+	bool hairpin;            /* calls between its own numbers come back to it, without the routes */
+	uint16_t down_code;      /* to the caller when it is not registered, and nobody stands in for it */
+	struct str alternative_name, link_name; /* as configured */
+	const struct pol_trunk *alternative; /* who gets its calls when it cannot; NULL: nobody */
+	const struct pol_trunk *link; /* ITSP: registered there only while that PBX is registered; NULL: always */
 	/* Registration: a PBX registers with us, we register with an ITSP. */
 	struct {
 		uint32_t auth;       /* enum pol_auth */
@@ -231,6 +238,8 @@ void policy_number_in(const struct pol_trunk *t, struct str number, struct buf *
 void policy_number_out(const struct pol_trunk *t, struct str number, struct buf *ret);
 /* Longest match among the ranges; NULL: nobody's. */
 const struct pol_number *policy_number(const struct policy *p, struct str number);
+/* The trunk of that match, 0: nobody's. Reads less memory, where the range itself is not asked for. */
+uint32_t policy_number_owner(const struct policy *p, struct str number);
 
 /* The ranges of a trunk, in order: NULL first, NULL at the end. t is of the same snapshot. */
 const struct pol_number *policy_numbers_next(

@@ -1,6 +1,7 @@
 /* routes.c - where does a call go.
  *
- * First the number table: a called number that another trunk owns goes there. Else the routes, in order: the first
+ * First the number table: a called number that another trunk owns goes there, and behind it to who stands in for that
+ * one (alternative); one of the trunk's own comes back to it when it wants that (hairpin). Else the routes, in order: the first
  * whose trunk, calling and called patterns and hours fit decides, by denying or by its list of trunks. Trunks of
  * one priority are shuffled by weight, and so are the targets of a trunk; the result is one flat list of places to
  * try. A weight of 0 is tried after all others of its priority.
@@ -108,13 +109,17 @@ static bool matches(const struct route *r, const struct pol_trunk *from, struct 
 void policy_route(const struct policy *p, const struct pol_trunk *from, struct str calling, struct str called,
     int64_t wall_us, struct rng *rng, struct pol_route_result *ret)
 {
-	const struct pol_number *number = policy_number(p, called);
+	uint32_t owner_id = policy_number_owner(p, called);
 	const struct route *r = NULL;
 
 	*ret = (struct pol_route_result){.n_hops = 0};
-	if (number && (!from || number->trunk_id != from->id)) {
+	if (owner_id && (!from || owner_id != from->id || from->hairpin)) {
+		const struct pol_trunk *owner = policy_trunk(p, owner_id);
+
 		ret->route = S("number");
-		add_trunk(ret, policy_trunk(p, number->trunk_id), rng);
+		add_trunk(ret, owner, rng);
+		if (owner->alternative && owner->alternative != from)
+			add_trunk(ret, owner->alternative, rng);
 		if (ret->n_hops)
 			ret->reason = REASON_NONE;
 		return;

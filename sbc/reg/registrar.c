@@ -142,12 +142,10 @@ static void strike(struct reg *r, const struct reg_contact *c)
 static bool fits(const struct reg *r, uint32_t trunk_id, unsigned realm, struct str aor)
 {
 	const struct pol_trunk *t = r->policy ? policy_trunk(r->policy, trunk_id) : NULL;
-	const struct pol_number *n;
 
 	if (!registers(t) || t->realm != realm)
 		return false;
-	n = aor.n ? policy_number(r->policy, aor) : NULL;
-	return aor.n == 0 || (n && n->trunk_id == trunk_id);
+	return aor.n == 0 || policy_number_owner(r->policy, aor) == trunk_id;
 }
 
 void reg_set_policy(struct reg *r, struct policy *p)

@@ -305,7 +305,7 @@ static void bench_lookup(struct bench *b, const struct policy *p, unsigned numbe
 
 	for (unsigned i = 0; i < rounds; i++) {
 		char number[24], space[1024];
-		const struct pol_number *n;
+		uint32_t owner;
 		struct buf s, w;
 
 		seed = seed * 1664525 + 1013904223;
@@ -313,9 +313,9 @@ static void bench_lookup(struct bench *b, const struct policy *p, unsigned numbe
 		buf_lit(&w, "+49");
 		for (unsigned v = seed % numbers, d = 100000000; d; d /= 10)
 			buf_chr(&w, (char)('0' + v / d % 10));
-		n = policy_number(p, buf_text(&w));
+		owner = policy_number_owner(p, buf_text(&w));
 		buf_init(&s, space, sizeof(space));
-		found += n && reg_ways(b->reg, n->trunk_id, &(struct reg_wish){.number = buf_text(&w)}, &s, ways) > 0;
+		found += owner && reg_ways(b->reg, owner, &(struct reg_wish){.number = buf_text(&w)}, &s, ways) > 0;
 	}
 	printf("look-up      %8u numbers   %8.0f ns from number to contact (%u of %u reached somebody)\n", numbers,
 	    (clock_s(CLOCK_THREAD_CPUTIME_ID) - t0) / rounds * 1e9, found, rounds);

@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab  # noqa: E402
 
 # longest first, so that the end of the run is not one suite alone
-SUITES = ['t_timers', 't_calls', 't_raw', 't_media', 't_faults', 't_audio', 't_tls', 't_tlscalls', 't_failover', 't_dns', 't_locate', 't_proxy', 't_register', 't_gin', 't_regclient', 't_challenge', 't_regevents', 't_backtoback', 't_srtp', 't_outbound', 't_ginset']
+SUITES = ['t_timers', 't_calls', 't_raw', 't_media', 't_faults', 't_audio', 't_tls', 't_tlscalls', 't_failover', 't_dns', 't_locate', 't_proxy', 't_register', 't_gin', 't_regclient', 't_challenge', 't_regevents', 't_backtoback', 't_srtp', 't_outbound', 't_ginset', 't_translate']
 
 
 def title(fn):

@@ -211,6 +211,7 @@ static void tree_against_plain_search(void **s)
 					best = &rows[r];
 			}
 			got = policy_number(f.p, str_z(number));
+			assert_int_equal(policy_number_owner(f.p, str_z(number)), got ? got->trunk_id : 0);
 			if (!best != !got || (best && !str_eq(got->first, str_z(best->first))))
 				fail_msg("%u blocks: %s", sizes[k], number);
 			n += got != NULL;

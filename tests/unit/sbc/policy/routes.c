@@ -58,6 +58,40 @@ static void number_table_first(void **s)
 	fix_fini(&f);
 }
 
+/* who stands in for a PBX comes behind it, or alone while it is out of service; never back to who calls */
+static void alternative_and_hairpin(void **s)
+{
+	struct pol_route_result r;
+	char text[256];
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "pbx", "role=pbx realm=lan target=10.0.0.1 alternative=Mailbox hairpin=yes");
+	fix_trunk(&f, "acme", "role=itsp realm=wan target=192.0.2.1");
+	fix_trunk(&f, "mailbox", "role=pbx realm=lan target=10.0.0.9 alternative=pbx");
+	fix_number(&f, "+4930100..+4930199", 1);
+	fix_number(&f, "+4930200..+4930299", 3);
+	fix_route(&f, "all", 0, "*", "*", VIA({2, 1, 1}));
+	fix_compile(&f);
+	r = go(&f, 2, "+4989", "+4930150", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1 mailbox:10.0.0.9");
+	r = go(&f, 3, "+4930200", "+4930150", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1");
+	/* its own numbers come back to it; those of a trunk without hairpin follow the routes */
+	r = go(&f, 1, "+4930100", "+4930150", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1 mailbox:10.0.0.9");
+	assert_true(str_eq(r.route, S("number")));
+	r = go(&f, 3, "+4930200", "+4930250", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "acme:192.0.2.1");
+	f.trunks[0].admin = DB_DISABLED;
+	fix_compile(&f);
+	r = go(&f, 2, "+4989", "+4930150", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "mailbox:10.0.0.9");
+	assert_int_equal(r.reason, REASON_NONE);
+	fix_fini(&f);
+}
+
 static void first_route_that_fits(void **s)
 {
 	struct pol_route_result r;
@@ -311,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(number_table_first),
+	    cmocka_unit_test(alternative_and_hairpin),
 	    cmocka_unit_test(first_route_that_fits),
 	    cmocka_unit_test(acc_02_no_relay),
 	    cmocka_unit_test(never_back_unless_a_route_says_so),
