@@ -365,10 +365,23 @@ static void let_go(STACK_OF(X509) *chain)
 		X509_free(sk_X509_pop(chain));
 }
 
+/* A client's certificate stays with OpenSSL's session for as long as the connection does, though its ticket is written and
+ * nobody looks at it again: what can be taken out of it is. */
+static void empty(X509 *x)
+{
+	X509_NAME *names[] = {X509_get_subject_name(x), X509_get_issuer_name(x)};
+
+	while (X509_get_ext_count(x) > 0)
+		X509_EXTENSION_free(X509_delete_ext(x, 0));
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		while (X509_NAME_entry_count(names[i]) > 0)
+			X509_NAME_ENTRY_free(X509_NAME_delete_entry(names[i], 0));
+}
+
 /* What the peer showed becomes its identity; the rest of it is let go. */
 static bool take_identity(struct tls_conn *t)
 {
-	const X509 *x = SSL_get0_peer_certificate(t->ssl);
+	X509 *x = SSL_get0_peer_certificate(t->ssl);
 	bool proved = x && SSL_get_verify_result(t->ssl) == X509_V_OK;
 	char at[ADDR_TEXT_MAX];
 
@@ -388,6 +401,8 @@ static bool take_identity(struct tls_conn *t)
 	    .local = local_name(t, t->hs->inbound ? SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name) : NULL)};
 	let_go(SSL_get_peer_cert_chain(t->ssl));
 	let_go(SSL_get0_verified_chain(t->ssl));
+	if (x && t->hs->inbound)
+		empty(x);
 	return true;
 }
 
