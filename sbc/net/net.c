@@ -33,6 +33,8 @@ enum reason net_error_reason(int err)
 		return REASON_TLS_REVOKED;
 	case NET_ERR_TLS_PURPOSE:
 		return REASON_TLS_PURPOSE;
+	case NET_ERR_TLS_NO_STAPLE:
+		return REASON_TLS_NO_STAPLE;
 	default:
 		return REASON_TRANSPORT;
 	}

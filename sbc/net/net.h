@@ -75,6 +75,7 @@ enum {
 	NET_ERR_TLS_NO_CERT,
 	NET_ERR_TLS_REVOKED,
 	NET_ERR_TLS_PURPOSE,
+	NET_ERR_TLS_NO_STAPLE,
 };
 /* What an -errno of this interface means for a call: TRANSPORT when there is nothing more to say. */
 enum reason net_error_reason(int err);
@@ -140,6 +141,9 @@ struct net_user {
 	 * address as the peer sees it has changed. err 0: it was closed in order, by either side. Owners of what did not
 	 * get out over it have heard before (on_failure()). May be NULL. */
 	void (*on_flow_lost)(void *ctx, const struct net_path *flow, int err);
+	/* Who connected by TLS did not prove what it must (its connection ends) or what it showed proves nothing (it is heard as
+	 * nobody): text says what was wrong. Calls nothing of net. May be NULL. */
+	void (*on_unproven)(void *ctx, const struct net_path *from, int err, struct str text);
 };
 
 static inline int net_send(struct net *n, struct net_path *path, const void *p, size_t len, uint64_t owner)

@@ -207,35 +207,64 @@ int tls_verify(X509_STORE_CTX *x, void *arg)
 	return ok;
 }
 
-/* The staple: absent or unusable is no proof of anything, one that says revoked is. */
-int tls_staple(SSL *ssl, void *arg)
+/* What a usable staple says of the far end's certificate (V_OCSP_CERTSTATUS_...); -1: there is none. */
+static int staple_says(SSL *ssl, X509_STORE *trust)
 {
-	struct tls_store *s = arg;
-	struct tls_conn *t = SSL_get_app_data(ssl);
 	const unsigned char *der = NULL;
 	long n = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
 	OCSP_RESPONSE *r = n > 0 && der ? d2i_OCSP_RESPONSE(NULL, &der, n) : NULL;
 	OCSP_BASICRESP *basic = r ? OCSP_response_get1_basic(r) : NULL;
-	bool revoked = false;
-	char at[ADDR_TEXT_MAX];
+	int says = -1;
 
-	if (basic && chain && sk_X509_num(chain) > 1 && OCSP_basic_verify(basic, chain, s->trust, OCSP_PARTIAL_CHAIN) > 0) {
+	if (basic && chain && sk_X509_num(chain) > 1 && OCSP_basic_verify(basic, chain, trust, OCSP_PARTIAL_CHAIN) > 0) {
 		OCSP_CERTID *id = OCSP_cert_to_id(NULL, sk_X509_value(chain, 0), sk_X509_value(chain, 1));
 		ASN1_GENERALIZEDTIME *when, *this_update, *next;
 		int status, why;
 
-		revoked = id && OCSP_resp_find_status(basic, id, &status, &why, &when, &this_update, &next) == 1 &&
-		          status == V_OCSP_CERTSTATUS_REVOKED && OCSP_check_validity(this_update, next, OCSP_SKEW_S, -1) == 1;
+		if (id && OCSP_resp_find_status(basic, id, &status, &why, &when, &this_update, &next) == 1 &&
+		    OCSP_check_validity(this_update, next, OCSP_SKEW_S, -1) == 1)
+			says = status;
 		OCSP_CERTID_free(id);
 	}
 	OCSP_BASICRESP_free(basic);
 	OCSP_RESPONSE_free(r);
+	return says;
+}
+
+/* RFC 7633: its issuer wrote into it that it is not to be believed without a staple. */
+static bool must_staple(const X509 *x)
+{
+	TLS_FEATURE *features = x ? X509_get_ext_d2i(x, NID_tlsfeature, NULL, NULL) : NULL;
+	bool must = false;
+
+	for (int i = 0; i < sk_ASN1_INTEGER_num(features); i++)
+		must |= ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == TLSEXT_TYPE_status_request;
+	sk_ASN1_INTEGER_pop_free(features, ASN1_INTEGER_free);
+	return must;
+}
+
+/* The staple: absent or unusable is no proof of anything, unless the certificate must have one; one that says revoked
+ * is. */
+int tls_staple(SSL *ssl, void *arg)
+{
+	const struct tls_store *s = arg;
+	struct tls_conn *t = SSL_get_app_data(ssl);
+	int says = staple_says(ssl, s->trust);
+	bool revoked = says == V_OCSP_CERTSTATUS_REVOKED;
+	bool missed = says != V_OCSP_CERTSTATUS_GOOD && must_staple(SSL_get0_peer_certificate(ssl));
+	const unsigned char *der;
+	char at[ADDR_TEXT_MAX];
+
 	ERR_clear_error();
-	if (!revoked || verify_mode(t) == NET_VERIFY_NONE)
+	if ((!revoked && !missed) || verify_mode(t) == NET_VERIFY_NONE)
 		return 1;
-	note(t, NET_ERR_TLS_REVOKED, "certificate of %s: its own OCSP answer says it was revoked",
-	    addr_text(&t->hs->remote, at));
+	addr_text(&t->hs->remote, at);
+	if (revoked)
+		note(t, NET_ERR_TLS_REVOKED, "certificate of %s: its own OCSP answer says it was revoked", at);
+	else
+		note(t, NET_ERR_TLS_NO_STAPLE, "certificate of %s says that an OCSP answer must come with it, and %s", at,
+		    SSL_get_tlsext_status_ocsp_resp(ssl, &der) > 0 ? "the one that came is not a good one" : "none came");
 	return 0;
 }
 

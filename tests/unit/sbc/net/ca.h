@@ -28,6 +28,7 @@ struct cert_spec {
 	size_t cn_n;    /* 0: its length */
 	struct san san[70];
 	unsigned n_san;
+	bool must_staple;     /* RFC 7633 */
 	const char *eku;      /* NULL: none; as openssl.cnf has it */
 	const char *ku;       /* the same */
 	long from_s, to_s;    /* against now; 0, 0: a day around it */
@@ -107,6 +108,8 @@ static inline struct pair make_cert(const struct pair *issuer, const struct cert
 		add_san(p.x, s);
 	if (s->eku)
 		add_ext(p.x, by, NID_ext_key_usage, s->eku);
+	if (s->must_staple)
+		add_ext(p.x, by, NID_tlsfeature, "status_request");
 	if (s->ku)
 		add_ext(p.x, by, NID_key_usage, s->ku);
 	assert_true(X509_sign(p.x, issuer ? issuer->key : p.key, EVP_sha256()) > 0);

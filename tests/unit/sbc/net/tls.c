@@ -784,6 +784,74 @@ static void a_staple_that_says_revoked_is_believed(void **state)
 	t_fini(&t);
 }
 
+/* RFC 7633: a certificate that says so is nothing without a good staple, where staples are looked at. */
+static void a_certificate_that_must_be_stapled_is_not_believed_without(void **state)
+{
+	static const struct {
+		const char *what;
+		bool asked; /* ocsp-stapling = yes */
+		bool must;
+		int staple; /* index below; -1: none */
+		int err;
+	} tries[] = {
+	    {"good", true, true, 0, 0},
+	    {"none", true, true, -1, NET_ERR_TLS_NO_STAPLE},
+	    {"unknown", true, true, 1, NET_ERR_TLS_NO_STAPLE},
+	    {"too old", true, true, 2, NET_ERR_TLS_NO_STAPLE},
+	    {"another's", true, true, 3, NET_ERR_TLS_NO_STAPLE},
+	    {"by a stranger", true, true, 4, NET_ERR_TLS_NO_STAPLE},
+	    {"revoked", true, true, 5, NET_ERR_TLS_REVOKED},
+	    {"need not", true, false, -1, 0},
+	    {"nobody asked", false, true, -1, 0},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(tries); i++) {
+		struct tls_world t;
+		struct pair itsp, other, foreign = make_ca("foreign");
+		struct staple s[6], none = {NULL, 0};
+		struct cert_spec spec = {.san = {{GEN_DNS, "itsp.example", 0}}, .n_san = 1, .must_staple = tries[i].must};
+		const char *said;
+		int64_t when;
+		struct far f;
+		int r;
+
+		t_init_as(&t, NET_CERT_REQUEST, false, &(struct store_spec){.ocsp = tries[i].asked});
+		itsp = make_cert(&t.root, &spec);
+		other = make_dns(&t.root, "itsp.example");
+		s[0] = make_staple(&t.root, &itsp, &t.root, V_OCSP_CERTSTATUS_GOOD, -60);
+		s[1] = make_staple(&t.root, &itsp, &t.root, V_OCSP_CERTSTATUS_UNKNOWN, -60);
+		s[2] = make_staple(&t.root, &itsp, &t.root, V_OCSP_CERTSTATUS_GOOD, -2 * DAY_S);
+		s[3] = make_staple(&t.root, &other, &t.root, V_OCSP_CERTSTATUS_GOOD, -60);
+		s[4] = make_staple(&foreign, &itsp, &t.root, V_OCSP_CERTSTATUS_GOOD, -60);
+		s[5] = make_staple(&t.root, &itsp, &t.root, V_OCSP_CERTSTATUS_REVOKED, -60);
+		far_init(&t, &f, &itsp, &(struct net_peer){.name = S("itsp.example")});
+		SSL_CTX_set_tlsext_status_cb(f.p.ctx, give_staple);
+		SSL_CTX_set_tlsext_status_arg(f.p.ctx, tries[i].staple < 0 ? &none : &s[tries[i].staple]);
+		r = far_call(&t, &f, "L0001:x");
+		if ((r == 1) != !tries[i].err)
+			fail_msg("%s: %d", tries[i].what, r);
+		if (tries[i].err) {
+			W_UNTIL(&t.w, t.w.n_lost == 1);
+			if (t.w.lost[0].err != -tries[i].err)
+				fail_msg("%s: %x", tries[i].what, (unsigned)-t.w.lost[0].err);
+			said = netio_peer_error(t.w.io, f.path.peer, &when);
+			assert_non_null(said);
+			if (tries[i].err == NET_ERR_TLS_NO_STAPLE) {
+				assert_int_equal(net_error_reason(t.w.lost[0].err), REASON_TLS_NO_STAPLE);
+				assert_non_null(strstr(said, tries[i].staple < 0 ? "none came" : "not a good one"));
+			}
+		}
+		far_fini(&f);
+		for (unsigned k = 0; k < ARRAY_LEN(s); k++)
+			OPENSSL_free(s[k].der);
+		pair_free(&itsp);
+		pair_free(&other);
+		pair_free(&foreign);
+		t_fini(&t);
+	}
+}
+
 /* ---- TLS-11, REUSE-03: what a client must prove ---- */
 
 static void clients_prove_what_the_listener_asks(void **state)
@@ -1577,6 +1645,7 @@ int main(void)
 	    cmocka_unit_test(issuers_between_are_checked_too),
 	    cmocka_unit_test(what_was_revoked_is_refused),
 	    cmocka_unit_test(a_staple_that_says_revoked_is_believed),
+	    cmocka_unit_test(a_certificate_that_must_be_stapled_is_not_believed_without),
 	    cmocka_unit_test(clients_prove_what_the_listener_asks),
 	    cmocka_unit_test(a_new_store_serves_new_handshakes_and_leaves_connections_alone),
 	    cmocka_unit_test(a_pair_that_does_not_fit_is_refused_with_what_is_wrong),

@@ -157,7 +157,7 @@ static void w_flow_up(void *ctx, const struct net_path *flow)
 	w->flow_up = *flow;
 }
 
-static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_up, w_flow_lost};
+static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_up, w_flow_lost, NULL};
 
 /* the real time and what tests skipped */
 static void w_clock(void *ctx, struct clock *c)
