@@ -142,10 +142,10 @@ static void check_trust(struct load *ld, const struct conf_realm *r)
 	for (unsigned i = 0; i < r->n_listen; i++) {
 		const struct conf_listen *l = &r->listen[i];
 
-		if (l->proto != CONF_TLS || ld->conf->tls.n_trust)
+		if (l->proto != CONF_TLS || ld->conf->tls.n_trust || !ld->conf->tls.trust_given)
 			continue;
 		issue_tok(ld->is, CONF_WARNING, place(ld, r, "listen", l->line, &l->bind),
-		    "add: tls { trust = { /etc/ssl/certs/ca-certificates.crt } }",
+		    "name roots, or leave trust out: then the system's are trusted",
 		    "tls listener, but no root is trusted: no certificate of a peer can be checked");
 		return;
 	}

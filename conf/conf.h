@@ -88,6 +88,7 @@ struct conf {
 	struct {
 		const char *const *trust; /* files or hashed directories of roots */
 		unsigned n_trust;
+		bool trust_given;         /* false: the roots of the system */
 		const char *const *crl;   /* files */
 		unsigned n_crl;
 		uint8_t ocsp_stapling;    /* bool */

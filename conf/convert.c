@@ -748,6 +748,7 @@ static int convert_tls(struct load *ld, struct conf *c)
 
 	if (value_at(ld, section_given(ld, "tls"), key_of("tls", "ocsp-stapling"), 0, &v))
 		get_enum(&v, &c->tls.ocsp_stapling);
+	c->tls.trust_given = given(ld, section_given(ld, "tls"), key_of("tls", "trust")) != NULL;
 	return convert_paths(ld, "trust", &c->tls.trust, &c->tls.n_trust) < 0 ||
 	               convert_paths(ld, "crl", &c->tls.crl, &c->tls.n_crl) < 0
 	           ? -ENOMEM

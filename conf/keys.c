@@ -70,14 +70,14 @@ static const struct conf_key keys[] = {
 	    "/etc/postern/tls/edge1.key"},
 
 	{"tls", "trust", CONF_T_PATHS, "", 0, 0, NULL, true,
-	    "PEM files or hashed directories of roots. A peer's certificate must lead to one of them; without "
-	    "any, none does.",
+	    "PEM files or directories of roots. A peer's certificate must lead to one of them. Left out: the "
+	    "system's (/etc/ssl/certs/ca-certificates.crt), as a provider's public certificate needs; {}: none does.",
 	    "{ /etc/ssl/certs/ca-certificates.crt }"},
 	{"tls", "crl", CONF_T_PATHS, "", 0, 0, NULL, true,
 	    "PEM files of revocation lists. An issuer that none of them speaks for is not checked.",
 	    "{ /etc/postern/tls/revoked.pem }"},
 	{"tls", "ocsp-stapling", CONF_T_ENUM, "no", 0, 0, "no yes", true,
-	    "Ask servers for a stapled OCSP answer, and turn away those it says are revoked.", "yes"},
+	    "Ask servers for a stapled OCSP answer; turn away those it says are revoked, and those whose certificate says it must have one (RFC 7633) when there is no good one.", "yes"},
 	{"tls", "warn-days", CONF_T_UINT, "30", 1, 365, NULL, true,
 	    "So many days before it expires a certificate, ours, a peer's or a root, is warned of.", "30"},
 

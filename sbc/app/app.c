@@ -74,11 +74,19 @@ static void on_flow_lost(void *ctx, const struct net_path *flow, int err)
 	reg_clients_on_flow_lost(a->clients, flow, err);
 }
 
+static void on_unproven(void *ctx, const struct net_path *from, int err, struct str text)
+{
+	struct app *a = ctx;
+
+	guard_event(a->guard, &from->remote, net_error_reason(err), text);
+}
+
 static const struct net_user net_user = {.admit = on_admit,
     .on_message = on_message,
     .on_failure = on_failure,
     .on_flow_up = on_flow_up,
-    .on_flow_lost = on_flow_lost};
+    .on_flow_lost = on_flow_lost,
+    .on_unproven = on_unproven};
 
 bool app_is_local(void *ctx, unsigned realm, const struct addr *addr)
 {
@@ -103,10 +111,17 @@ static void on_wire(void *ctx, bool out, const struct net_path *path, struct str
 }
 
 /* Where PBXs may register from anywhere, a stranger is heard; what is no registration counts against it. */
-static void on_stranger(void *ctx, const struct net_path *from)
+static void on_stranger(void *ctx, const struct net_path *from, enum reason why, struct str name)
 {
 	struct app *a = ctx;
+	char text[300];
+	struct buf b;
 
+	buf_init(&b, text, sizeof(text) - 1);
+	if (!str_empty(name)) /* it proved something, but nothing that a trunk has */
+		buf_fmt(&b, "its certificate names %.*s", STR(str_head(name, 200)));
+	if (from->proto == NET_TLS)
+		guard_event(a->guard, &from->remote, why, buf_text(&b));
 	if (policy_has_registrants(b2b_policy(a->b2b), from->realm) || policy_has_accounts(b2b_policy(a->b2b), from->realm))
 		(void)guard_strike(a->guard, &from->remote, false);
 }

@@ -103,6 +103,8 @@ void app_policy_changed(void *ctx, ctl_done_fn *done, void *arg);
 void app_reload(void *ctx, ctl_done_fn *done, void *arg);
 /* tls may be NULL: what its certificates name is copied. c must outlive the realms; to be given back with free(). */
 MUST_USE int app_make_realms(const struct conf *c, const struct tls_store *tls, struct pol_realm **ret);
+/* Do realms of the same configuration have the same hosts? */
+bool app_same_hosts(const struct pol_realm *a, const struct pol_realm *b, unsigned n);
 void app_names_free(struct app *a);
 /* Fills cfg with the listeners of c; an advertised host is malloc'ed: app_net_cfg_fini(). A TLS listener that says no
  * host of its own is called what its certificate says first (RFC 5923 9.3, so that a peer finds the name it checks). */

@@ -78,6 +78,18 @@ int app_make_realms(const struct conf *c, const struct tls_store *tls, struct po
 	return 0;
 }
 
+bool app_same_hosts(const struct pol_realm *a, const struct pol_realm *b, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (a[i].n_domains != b[i].n_domains)
+			return false;
+		for (unsigned k = 0; k < a[i].n_domains; k++)
+			if (!str_eq(a[i].domains[k], b[i].domains[k]))
+				return false;
+	}
+	return true;
+}
+
 /* ------------------------------------------------------------------ names */
 
 static void names_changed(struct app *a);

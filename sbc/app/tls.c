@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "sbc/app/app.h"
 
@@ -66,6 +67,27 @@ struct app_tls {
 
 /* -------------------------------------------------------------------- what is to be loaded */
 
+/* Where systems keep the roots they trust. */
+static const char *const system_roots[] = {
+    "/etc/ssl/certs/ca-certificates.crt", /* Debian, Arch, Alpine */
+    "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora, RHEL */
+    "/etc/ssl/ca-bundle.pem",             /* SUSE */
+};
+
+/* What the file says, else what the system trusts. */
+static const char *const *roots_of(const struct conf *c, unsigned *ret_n)
+{
+	*ret_n = c->tls.n_trust;
+	if (c->tls.trust_given)
+		return c->tls.trust;
+	for (size_t i = 0; i < ARRAY_LEN(system_roots); i++)
+		if (access(system_roots[i], R_OK) == 0) {
+			*ret_n = 1;
+			return &system_roots[i];
+		}
+	return c->tls.trust; /* none */
+}
+
 static void make_cfg(const struct conf *c, struct tls_cfg *cfg, struct tls_cert_cfg *certs)
 {
 	for (unsigned i = 0; i < c->n_certs; i++)
@@ -73,12 +95,12 @@ static void make_cfg(const struct conf *c, struct tls_cfg *cfg, struct tls_cert_
 		    .name = c->certs[i].name, .chain = c->certs[i].chain, .key = c->certs[i].key};
 	*cfg = (struct tls_cfg){.certs = certs,
 	    .n_certs = c->n_certs,
-	    .trust = c->tls.trust,
-	    .n_trust = c->tls.n_trust,
+	    .system_trust = !c->tls.trust_given,
 	    .crl = c->tls.crl,
 	    .n_crl = c->tls.n_crl,
 	    .ocsp_stapling = c->tls.ocsp_stapling,
 	    .warn_days = (uint16_t)c->tls.warn_days};
+	cfg->trust = roots_of(c, &cfg->n_trust);
 }
 
 static struct tls_store *load(const struct conf *c, struct tls_error *err)
@@ -100,12 +122,16 @@ static struct tls_store *load(const struct conf *c, struct tls_error *err)
 
 static void each_file(const struct conf *c, void (*fn)(void *ctx, const char *path), void *ctx)
 {
+	const char *const *roots;
+	unsigned n_roots;
+
 	for (unsigned i = 0; i < c->n_certs; i++) {
 		fn(ctx, c->certs[i].chain);
 		fn(ctx, c->certs[i].key);
 	}
-	for (unsigned i = 0; i < c->tls.n_trust; i++)
-		fn(ctx, c->tls.trust[i]);
+	roots = roots_of(c, &n_roots);
+	for (unsigned i = 0; i < n_roots; i++)
+		fn(ctx, roots[i]);
 	for (unsigned i = 0; i < c->tls.n_crl; i++)
 		fn(ctx, c->tls.crl[i]);
 }
@@ -385,11 +411,32 @@ static void say_loaded(struct app_tls *t, struct buf *b)
 	    roots, roots == 1 ? "" : "s");
 }
 
+/* What the certificates of a new store name are hosts of their realms at once. realms become the app's. */
+static void take_hosts(struct app *a, struct pol_realm *realms)
+{
+	struct pol_realm *old = a->realms;
+	char text[512];
+	struct buf b;
+
+	if (app_same_hosts(old, realms, a->conf->n_realms)) {
+		free(realms);
+		return;
+	}
+	buf_init(&b, text, sizeof(text) - 1);
+	a->realms = realms;
+	if (app_apply_rows(a, NULL, &b) != REASON_NONE) {
+		/* as at a reload: the next change tries again */
+		log_error(&a->log, "hosts_not_changed", "%s", "why=\"out of memory\"");
+	}
+	free(old); /* a snapshot has copies */
+}
+
 static void job_over(uv_work_t *w, int status)
 {
 	struct job *j = container_of(w, struct job, work);
 	struct app_tls *t = j->t;
 	struct app *a = t->app;
+	struct pol_realm *realms = NULL;
 	struct netio_error nerr;
 	enum reason why;
 	char text[400];
@@ -415,7 +462,12 @@ static void job_over(uv_work_t *w, int status)
 		refuse(t, &j->err, j->is);
 		buf_fmt(&b, "%s", j->err.text);
 		job_end(j, why, buf_z(&b));
+	} else if (app_make_realms(a->conf, j->store, &realms) < 0) {
+		j->err = (struct tls_error){.reason = REASON_NO_MEMORY, .text = "no memory for realms"};
+		refuse(t, &j->err, j->is);
+		job_end(j, REASON_NO_MEMORY, j->err.text);
 	} else if (app_net_take(a, a->conf, j->store, &nerr) < 0) {
+		free(realms);
 		/* it was so before, so this is memory or descriptors */
 		j->err.reason = nerr.reason;
 		memcpy(j->err.text, nerr.text, sizeof(nerr.text));
@@ -424,6 +476,7 @@ static void job_over(uv_work_t *w, int status)
 	} else {
 		take(t, j->store, j->is);
 		j->store = NULL;
+		take_hosts(a, realms);
 		log_info(&a->log, "tls_loaded", "certs=%u roots=%u", tls_store_cert_count(t->view.store),
 		    tls_store_root_count(t->view.store));
 		say_loaded(t, &b);

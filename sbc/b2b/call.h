@@ -90,8 +90,8 @@ struct b2b_user {
 	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
 	/* Every SIP message in and out with the Call-ID's bytes; for the ladder. May be NULL. */
 	void (*on_wire)(void *ctx, bool out, const struct net_path *path, struct str call_id, struct str bytes);
-	/* A request of nobody we know. May be NULL. */
-	void (*on_stranger)(void *ctx, const struct net_path *from);
+	/* A request of nobody we know; name: what its certificate proved, if anything. May be NULL. */
+	void (*on_stranger)(void *ctx, const struct net_path *from, enum reason why, struct str name);
 };
 
 struct b2b_cfg {

@@ -422,7 +422,7 @@ static void stranger(struct b2b *b, struct txn_srv *srv, const struct net_path *
 
 	b2b_count(b, B2B_STRANGERS);
 	if (b->user->on_stranger)
-		b->user->on_stranger(b->ctx, from);
+		b->user->on_stranger(b->ctx, from, why, who && who->n_names ? who->names[0] : STR_NONE);
 	if (why != REASON_NO_TRUNK)
 		log_info(&b->log, "stranger", "reason=%s peer=%s names=%s", reason_code(why, code),
 		    addr_text(&from->remote, at), log_quoted(&q, who && who->n_names ? who->names[0] : STR_NONE));

@@ -120,7 +120,7 @@ static void refuse(struct b2b *b, const struct account_ask *k, bool known, struc
 	if (t && trunk_rt(b, t->id))
 		trunk_note(b, t->id, why);
 	if (!t && b->user->on_stranger && !auth_knows(k->auth, &k->from->remote))
-		b->user->on_stranger(b->ctx, k->from);
+		b->user->on_stranger(b->ctx, k->from, why, STR_NONE);
 	buf_init(&h, text, sizeof(text));
 	b2b_put_agent(b, t, false, &h);
 	b2b_put_reason(t, why, &h);

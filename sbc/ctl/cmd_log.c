@@ -387,12 +387,48 @@ void cmd_guard_allow(struct ctl_req *r)
 		ctl_change(r, false, ban_remove, ban_removed);
 }
 
+/* Whom TLS turned away, and for which reason: kept apart from the log, which forgets and is quiet about repetitions. */
+static void say_events(struct ctl_req *r)
+{
+	static const struct print_col cols[] = {
+	    {"address", "REFUSED", PK_TEXT, 0},
+	    {"code", "CODE", PK_TEXT, 0},
+	    {"times", "TIMES", PK_NUM, 0},
+	    {"last_us", "LAST", PK_WHEN, 0},
+	    {"because", "BECAUSE", PK_TEXT, 0},
+	};
+	json_t *rows = json_array();
+	struct guard_event e;
+	unsigned at = 0;
+
+	while (guard_event_next(r->be->guard, &at, &e)) {
+		json_t *j = json_object();
+		char code[REASON_CODE_MAX], ip[ADDR_TEXT_MAX];
+		struct buf b;
+
+		buf_init(&b, ip, sizeof(ip) - 1);
+		addr_put_ip(&b, &e.from);
+		json_object_set_new(j, "address", json_string(buf_z(&b)));
+		json_object_set_new(j, "code", json_string(reason_code(e.why, code)));
+		json_object_set_new(j, "times", json_integer((json_int_t)e.n));
+		json_object_set_new(j, "first_us", json_integer(e.first_us));
+		json_object_set_new(j, "last_us", json_integer(e.last_us));
+		json_object_set_new(j, "because", print_json(str_z(e.text[0] ? e.text : reason_info(e.why)->text)));
+		json_array_append_new(rows, j);
+	}
+	if (json_array_size(rows))
+		ctl_table(r, "refused", rows, cols, ARRAY_LEN(cols), NULL);
+	else
+		ctl_set(r, "refused", rows);
+}
+
 void cmd_guard_events(struct ctl_req *r)
 {
-	static const char *const words[] = {" ban", "guard", "conn_refused", "stranger", "framing_lost"};
+	static const char *const words[] = {" ban", "guard", "conn_refused", "stranger", "framing_lost", "tls_unproven", "side=server"};
 	struct log_line *ring = malloc(LOG_RING * sizeof(*ring));
 	unsigned left = ctl_uint(r, "--lines", 50), have, from;
 
+	say_events(r);
 	r->made = json_array();
 	if (!ring) {
 		ctl_refuse(r, REASON_NO_MEMORY, NULL, "out of memory");

@@ -35,6 +35,23 @@ struct ban {
 	uint8_t ip[16];
 };
 
+/* Reasons that have a counter of their own; all others share the last. */
+static const struct {
+	enum reason why;
+	const char *name;
+} event_kinds[] = {
+    {REASON_TLS_HANDSHAKE, "tls_handshake"},
+    {REASON_TLS_UNTRUSTED, "tls_untrusted"},
+    {REASON_TLS_EXPIRED, "tls_expired"},
+    {REASON_TLS_NAME_MISMATCH, "tls_name"},
+    {REASON_TLS_NO_CERT, "tls_no_certificate"},
+    {REASON_TLS_REVOKED, "tls_revoked"},
+    {REASON_TLS_PURPOSE, "tls_purpose"},
+    {REASON_NO_TRUNK, "no_trunk"},
+    {REASON_NONE, "other"},
+};
+#define EVENT_KINDS ARRAY_LEN(event_kinds)
+
 struct guard {
 	const struct env *env;
 	struct guard_cfg cfg;
@@ -46,6 +63,12 @@ struct guard {
 	struct metric_set metrics;
 
 	struct source *source; /* own: max_sources */
+	struct guard_event event[GUARD_EVENTS]; /* latest first */
+	unsigned n_events;
+	uint64_t event_counts[EVENT_KINDS];
+	const char *event_names[EVENT_KINDS];
+	struct metric_set event_metrics;
+
 	unsigned n_sources, max_sources;
 	struct htab sources;
 	struct list by_use;
@@ -399,6 +422,61 @@ bool guard_strike(struct guard *g, const struct addr *from, bool known)
 	return !known && strike(g, source_of(g, from), from);
 }
 
+/* ---- events ---- */
+
+static size_t event_kind(enum reason why)
+{
+	size_t i = 0;
+
+	while (i + 1 < EVENT_KINDS && event_kinds[i].why != why)
+		i++;
+	return i;
+}
+
+/* who stands where in the list, and is counted together: its address without a port */
+static bool same_event(const struct guard_event *e, const struct addr *from, enum reason why)
+{
+	return e->why == why && addr_eq_ip(&e->from, from);
+}
+
+void guard_event(struct guard *g, const struct addr *from, enum reason why, struct str text)
+{
+	struct guard_event e = {.why = why, .first_us = g->env->clock->wall_us};
+	unsigned i = 0;
+
+	g->event_counts[event_kind(why)]++;
+	while (i < g->n_events && !same_event(&g->event[i], from, why))
+		i++;
+	if (i < g->n_events)
+		e = g->event[i];
+	else if (g->n_events < GUARD_EVENTS)
+		g->n_events++;
+	else
+		i--; /* the oldest makes room */
+	memmove(&g->event[1], &g->event[0], i * sizeof(e));
+	e.from = *from;
+	e.n++;
+	e.last_us = g->env->clock->wall_us;
+	text = str_head(text, sizeof(e.text) - 1);
+	if (text.n)
+		memcpy(e.text, text.p, text.n);
+	e.text[text.n] = '\0';
+	g->event[0] = e;
+}
+
+bool guard_event_next(const struct guard *g, unsigned *at, struct guard_event *ret)
+{
+	if (*at >= g->n_events)
+		return false;
+	*ret = g->event[(*at)++];
+	return true;
+}
+
+uint64_t guard_event_count(const struct guard *g, enum reason why)
+{
+	return g->event_counts[event_kind(why)];
+}
+
 /* ---- life ---- */
 
 int guard_new(const struct env *env, const struct guard_cfg *cfg, guard_ban_fn *on_ban, void *ctx,
@@ -418,8 +496,14 @@ int guard_new(const struct env *env, const struct guard_cfg *cfg, guard_ban_fn *
 	list_init(&g->by_use);
 	g->metrics = (struct metric_set){
 	    .area = "guard", .names = count_names, .values = g->counts, .n = GUARD_VERDICTS};
-	if (env->metrics)
+	for (size_t i = 0; i < EVENT_KINDS; i++)
+		g->event_names[i] = event_kinds[i].name;
+	g->event_metrics = (struct metric_set){
+	    .area = "refused", .names = g->event_names, .values = g->event_counts, .n = EVENT_KINDS};
+	if (env->metrics) {
 		metrics_add(env->metrics, &g->metrics);
+		metrics_add(env->metrics, &g->event_metrics);
+	}
 	if (!g->source || htab_init(&g->sources, 1024) < 0 || htab_init(&g->bans, 16) < 0) {
 		guard_free(g);
 		return -ENOMEM;
@@ -439,6 +523,7 @@ void guard_free(struct guard *g)
 	htab_fini(&g->sources);
 	htab_fini(&g->bans);
 	metrics_del(&g->metrics);
+	metrics_del(&g->event_metrics);
 	free(g);
 }
 

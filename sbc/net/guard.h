@@ -48,6 +48,16 @@ struct guard_ban {
 	uint64_t hits;         /* messages refused */
 };
 
+/* Who was turned away for what it proved or did not prove. */
+struct guard_event {
+	struct addr from;      /* of the last time */
+	enum reason why;
+	uint64_t n;            /* times, of this source for this reason */
+	int64_t first_us, last_us; /* wall */
+	char text[200];        /* of the last time: what it showed, what was expected */
+};
+#define GUARD_EVENTS 64
+
 struct guard;
 
 /* A ban began or ended by the guard's own doing (began: false when it expired), so that it can be kept. Called
@@ -65,6 +75,13 @@ void guard_reconfigure(struct guard *g, const struct guard_cfg *cfg);
 enum guard_verdict guard_check(struct guard *g, const struct addr *from, bool known);
 /* The same source did something bad (wrong credentials, no trunk, garbage). True: this banned it. */
 bool guard_strike(struct guard *g, const struct addr *from, bool known);
+
+/* Remembered for people: the last GUARD_EVENTS, counted for good. text may be empty. */
+void guard_event(struct guard *g, const struct addr *from, enum reason why, struct str text);
+/* Walks the events, latest first: start with 0; false at the end. */
+bool guard_event_next(const struct guard *g, unsigned *at, struct guard_event *ret);
+/* how many there ever were for this reason; metrics area "refused" */
+uint64_t guard_event_count(const struct guard *g, enum reason why);
 
 /* seconds 0: until lifted. Replaces a ban of the same range. 0, -ENOSPC (max_bans), -ENOMEM. */
 MUST_USE int guard_ban(struct guard *g, const struct addr_net *net, uint32_t seconds);

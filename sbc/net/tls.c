@@ -611,6 +611,7 @@ static bool prepare(struct tls_store *s, const struct tls_cfg *cfg)
 	s->warn_days = cfg->warn_days;
 	s->ocsp = cfg->ocsp_stapling;
 	s->crl = cfg->n_crl > 0;
+	s->system_trust = cfg->system_trust;
 	s->mem = arena_new(&s->pool);
 	s->trust = X509_STORE_new();
 	pthread_mutex_init(&s->ticket_lock, NULL);
@@ -723,6 +724,8 @@ bool tls_store_root(const struct tls_store *s, int64_t wall_us, unsigned i, stru
 {
 	int64_t until = wall_us + (int64_t)s->warn_days * 86400 * 1000000;
 
+	if (wall_us && s->system_trust)
+		return false;
 	for (unsigned at = 0; at < s->n_roots; at++) {
 		if ((wall_us && s->roots[at].not_after_us > until) || i--)
 			continue;

@@ -23,6 +23,7 @@ struct tls_cfg {
 	unsigned n_certs;
 	const char *const *trust; /* PEM files, or folders of them; what is in there is trusted, root or not */
 	unsigned n_trust;
+	bool system_trust;        /* they are the system's: who keeps those need not be told when one of them expires */
 	const char *const *crl;   /* PEM files; none: no revocation check. An issuer that none of them speaks for is
 	                           * not checked */
 	unsigned n_crl;
@@ -56,7 +57,7 @@ struct tls_cert_view {
 unsigned tls_store_cert_count(const struct tls_store *s);
 void tls_store_cert(const struct tls_store *s, unsigned i, struct tls_cert_view *ret);
 unsigned tls_store_root_count(const struct tls_store *s);
-/* roots that expire within warn_days of wall_us (0: all); i from 0, false at the end */
+/* roots that expire within warn_days of wall_us (none of the system's; 0: all of all); i from 0, false at the end */
 bool tls_store_root(const struct tls_store *s, int64_t wall_us, unsigned i, struct tls_cert_view *ret);
 
 #endif

@@ -43,7 +43,7 @@ struct tls_store {
 	pthread_mutex_t ticket_lock;
 	struct tls_ticket_keys *tickets; /* own: mmap; under ticket_lock */
 	uint16_t warn_days;
-	bool crl, ocsp;
+	bool crl, ocsp, system_trust;
 };
 
 /* wall clock */

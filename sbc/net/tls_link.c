@@ -337,9 +337,17 @@ void tls_detach(struct conn *c)
 
 /* ---- the handshake ---- */
 
+/* its own log line may be left out for quiet's sake, this is not */
+static void tell(struct conn *c, int err, const char *text)
+{
+	if (c->inbound && c->io->user->on_unproven)
+		c->io->user->on_unproven(c->io->ctx, &c->path, err, str_z(text));
+}
+
 static void failed(struct conn *c, int err, const char *text)
 {
 	c->tls->broken = true;
+	tell(c, err, text);
 	c->io->counts[NET_TLS_FAILED]++;
 	say(c, &c->io->tls_gate, false, err, text);
 	if (!c->inbound)
@@ -379,6 +387,7 @@ static int step_done(struct conn *c)
 	if (c->inbound && t->hs->err) {
 		c->io->counts[NET_TLS_UNPROVEN]++;
 		say(c, &c->io->unproven_gate, true, t->hs->err, t->hs->text);
+		tell(c, t->hs->err, t->hs->text);
 	}
 	if (t->hs->session) {
 		take_session(c, t->hs->session);

@@ -350,6 +350,87 @@ def replaced_under_flows(box):
 
 
 @case
+def new_names(box):
+    """a certificate that names another domain makes it a host of its realm at once, and what is not named any more is none"""
+    c = Clients(box, 1)
+
+    def asked(host):
+        """Code of the refusal of an INVITE to a number that is nobody's, at that host."""
+        s, n = c.s[0], time.monotonic_ns()
+        s.sendall(('INVITE sip:+4900000@%s SIP/2.0\r\nVia: SIP/2.0/TLS 203.0.113.20:%d;branch=z9hG4bKh%d\r\nMax-Forwards: 70\r\n'
+                   'From: <sip:a@itsp.example>;tag=%d\r\nTo: <sip:+4900000@%s>\r\nCall-ID: %d@t\r\nCSeq: 1 INVITE\r\n'
+                   'Contact: <sip:a@203.0.113.20:5061>\r\nContent-Length: 0\r\n\r\n' % (host, s.getsockname()[1], n, n, host, n)).encode())
+        got = b''
+        while not re.search(rb'SIP/2.0 [3-6].*\r\n\r\n', got, re.S):
+            part = s.recv(4096)
+            check(part, 'the connection ended')
+            got += part
+        return re.findall(rb'SIP/2.0 ([3-6]..)', got)[0]
+    foreign, ours = asked('nobody.example'), asked('edge.example')
+    check(foreign != ours, 'a foreign host is answered %s as ours is' % foreign)
+    check(asked('second.example') == foreign, 'second.example is ours before')
+    old = serial(box)
+    keep = [shutil.copy(os.path.join(box.own, n), os.path.join(box.own, '.old' + n)) for n in ('edge.pem', 'edge.key')]
+    replace(box, box.ca.issue('second', 'second.example'))
+    rc, out = box.cli('tls', 'reload', ok=None)
+    check(rc == 0, 'exit %d: %s' % (rc, out))
+    check(serial(box) != old, 'the new certificate is not in force')
+    check(asked('second.example') == ours, 'second.example is not ours after the reload of certificates')
+    check(asked('edge.example') == foreign, 'edge.example is still ours')
+    replace(box, keep)
+    box.cli('tls', 'reload')
+    check(asked('edge.example') == ours, 'edge.example is not ours again')
+
+
+@case
+def refused_callers(box):
+    """who connects with a certificate of a foreign root stands in guard events with the reason and how often, and is counted"""
+    pair = box.foreign.issue('caller', 'itsp.example')
+    before = box.metric('refused.tls_untrusted')
+    for _ in range(3):
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+        ctx.load_cert_chain(*pair)
+        with inside('itsp0'):
+            raw = socket.create_connection((BOX[('wan', 4)], TLS_PORT), timeout=10)
+        s = ctx.wrap_socket(raw)        # the realm only requests certificates: it is let in as nobody
+        box.lab.sockets.append(s)
+    wait('all three to be counted', lambda: box.metric('refused.tls_untrusted') == before + 3, 10, 0.1)
+    row = rows_of(box, 'guard', 'events')['refused'][0]
+    check(row['address'] == '203.0.113.20' and row['code'] == 'PSN-E1038' and row['times'] >= 3 and 'Somebody else' in row['because'],
+          'guard events: %s' % row)
+    out = box.cli('guard', 'events', ok=None)[1]
+    check('PSN-E1038' in out and '203.0.113.20' in out, out)
+
+
+@case
+def system_roots(box):
+    """without tls.trust the roots of the system are trusted, and none of them is warned about; with {} nobody is"""
+    extra = box.config['extra']
+    line = 'trust = { "%s" }' % box.ca.cert
+    check(line in extra, extra)
+
+    def roots(instead):
+        box.config['extra'] = extra.replace(line, instead)
+        box.write()
+        out = box.cli('reload')[1]
+        return rows_of(box, 'tls', 'list')['roots_trusted'], out
+    try:
+        with open('/etc/ssl/certs/ca-certificates.crt') as f:
+            have = f.read().count('BEGIN CERTIFICATE')
+        n, out = roots('')
+        check(n == have and 'no root' not in out, '%d roots of %d: %s' % (n, have, out))
+        check('root ' not in box.cli('status', ok=None)[1], 'status warns about roots of the system')
+        n, out = roots('trust = {}')
+        check(n == 0 and 'no root is trusted' in out, '%d roots: %s' % (n, out))
+    finally:
+        box.config['extra'] = extra
+        box.write()
+        box.cli('reload')
+    check(rows_of(box, 'tls', 'list')['roots_trusted'] == 1, 'not as before')
+
+
+@case
 def refused_pair(box):
     """a pair that does not fit is refused with its reason, the old one stays in force, status says so until it is mended"""
     old = serial(box)

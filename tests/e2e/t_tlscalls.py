@@ -282,7 +282,7 @@ def asks_in(box, pair):
 
 @case
 def wrong_callers(box):
-    """calls of a trunk known by its certificate: the right one is let in; another name, an expired one, a foreign root, none are not"""
+    """calls of a trunk known by its certificate: the right one is let in; another name, an expired one, a foreign root, none are not, and guard events says why"""
     add_far(box)
     wait('the right certificate to be let in', lambda: asks_in(box, 'own') == 486, 1)
     box.lab.close()
@@ -292,6 +292,10 @@ def wrong_callers(box):
         print('# caller with %s: %s' % (what, got))
         check(got in ('closed', 'silence', 403), '%s: %s' % (what, got))
         box.lab.close()
+    out = box.cli('guard', 'events', ok=None)[1]
+    for code in ('PSN-E1039', 'PSN-E1038', 'PSN-E1040'):
+        check(code in out, '%s is not among guard events: %s' % (code, out))
+    check('other.example' in out, out)
 
 
 # ------------------------------------------------------------------------------ the connection is cut

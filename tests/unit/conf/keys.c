@@ -136,6 +136,7 @@ static void defaults(void **state)
 	assert_int_equal(c->tls.warn_days, 30);
 	assert_int_equal(c->tls.ocsp_stapling, 0);
 	assert_int_equal(c->tls.n_trust + c->tls.n_crl + c->n_certs, 0);
+	assert_false(c->tls.trust_given); /* the system's */
 	assert_int_equal(c->realms[0].client_cert, CONF_CLIENT_CERT_REQUEST);
 	assert_int_equal(c->realms[0].public_, CONF_PUBLIC_AUTO);
 	assert_int_equal(c->realms[0].cert.n, 0);

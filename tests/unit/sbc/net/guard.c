@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -322,6 +323,59 @@ static void the_oldest_source_is_forgotten(void **state)
 	guard_free(w.g);
 }
 
+static void event(struct world *w, const char *ip, enum reason why, const char *text)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse(str_z(ip), 0, &a), 0);
+	guard_event(w->g, &a, why, str_z(text));
+}
+
+/* Each source stands once for a reason, the latest first; what is pushed out has still been counted. */
+static void who_was_turned_away_is_remembered(void **state)
+{
+	struct world w;
+	struct guard_event e;
+	unsigned at = 0, n = 0;
+	char ip[32];
+
+	(void)state;
+	init(&w);
+	start(&w);
+	assert_false(guard_event_next(w.g, &at, &e));
+	event(&w, "192.0.2.1:1000", REASON_TLS_UNTRUSTED, "first");
+	pass_s(&w, 1);
+	event(&w, "192.0.2.2:1000", REASON_TLS_NO_CERT, "");
+	event(&w, "192.0.2.1:2000", REASON_TLS_EXPIRED, "old");
+	pass_s(&w, 1);
+	event(&w, "192.0.2.1:3000", REASON_TLS_UNTRUSTED, "again");
+	assert_true(guard_event_next(w.g, &at, &e));
+	assert_int_equal(e.why, REASON_TLS_UNTRUSTED);
+	assert_int_equal(e.n, 2);
+	assert_int_equal(addr_port(&e.from), 3000);
+	assert_int_equal(e.last_us - e.first_us, 2000000);
+	assert_string_equal(e.text, "again");
+	assert_true(guard_event_next(w.g, &at, &e));
+	assert_int_equal(e.why, REASON_TLS_EXPIRED);
+	assert_int_equal(e.n, 1);
+	assert_true(guard_event_next(w.g, &at, &e));
+	assert_int_equal(e.why, REASON_TLS_NO_CERT);
+	assert_string_equal(e.text, "");
+	assert_false(guard_event_next(w.g, &at, &e));
+	/* many made-up sources push the oldest out; counters stay */
+	for (unsigned i = 0; i < 2 * GUARD_EVENTS; i++) {
+		snprintf(ip, sizeof(ip), "10.0.%u.%u:5061", i / 200, 1 + i % 200);
+		event(&w, ip, REASON_TLS_HANDSHAKE, "x");
+	}
+	for (at = 0; guard_event_next(w.g, &at, &e); n++)
+		assert_int_equal(e.why, REASON_TLS_HANDSHAKE);
+	assert_int_equal(n, GUARD_EVENTS);
+	assert_int_equal(guard_event_count(w.g, REASON_TLS_UNTRUSTED), 2);
+	assert_int_equal(guard_event_count(w.g, REASON_TLS_HANDSHAKE), 2 * GUARD_EVENTS);
+	assert_int_equal(guard_event_count(w.g, REASON_NO_TRUNK), 0);
+	guard_free(w.g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +389,7 @@ int main(void)
 	    cmocka_unit_test(bans_are_bounded_and_replaced),
 	    cmocka_unit_test(bans_come_back_with_what_is_left_of_them),
 	    cmocka_unit_test(the_oldest_source_is_forgotten),
+	    cmocka_unit_test(who_was_turned_away_is_remembered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
