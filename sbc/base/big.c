@@ -8,10 +8,7 @@ static void *map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (p == MAP_FAILED)
-		return NULL;
-	(void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish */
-	return p;
+	return p == MAP_FAILED ? NULL : p;
 }
 
 void *big_alloc(size_t bytes)
@@ -31,10 +28,7 @@ void *big_grow(void *p, size_t bytes, size_t more)
 	}
 	if (bytes >= BIG_BYTES) {
 		grown = mremap(p, bytes, more, MREMAP_MAYMOVE);
-		if (grown == MAP_FAILED)
-			return NULL;
-		(void)madvise(grown, more, MADV_HUGEPAGE);
-		return grown;
+		return grown == MAP_FAILED ? NULL : grown;
 	}
 	grown = map(more);
 	if (!grown)
