@@ -614,9 +614,9 @@ void setup_failed(struct leg *l, int err)
 	                  : err == -EMFILE   ? REASON_NO_DESCRIPTORS
 	                                     : net_error_reason(err);
 
-	timer_stop(c->b2b->env->timers, &c->setup->silence);
 	if (l->state != LEG_CALLING && l->state != LEG_EARLY)
 		return;
+	timer_stop(c->b2b->env->timers, &c->setup->silence);
 	if (err == -ETIMEDOUT ? !c->setup->heard : err != -EMFILE && err != -ENOMEM) {
 		enum target_outcome what = err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED;
 		struct net_path alt = l->dlg.path;
