@@ -1,7 +1,7 @@
 /* cmd_gruu.c - keys of temporary GRUUs (RFC 6140 7.1.2): which count until when, the public one for PBXs, replacing it.
  *
- * A PBX needs the public key to make temporary GRUUs for its phones. It is shown as PEM, and as one line as another
- * Postern takes it (trunk setting gruu-key). The private one is never shown.
+ * A PBX needs the public key to make temporary GRUUs for its phones. It is shown as PEM, and as one line. The private one
+ * is never shown.
  */
 #include "sbc/ctl/view.h"
 #include "sbc/reg/gin.h"

@@ -232,7 +232,7 @@ def killed(box):
 
 
 def restarted(box):
-    """a registrar that restarts has forgotten us: registered there again at once, nobody told us to"""
+    """a registrar that restarts has forgotten us: registered there again, at once when it is told to try, as the same instance after our own restart"""
     a, b = Node(box, 'a'), Node(box, 'b')
     pbx = party(box, 'pbx')
     add(box)
