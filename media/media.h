@@ -135,6 +135,8 @@ struct media_stats {
 	uint64_t drops[16];     /* by enum relay_drop */
 	int64_t lost;           /* RFC 3550 A.3: expected - received */
 	uint32_t jitter_us;
+	uint32_t round_trip_us; /* from here to that far end and back, by its reports (RTCP); 0: they do not say */
+	int16_t far_lost;       /* what that far end missed lately of what we send it, in 1/256; -1: it does not say */
 	int64_t first_rx_us, last_rx_us; /* mono_us, 0: never */
 	struct addr remote;     /* where we send RTP of this stream */
 	struct addr source;     /* where RTP comes from; none: nothing came */
@@ -152,6 +154,8 @@ struct media_stream_info {
 	char direction[9];      /* as the far end of that side sees it: sendrecv, sendonly, recvonly, inactive */
 	bool active;            /* port is not 0 */
 };
+/* How what comes from there sounds (ITU-T G.107): 1.0 .. 4.5; 0: nothing came, or no figures for that codec. */
+double media_mos(const struct media_stream_info *info, const struct media_stats *stats);
 unsigned media_stream_count(const struct media_call *mc);
 /* false when there is no such stream */
 bool media_stream(const struct media_call *mc, enum media_side side, unsigned stream,

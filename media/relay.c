@@ -625,6 +625,7 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 	const struct relay_latch *l = p->latch;
 
 	memset(ret, 0, sizeof(*ret));
+	ret->far_lost = -1;
 	ret->local = p->local;
 	if (f) {
 		ret->rx_packets = read_u64(&f->rx_packets);
@@ -640,6 +641,8 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 		ret->first_rx_us = atomic_load_explicit(&f->first_rx_us, memory_order_relaxed);
 		ret->last_rx_us = atomic_load_explicit(&f->last_rx_us, memory_order_relaxed);
 		ret->unreadable_us = atomic_load_explicit(&f->unreadable_us, memory_order_relaxed);
+		ret->round_trip_us = atomic_load_explicit(&f->round_trip_us, memory_order_relaxed);
+		ret->far_lost = (int16_t)((int)atomic_load_explicit(&f->far_lost, memory_order_relaxed) - 1);
 	}
 	if (relay_feeder(p))
 		ret->remote = relay_feeder(p)->prog->dest_rtp;

@@ -114,6 +114,12 @@ struct relay_flow {
 	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
 	_Atomic int64_t last_rx_us, lost;
 	_Atomic uint32_t jitter_us;
+	/* the sender report that left by this pair last, written by the worker of the pair it came in at */
+	_Atomic uint32_t sr_ntp;     /* after sr_left_us */
+	_Atomic int64_t sr_left_us;
+	/* what reports that came in say, see struct media_stats */
+	_Atomic uint32_t round_trip_us;
+	_Atomic uint32_t far_lost;
 };
 _Static_assert(offsetof(struct relay_flow, rx) - offsetof(struct relay_flow, drops) >= 64, "a line apart");
 

@@ -6,11 +6,13 @@
 #include "media/session.h"
 
 #include "media/crypt.h"
+#include "media/quality.h"
 
 #define START_US 3000000  /* a far end may take this long to begin */
 #define STOPPED_US 5000000
 #define JITTER_BAD_US 60000
 #define UNREADABLE_US 1000000
+#define FAR_LOST_BAD 13 /* of 256 */
 
 static const char *why_nothing(const struct media_stats *st, int64_t open_us, bool *ret_bad)
 {
@@ -68,6 +70,8 @@ const char *media_verdict_of(const struct media_stats *st, bool active, int64_t 
 		return "more than 5 % of the packets are lost on the way here";
 	if (st->jitter_us > JITTER_BAD_US)
 		return "packets come unevenly (jitter above 60 ms)";
+	if (st->far_lost > FAR_LOST_BAD)
+		return "the far end misses more than 5 % of what is sent to it";
 	*ret_bad = false;
 	switch (st->rx_guess) {
 	case CRYPT_GUESS_RESTARTED:
@@ -80,4 +84,11 @@ const char *media_verdict_of(const struct media_stats *st, bool active, int64_t 
 		break;
 	}
 	return st->latched ? "ok, far end is behind NAT (source learnt)" : "ok";
+}
+
+double media_mos(const struct media_stream_info *info, const struct media_stats *stats)
+{
+	struct quality q;
+
+	return quality_of_stream(str_z(info->codec), stats->rx_packets, stats->lost, stats->round_trip_us, &q) ? q.mos : 0;
 }

@@ -25,6 +25,7 @@
  * are valid between the two stores to epoch (relay_impl.h).
  */
 #include "media/relay_impl.h"
+#include "media/rtcp.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -180,6 +181,32 @@ static int seal_packet(const struct relay_prog *g, bool rtcp, uint8_t *d, size_t
 	                    : crypt_seal_rtp(k->c, before && key_is_ours(relay, before) ? before->c : NULL, d, n, cap));
 }
 
+/* Reports pass on unchanged. What they say of the way to this far end, and of what it missed, is kept (rtcp.h). */
+static void note_reports(const struct relay_prog *g, struct relay_flow *f, const uint8_t *d, size_t n, int64_t now_us)
+{
+	uint32_t left = atomic_load_explicit(&f->sr_ntp, memory_order_acquire), missed = 0;
+	struct relay_flow *out = atomic_load(&g->out->flow);
+	struct rtcp_report r;
+
+	rtcp_read(d, n, &r);
+	for (unsigned i = 0; i < r.n; i++) {
+		uint32_t trip = left ? rtcp_round_trip_us(&r.block[i], left,
+					       atomic_load_explicit(&f->sr_left_us, memory_order_relaxed), now_us)
+				     : 0;
+
+		if (trip)
+			atomic_store_explicit(&f->round_trip_us, trip, memory_order_relaxed);
+		if (missed < r.block[i].fraction_lost + 1u)
+			missed = r.block[i].fraction_lost + 1u;
+	}
+	if (missed)
+		atomic_store_explicit(&f->far_lost, missed, memory_order_relaxed);
+	if (out && r.sr_ntp) {
+		atomic_store_explicit(&out->sr_left_us, now_us, memory_order_relaxed);
+		atomic_store_explicit(&out->sr_ntp, r.sr_ntp, memory_order_release);
+	}
+}
+
 /* RTCP, at either socket */
 static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t *n,
     const struct addr *from, int64_t now_us)
@@ -206,6 +233,7 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
 		learn(src, from, how);
 	relay_bump(&f->rtcp_rx, 1);
 	note_time(f, now_us);
+	note_reports(g, f, d, *n, now_us);
 	return PASS;
 }
 

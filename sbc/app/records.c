@@ -50,6 +50,19 @@ static void put_tries(struct buf *b, const struct call_record *r)
 	buf_chr(b, ']');
 }
 
+/* What the reports of the far end and the counters say of how it sounds; nothing when they say nothing. */
+static void put_quality(struct buf *b, const struct call_media *m)
+{
+	double mos = media_mos(&m->info, &m->stats);
+
+	if (mos > 0)
+		buf_fmt(b, ",\"mos\":%u.%02u", (unsigned)(mos * 100 + 0.5) / 100, (unsigned)(mos * 100 + 0.5) % 100);
+	if (m->stats.round_trip_us)
+		buf_fmt(b, ",\"rtt_us\":%u", m->stats.round_trip_us);
+	if (m->stats.far_lost >= 0)
+		buf_fmt(b, ",\"far_lost_percent\":%u", (unsigned)m->stats.far_lost * 100 / 256);
+}
+
 static void put_media(struct buf *b, const struct call_record *r)
 {
 	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
@@ -81,6 +94,7 @@ static void put_media(struct buf *b, const struct call_record *r)
 			buf_u64(b, m->stats.lost < 0 ? 0 - (uint64_t)m->stats.lost : (uint64_t)m->stats.lost);
 			buf_lit(b, ",\"jitter_us\":");
 			buf_u64(b, m->stats.jitter_us);
+			put_quality(b, m);
 			buf_lit(b, ",\"from\":\"");
 			addr_put(b, &m->stats.source);
 			buf_lit(b, "\",\"verdict\":");

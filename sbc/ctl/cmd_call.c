@@ -211,6 +211,19 @@ static void put_srtp(json_t *j, const struct media_stats *s, int64_t now)
 		json_object_set_new(j, "srtp_unreadable_ms", json_integer((now - s->unreadable_us) / 1000));
 }
 
+/* "4.37"; nothing when it cannot be said */
+static void put_mos(json_t *j, const struct call_media *m)
+{
+	double mos = media_mos(&m->info, &m->stats);
+	char text[8];
+
+	snprintf(text, sizeof(text), "%.2f", mos);
+	if (mos > 0) {
+		json_object_set_new(j, "mos", json_real(mos));
+		json_object_set_new(j, "mos_text", json_string(text));
+	}
+}
+
 static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 {
 	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
@@ -242,6 +255,11 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 				json_object_set_new(j, "loss_percent",
 				    json_real(s->lost > 0 ? 100.0 * (double)s->lost / (double)expected : 0.0));
 			json_object_set_new(j, "jitter_us", json_integer(s->jitter_us));
+			if (s->round_trip_us)
+				json_object_set_new(j, "rtt_us", json_integer(s->round_trip_us));
+			if (s->far_lost >= 0)
+				json_object_set_new(j, "far_lost_percent", json_real(100.0 * s->far_lost / 256));
+			put_mos(j, m);
 			json_object_set_new(j, "dropped", json_integer((json_int_t)drops));
 			if (s->last_rx_us && !rec->end_us)
 				json_object_set_new(j, "silent_ms", json_integer((now - s->last_rx_us) / 1000));
@@ -269,6 +287,8 @@ static const struct print_col media_cols[] = {
     {"tx_packets", "OUT", PK_NUM, 0},
     {"loss_percent", "LOSS", PK_PCT, 0},
     {"jitter_us", "JITTER", PK_US, 0},
+    {"rtt_us", "RTT", PK_US, 4},
+    {"mos_text", "MOS", PK_TEXT, 2},
     {"dropped", "DROPPED", PK_NUM, 3},
     {"srtp", "SRTP", PK_TEXT, 1},
     {"from", "COMES FROM", PK_TEXT, 2},

@@ -1,10 +1,11 @@
 """Real phones (baresip) with audio that is listened to."""
+import re
 import time
 
 import audio
 import peers
 from box import NUMBERS, rows, uri
-from lab import ITSP_PORT, PBX_PORT, Failed, check
+from lab import ITSP_PORT, PBX_PORT, Failed, check, wait
 
 
 def heard(phone, mine, theirs, seconds):
@@ -58,15 +59,25 @@ def call(doc, caller, callee, to, **k):
 
 
 def shows(box):
-    """while two phones talk, call media shows four directions and no loss"""
+    """while two phones talk, call media shows four directions, no loss, how it sounds, and the way there and back by their reports"""
     text = []
 
     def look():
         l = rows(box.json('call', 'list'))
         check(len(l) == 1, 'calls: %s' % l)
+        # phones report every few seconds, and a round trip needs a report of each
+        wait('both round trips', lambda: all(m.get('rtt_us') for m in box.media()), 20)
+        m = box.media()
+        check(all(4.3 < x['mos'] < 4.5 and x['rtt_us'] < 1000000 and x['far_lost_percent'] < 1 for x in m), str(m))
         text.append(box.cli('call', 'media', str(l[0].get('id')), ok=None)[1])
     two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), while_up=look)
-    check(text[0].count('PCMA') >= 2, text[0])
+    check(text[0].count('PCMA') >= 2 and 'MOS' in text[0], text[0])
+    # and the record of the call keeps it
+    ident = re.search(r'^call +(\S+)', text[0]).group(1)
+    wait('the record', lambda: ident in box.cli('cdr', 'tail')[1], 5)
+    m = box.json('cdr', 'show', ident)
+    m = m['record']['media']
+    check(len(m) == 2 and all(4.3 < x['mos'] < 4.5 and x['rtt_us'] > 0 for x in m), str(m))
 
 
 call('audio both ways, PBX to ITSP', 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'))
