@@ -50,6 +50,10 @@ static void test_table(void **state)
 		{"ok", false, true, SEC, 9 * SEC, {.rx_packets = 100, .last_rx_us = 9 * SEC, .lost = -5}}, /* doubled */
 		{"packets come unevenly (jitter above 60 ms)", true, true, SEC, 9 * SEC,
 		    {.rx_packets = 100, .last_rx_us = 9 * SEC, .jitter_us = 60001}},
+		{"the far end misses more than 5 % of what is sent to it", true, true, SEC, 9 * SEC,
+		    {.rx_packets = 100, .last_rx_us = 9 * SEC, .far_lost = 14}},
+		{"ok", false, true, SEC, 9 * SEC, {.rx_packets = 100, .last_rx_us = 9 * SEC, .far_lost = 13}},
+		{"ok", false, true, SEC, 9 * SEC, {.rx_packets = 100, .last_rx_us = 9 * SEC, .far_lost = -1}},
 	};
 
 	(void)state;
