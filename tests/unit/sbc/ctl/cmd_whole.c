@@ -83,9 +83,9 @@ static void what_is_exported_changes_nothing(void **state)
 /* From nothing, from everything and from something else to the same text. */
 static void any_state_becomes_what_the_text_says(void **state)
 {
-	static const char *const others[][6] = {
+	static const char *const others[][7] = {
 	    {0},
-	    {"trunk set acme max-calls=5 codecs=PCMA", "trunk disable pbx", "number move +49301234510 gin", "route set out --before night",
+	    {"trunk set acme max-calls=5 codecs=PCMA", "trunk disable pbx", "number move +49301234510 gin", "number move +4989 pbx", "route set out --before night",
 		"route set night --deny", "trunk unset acme address"},
 	    {"route del night", "trunk del backup --with-numbers", "trunk add zed role=itsp realm=wan target=192.0.2.99",
 		"route add zz --from zed --to * --via zed", "number add +4970 pbx", "route set premium --via zed"},
