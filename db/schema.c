@@ -140,7 +140,8 @@ static const char *const steps[] = {
     "CREATE TABLE trunk_credential ("
     " trunk_id INTEGER PRIMARY KEY REFERENCES trunk ON DELETE CASCADE,"
     " user TEXT NOT NULL CHECK (user <> ''), realm TEXT NOT NULL,"
-    " md5 TEXT NOT NULL, sha256 TEXT NOT NULL, sha512_256 TEXT NOT NULL"
+    " md5 TEXT NOT NULL, sha256 TEXT NOT NULL, sha512_256 TEXT NOT NULL,"
+    " secret BLOB NOT NULL"
     ") STRICT;"
     "CREATE TABLE binding ("
     " id INTEGER PRIMARY KEY,"
@@ -172,6 +173,18 @@ static const char *const steps[] = {
     "DELETE FROM trunk_setting WHERE key = 'no-response';"
 #undef MS
     "PRAGMA user_version = 5;",
+
+    /* 5 -> 6: a credential without its secret, which nobody wrote. Not by DROP COLUMN: there are files of version 3 to 5
+     * that never had it. */
+    "CREATE TABLE credential_now ("
+    " trunk_id INTEGER PRIMARY KEY REFERENCES trunk ON DELETE CASCADE,"
+    " user TEXT NOT NULL CHECK (user <> ''), realm TEXT NOT NULL,"
+    " md5 TEXT NOT NULL, sha256 TEXT NOT NULL, sha512_256 TEXT NOT NULL"
+    ") STRICT;"
+    "INSERT INTO credential_now SELECT trunk_id, user, realm, md5, sha256, sha512_256 FROM trunk_credential;"
+    "DROP TABLE trunk_credential;"
+    "ALTER TABLE credential_now RENAME TO trunk_credential;"
+    "PRAGMA user_version = 6;",
 };
 
 const unsigned db_schema_version = ARRAY_LEN(steps);

@@ -211,8 +211,14 @@ static enum reason see_bindings(struct db_handle *h, void *arg, struct db_err *e
 	return db_binding_all(h, see_binding, arg, err);
 }
 
+static enum reason put_credential(struct db_handle *h, void *arg, struct db_err *err)
+{
+	return db_credential_put(h, 2, arg, err);
+}
+
 static void version_3_comes_forward(void **s)
 {
+	struct db_credential c = {.user = S("u2"), .realm = S("example.net"), .md5 = S("939e7578ed9e3c518a452acee763bce9")};
 	char *migrated, *fresh;
 	struct db_stats st;
 	struct db_rows *rows;
@@ -231,6 +237,7 @@ static void version_3_comes_forward(void **s)
 	db_rows_free(rows);
 	assert_int_equal(fix_call(&f, DB_WRITE, see_bindings, &seen), REASON_NONE);
 	assert_int_equal(seen, 1);
+	assert_int_equal(fix_call(&f, DB_WRITE, put_credential, &c), REASON_NONE);
 	fix_close(&f);
 	fix_init(&g);
 	fix_close(&g);

@@ -79,8 +79,8 @@ CREATE TABLE trunk (
 ) STRICT;
 INSERT INTO "trunk" VALUES(1,'acme','itsp','wan','enabled');
 INSERT INTO "trunk" VALUES(2,'pbx','pbx','lan','draining');
-CREATE TABLE trunk_credential ( trunk_id INTEGER PRIMARY KEY REFERENCES trunk ON DELETE CASCADE, user TEXT NOT NULL CHECK (user <> ''), realm TEXT NOT NULL, md5 TEXT NOT NULL, sha256 TEXT NOT NULL, sha512_256 TEXT NOT NULL) STRICT;
-INSERT INTO "trunk_credential" VALUES(1,'u1','example.net','939e7578ed9e3c518a452acee763bce9','','');
+CREATE TABLE trunk_credential ( trunk_id INTEGER PRIMARY KEY REFERENCES trunk ON DELETE CASCADE, user TEXT NOT NULL CHECK (user <> ''), realm TEXT NOT NULL, md5 TEXT NOT NULL, sha256 TEXT NOT NULL, sha512_256 TEXT NOT NULL, secret BLOB NOT NULL) STRICT;
+INSERT INTO "trunk_credential" VALUES(1,'u1','example.net','939e7578ed9e3c518a452acee763bce9','','',X'');
 CREATE TABLE trunk_header (
  trunk_id INTEGER NOT NULL REFERENCES trunk ON DELETE CASCADE,
  name TEXT NOT NULL COLLATE NOCASE CHECK (name <> ''),
