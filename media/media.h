@@ -175,6 +175,16 @@ int64_t media_silent_us(const struct media_call *mc, enum media_side side);
  * net.ipv4.ip_local_port_range and ip_local_reserved_ports. true: fix gets the value that the latter should have. */
 bool media_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct str reserved, struct buf *fix);
 
+/* The two texts as this machine has them, for one range after the other. */
+struct media_kernel_ports {
+	struct str ephemeral, reserved; /* in the texts below */
+	char ephemeral_text[64], reserved_text[4096], fix[4096];
+};
+void media_kernel_ports_read(struct media_kernel_ports *k);
+/* The value that reserved should have for this range and those that were asked about before; empty: all is well. A list
+ * too long for us is kept by a program, which will know where to add to it: then "...,MIN-MAX". Until the next call. */
+struct str media_kernel_ports_fix(struct media_kernel_ports *k, uint16_t min, uint16_t max);
+
 struct media_port_use {
 	unsigned total, used, quarantined; /* pairs */
 };

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sbc/base/file.h"
+
 /* --- sets of indices --- */
 
 static int set_init(struct relay_set *s, unsigned cap)
@@ -319,4 +321,27 @@ bool media_ports_clash(uint16_t min, uint16_t max, struct str ephemeral, struct 
 	}
 	buf_fmt(fix, "%u-%u", (unsigned)min, (unsigned)max);
 	return true;
+}
+
+void media_kernel_ports_read(struct media_kernel_ports *k)
+{
+	k->ephemeral = str_trim(file_head("/proc/sys/net/ipv4/ip_local_port_range", k->ephemeral_text, sizeof(k->ephemeral_text)));
+	k->reserved = file_head("/proc/sys/net/ipv4/ip_local_reserved_ports", k->reserved_text, sizeof(k->reserved_text));
+}
+
+struct str media_kernel_ports_fix(struct media_kernel_ports *k, uint16_t min, uint16_t max)
+{
+	struct buf b;
+
+	buf_init(&b, k->fix, sizeof(k->fix));
+	if (!media_ports_clash(min, max, k->ephemeral, k->reserved, &b))
+		return STR_NONE;
+	if (buf_err(&b)) {
+		buf_init(&b, k->fix, sizeof(k->fix));
+		buf_fmt(&b, "...,%u-%u", (unsigned)min, (unsigned)max);
+	} else {
+		memcpy(k->reserved_text, k->fix, b.n);
+		k->reserved = str_n(k->reserved_text, b.n);
+	}
+	return buf_text(&b);
 }

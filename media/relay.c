@@ -15,10 +15,8 @@
 #include "media/relay_impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #define HOUSEKEEPING_US 1000000
 #define MAPS_LOOKED_AT 8
@@ -259,45 +257,23 @@ static void housekeeping(struct timer *t)
 
 /* --- start and end --- */
 
-/* text of a file of /proc/sys, empty when it cannot be read */
-static struct str read_sysctl(const char *path, char *text, size_t cap)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return STR_NONE;
-	n = read(fd, text, cap);
-	close(fd);
-	return str_n(text, n > 0 ? (size_t)n : 0);
-}
-
 static void warn_ephemeral(const struct relay *r)
 {
-	char ephemeral[64], reserved[4096], value[sizeof(reserved)];
-	struct str e = read_sysctl("/proc/sys/net/ipv4/ip_local_port_range", ephemeral, sizeof(ephemeral));
-	struct str v = read_sysctl("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved, sizeof(reserved));
+	struct media_kernel_ports k;
 
+	media_kernel_ports_read(&k);
 	/* the realms of both families share their range and the kernel its sysctl: one line per realm */
 	for (unsigned i = 0; i < r->n_realms; i++) {
 		const struct relay_range *g = r->range[2 * i].n ? &r->range[2 * i] : &r->range[2 * i + 1];
 		uint16_t last = (uint16_t)(g->first_port + 2 * g->n - 1);
-		struct buf b;
+		struct str fix = g->n ? media_kernel_ports_fix(&k, g->first_port, last) : STR_NONE;
 
-		buf_init(&b, value, sizeof(value));
-		if (!g->n || !media_ports_clash(g->first_port, last, e, v, &b))
+		if (str_empty(fix))
 			continue;
-		if (buf_err(&b)) { /* a list that long is kept by a program: it will know where to add to it */
-			buf_init(&b, value, sizeof(value));
-			buf_fmt(&b, "...,%u-%u", g->first_port, last);
-		}
 		log_warn(&r->log, "ports_ephemeral",
 		    "realm=%s ports=%u-%u overlap=\"net.ipv4.ip_local_port_range %.*s\" "
 		    "fix=\"sysctl -w net.ipv4.ip_local_reserved_ports=%.*s\"",
-		    r->name[i], g->first_port, last, STR(str_trim(e)), STR(buf_text(&b)));
-		/* the next realm's line adds to this one's */
-		memcpy(reserved, value, b.n);
-		v = str_n(reserved, b.n);
+		    r->name[i], g->first_port, last, STR(k.ephemeral), STR(fix));
 	}
 }
 

@@ -5,7 +5,6 @@
  * away, processors and memory. Each check makes one row {level, area, text, todo}; level 0 is well and shown with
  * --all. What this process may not ask (a hardened unit hides the clock) is no finding.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,12 +13,12 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
+#include "sbc/base/file.h"
 #include "sbc/ctl/view.h"
 
 #define DISK_WARN ((uint64_t)512 << 20) /* bytes free where records are written */
 #define DISK_FULL ((uint64_t)32 << 20)
 #define CLOCK_WARN_US 500000            /* traces of two boxes can no longer be laid side by side */
-
 
 struct range {
 	char name[CONF_NAME_MAX + 1];
@@ -54,41 +53,23 @@ static void row(struct ctl_req *r, int level, const char *area, const char *todo
 	text_fini(&t);
 }
 
-/* The beginning of a file of the kernel; empty when it may not be read. */
-static struct str slurp(const char *path, char *text, size_t cap)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return STR_NONE;
-	n = read(fd, text, cap);
-	close(fd);
-	return str_n(text, n > 0 ? (size_t)n : 0);
-}
-
 static void check_ports(struct ctl_req *r, const struct doctor *d)
 {
-	char ephemeral[64], reserved[4096], fix[sizeof(reserved)];
-	struct str e = slurp("/proc/sys/net/ipv4/ip_local_port_range", ephemeral, sizeof(ephemeral));
-	struct str v = slurp("/proc/sys/net/ipv4/ip_local_reserved_ports", reserved, sizeof(reserved));
+	struct media_kernel_ports k;
 
+	media_kernel_ports_read(&k);
 	for (unsigned i = 0; i < d->n_ranges; i++) {
 		const struct range *g = &d->range[i];
+		struct str fix = media_kernel_ports_fix(&k, g->first, g->last);
 		struct text todo = {0};
-		struct buf b;
 
-		buf_init(&b, fix, sizeof(fix));
-		if (!media_ports_clash(g->first, g->last, e, v, &b)) {
+		if (str_empty(fix)) {
 			row(r, 0, "ports", "", "media ports %u-%u of realm %s are ours alone", g->first, g->last, g->name);
 			continue;
 		}
-		text_fmt(&todo, "sysctl -w net.ipv4.ip_local_reserved_ports=%.*s", STR(buf_text(&b)));
-		/* the next realm's range is added to this one's */
-		memcpy(reserved, fix, b.n);
-		v = str_n(reserved, b.n);
+		text_fmt(&todo, "sysctl -w net.ipv4.ip_local_reserved_ports=%.*s", STR(fix));
 		row(r, 1, "ports", text_z(&todo), "the kernel gives ports of %u-%u (media of realm %s) to other programs: %.*s",
-		    g->first, g->last, g->name, STR(str_trim(e)));
+		    g->first, g->last, g->name, STR(k.ephemeral));
 		text_fini(&todo);
 	}
 }
@@ -202,7 +183,7 @@ static bool udp_counter(struct str text, struct str name, uint64_t *ret)
 static void check_kernel(struct ctl_req *r)
 {
 	char text[8192];
-	struct str t = slurp("/proc/net/snmp", text, sizeof(text));
+	struct str t = file_head("/proc/net/snmp", text, sizeof(text));
 	uint64_t in, lost;
 
 	if (!udp_counter(t, S("RcvbufErrors"), &lost) || !udp_counter(t, S("InDatagrams"), &in))

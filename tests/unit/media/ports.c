@@ -371,6 +371,28 @@ static void ports_that_the_kernel_gives_to_others(void **state)
 	assert_null(clash(40000, 40001, "", ""));
 }
 
+/* One range after the other: each adds to what those before it need, also when the list is too long for us. */
+static void ports_of_several_ranges(void **state)
+{
+	struct media_kernel_ports k = {.ephemeral = S("32768 60999"), .reserved = S("8080")};
+	struct str fix;
+
+	(void)state;
+	fix = media_kernel_ports_fix(&k, 40000, 40999);
+	assert_true(str_eq(fix, S("8080,40000-40999")));
+	assert_true(str_empty(media_kernel_ports_fix(&k, 40000, 40999)));
+	fix = media_kernel_ports_fix(&k, 50000, 50999);
+	assert_true(str_eq(fix, S("8080,40000-40999,50000-50999")));
+	memset(k.reserved_text, '1', sizeof(k.reserved_text));
+	memcpy(k.reserved_text, "40000-40999,", 12);
+	k.reserved = str_n(k.reserved_text, sizeof(k.reserved_text) - 2);
+	fix = media_kernel_ports_fix(&k, 50000, 50999);
+	assert_true(str_eq(fix, S("...,50000-50999")));
+	assert_true(str_empty(media_kernel_ports_fix(&k, 40000, 40999)));
+	media_kernel_ports_read(&k);
+	assert_false(str_empty(k.ephemeral));
+}
+
 static void overlap_is_said_at_start(void **state)
 {
 	struct world w;
@@ -408,6 +430,7 @@ int main(void)
 	    cmocka_unit_test(realm_without_the_family),
 	    cmocka_unit_test(whole_port_space),
 	    cmocka_unit_test(ports_that_the_kernel_gives_to_others),
+	    cmocka_unit_test(ports_of_several_ranges),
 	    cmocka_unit_test(overlap_is_said_at_start),
 	    cmocka_unit_test(idle_pairs_are_small),
 	};
