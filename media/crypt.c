@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "media/crypt_types.h"
+#include "sbc/base/be.h"
 
 #define WINDOW 128        /* packets, RFC 3711 3.3.2: at least 64 */
 #define TRY_AFTER 8       /* packets in a row that are not authentic */
@@ -218,11 +219,6 @@ static enum crypt_result result_of(srtp_err_status_t err)
 	default:
 		return CRYPT_BAD;
 	}
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
 /* Is there room for this SSRC? *ret_new: it has no stream yet. */
@@ -468,7 +464,7 @@ enum crypt_result crypt_seal_rtp(struct crypt *c, struct crypt *before, uint8_t 
 	if (*n < 12 || *n + CRYPT_TAIL > cap)
 		return CRYPT_BAD;
 	ssrc = be32(d + 8);
-	in = (uint16_t)(d[2] << 8 | d[3]);
+	in = (uint16_t)be16(d + 2);
 	if (!ssrc_fits(c, ssrc, &fresh))
 		return CRYPT_SSRCS;
 	q = seq_of(c, ssrc);
@@ -480,8 +476,7 @@ enum crypt_result crypt_seal_rtp(struct crypt *c, struct crypt *before, uint8_t 
 	do {
 		out = (uint16_t)(in + q->shift);
 		if ((int16_t)(out - q->top) > -WINDOW) {
-			d[2] = (uint8_t)(out >> 8);
-			d[3] = (uint8_t)out;
+			be16_put(d + 2, out);
 			r = result_of(srtp_protect_mki(c->srtp, d, &len, c->key.mki_len != 0, 0));
 			if (r != CRYPT_REPLAY)
 				break;

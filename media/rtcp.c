@@ -1,19 +1,11 @@
 /* rtcp.c - sender and receiver reports read (RFC 3550 6.4.1, 6.4.2). */
 #include "media/rtcp.h"
 
+#include "sbc/base/be.h"
+
 enum { TYPE_SR = 200, TYPE_RR = 201, BLOCK = 24 };
 
 #define ROUND_TRIP_MAX_US 60000000
-
-static uint32_t be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return be16(p) << 16 | be16(p + 2);
-}
 
 static void read_block(const uint8_t *p, struct rtcp_block *ret)
 {

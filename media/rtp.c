@@ -7,17 +7,9 @@
 
 #include <errno.h>
 
+#include "sbc/base/be.h"
+
 enum { RTCP_SR = 200, RTCP_RR, RTCP_SDES, RTCP_BYE, RTCP_APP, RTCP_RTPFB, RTCP_PSFB };
-
-static uint32_t be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return be16(p) << 16 | be16(p + 2);
-}
 
 enum rtp_kind rtp_kind(const uint8_t *p, size_t n)
 {

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "sbc/base/be.h"
+
 #define HEADER 12
 #define WALK_MAX 1024 /* records looked at in one message */
 
@@ -23,16 +25,6 @@ struct rr {
 	uint32_t ttl_s;
 	size_t data, end; /* of its RDATA */
 };
-
-static unsigned be16(const uint8_t *p)
-{
-	return (unsigned)p[0] << 8 | p[1];
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)be16(p) << 16 | be16(p + 2);
-}
 
 const char *dns_type_name(enum dns_type t)
 {

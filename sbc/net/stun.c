@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "sbc/base/be.h"
+
 #define HEAD 20
 #define COOKIE 0x2112a442u
 #define FINGERPRINT_XOR 0x5354554eu
@@ -30,28 +32,6 @@ enum {
 	ATTR_OPTIONAL = 0x8000, /* and above: may be passed over */
 	ATTR_FINGERPRINT = 0x8028,
 };
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
 
 /* CRC-32 of ITU V.42, as RFC 8489 14.7 asks */
 static uint32_t crc32(const uint8_t *p, size_t n)
@@ -80,7 +60,7 @@ static int get_mapped(const uint8_t *v, size_t n, const uint8_t *tid, struct add
 		return -EBADMSG;
 	memset(mask, 0, sizeof(mask));
 	if (tid) {
-		put32(mask, COOKIE);
+		be32_put(mask, COOKIE);
 		memcpy(mask + 4, tid, STUN_TID);
 	}
 	for (size_t i = 0; i < len; i++)
@@ -93,7 +73,7 @@ static int get_mapped(const uint8_t *v, size_t n, const uint8_t *tid, struct add
 		a.in6.sin6_family = AF_INET6;
 		memcpy(&a.in6.sin6_addr, ip, len);
 	}
-	addr_set_port(&a, (uint16_t)(get16(v + 2) ^ (tid ? COOKIE >> 16 : 0)));
+	addr_set_port(&a, (uint16_t)(be16(v + 2) ^ (tid ? COOKIE >> 16 : 0)));
 	*ret = a;
 	return 0;
 }
@@ -133,9 +113,9 @@ int stun_parse(const char *text, size_t n, struct stun_msg *ret)
 	size_t at = HEAD;
 	bool xored = false;
 
-	if (n < HEAD || p[0] > 3 || get32(p + 4) != COOKIE || get16(p + 2) != n - HEAD || n % 4)
+	if (n < HEAD || p[0] > 3 || be32(p + 4) != COOKIE || be16(p + 2) != n - HEAD || n % 4)
 		return -EBADMSG;
-	switch (get16(p)) {
+	switch (be16(p)) {
 	case TYPE_REQUEST:
 		m.kind = STUN_REQUEST;
 		break;
@@ -155,12 +135,12 @@ int stun_parse(const char *text, size_t n, struct stun_msg *ret)
 
 		if (n - at < 4 || m.fingerprint) /* FINGERPRINT is the last one */
 			return -EBADMSG;
-		type = get16(p + at);
-		len = get16(p + at + 2);
+		type = be16(p + at);
+		len = be16(p + at + 2);
 		if (len > n - at - 4)
 			return -EBADMSG;
 		if (type == ATTR_FINGERPRINT) {
-			if (len != 4 || get32(p + at + 4) != (crc32(p, at) ^ FINGERPRINT_XOR))
+			if (len != 4 || be32(p + at + 4) != (crc32(p, at) ^ FINGERPRINT_XOR))
 				return -EBADMSG;
 			m.fingerprint = true;
 		} else if (type == ATTR_XOR_MAPPED || (type == ATTR_MAPPED && !xored)) {
@@ -178,8 +158,8 @@ int stun_parse(const char *text, size_t n, struct stun_msg *ret)
 
 static size_t begin(uint8_t *p, unsigned type, const uint8_t tid[STUN_TID])
 {
-	put16(p, type);
-	put32(p + 4, COOKIE);
+	be16_put(p, type);
+	be32_put(p + 4, COOKIE);
 	memcpy(p + 8, tid, STUN_TID);
 	return HEAD;
 }
@@ -187,12 +167,12 @@ static size_t begin(uint8_t *p, unsigned type, const uint8_t tid[STUN_TID])
 /* the length counts the fingerprint when its sum is taken (14.7) */
 static size_t finish(uint8_t *p, size_t n, bool fingerprint)
 {
-	put16(p + 2, (unsigned)(n - HEAD + (fingerprint ? 8 : 0)));
+	be16_put(p + 2, (unsigned)(n - HEAD + (fingerprint ? 8 : 0)));
 	if (!fingerprint)
 		return n;
-	put16(p + n, ATTR_FINGERPRINT);
-	put16(p + n + 2, 4);
-	put32(p + n + 4, crc32(p, n) ^ FINGERPRINT_XOR);
+	be16_put(p + n, ATTR_FINGERPRINT);
+	be16_put(p + n + 2, 4);
+	be32_put(p + n + 4, crc32(p, n) ^ FINGERPRINT_XOR);
 	return n + 8;
 }
 
@@ -208,19 +188,19 @@ static size_t put_420(uint8_t *p, const struct stun_msg *req)
 	static const char text[] = "Unknown Attribute"; /* 17 bytes and three of padding */
 	size_t n = begin(p, TYPE_ERROR, req->tid), len = sizeof(text) - 1;
 
-	put16(p + n, ATTR_ERROR_CODE);
-	put16(p + n + 2, (unsigned)(4 + len));
-	put32(p + n + 4, 4 << 8 | 20);
+	be16_put(p + n, ATTR_ERROR_CODE);
+	be16_put(p + n + 2, (unsigned)(4 + len));
+	be32_put(p + n + 4, 4 << 8 | 20);
 	memset(p + n + 8, 0, 20);
 	memcpy(p + n + 8, text, len);
 	n += 8 + 20;
-	put16(p + n, ATTR_UNKNOWN);
-	put16(p + n + 2, 2 * req->n_unknown);
+	be16_put(p + n, ATTR_UNKNOWN);
+	be16_put(p + n + 2, 2 * req->n_unknown);
 	n += 4;
 	for (unsigned i = 0; i < req->n_unknown; i++, n += 2)
-		put16(p + n, req->unknown[i]);
+		be16_put(p + n, req->unknown[i]);
 	if (req->n_unknown % 2) {
-		put16(p + n, 0);
+		be16_put(p + n, 0);
 		n += 2;
 	}
 	return n;
@@ -235,12 +215,12 @@ size_t stun_put_answer(char *out, const struct stun_msg *req, const struct addr 
 	if (req->n_unknown)
 		return finish(p, put_420(p, req), req->fingerprint);
 	n = begin(p, TYPE_SUCCESS, req->tid);
-	put32(mask, COOKIE);
+	be32_put(mask, COOKIE);
 	memcpy(mask + 4, req->tid, STUN_TID);
-	put16(p + n, ATTR_XOR_MAPPED);
-	put16(p + n + 2, (unsigned)(4 + ip.n));
-	put16(p + n + 4, ip.n == 4 ? 1 : 2);
-	put16(p + n + 6, addr_port(source) ^ (COOKIE >> 16));
+	be16_put(p + n, ATTR_XOR_MAPPED);
+	be16_put(p + n + 2, (unsigned)(4 + ip.n));
+	be16_put(p + n + 4, ip.n == 4 ? 1 : 2);
+	be16_put(p + n + 6, addr_port(source) ^ (COOKIE >> 16));
 	for (size_t i = 0; i < ip.n; i++)
 		p[n + 8 + i] = (uint8_t)ip.p[i] ^ mask[i];
 	return finish(p, n + 8 + ip.n, req->fingerprint);

@@ -1,0 +1,29 @@
+/* be.h - numbers in network byte order, at any address. */
+#ifndef SBC_BASE_BE_H
+#define SBC_BASE_BE_H
+
+#include <stdint.h>
+
+static inline unsigned be16(const uint8_t *p)
+{
+	return (unsigned)p[0] << 8 | p[1];
+}
+
+static inline uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)be16(p) << 16 | be16(p + 2);
+}
+
+static inline void be16_put(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline void be32_put(uint8_t *p, uint32_t v)
+{
+	be16_put(p, v >> 16);
+	be16_put(p + 2, v & 0xffff);
+}
+
+#endif
