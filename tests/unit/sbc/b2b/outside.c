@@ -33,6 +33,11 @@ static void from_pbx(struct rig *r, const char *method, const char *extra, const
 
 #define DID "sip:+49301234507@203.0.113.1"
 #define TEXT "Content-Type: text/plain\n"
+#define MIXED "Content-Type: multipart/mixed;boundary=b\n"
+
+static const char part_text[] = "--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n--b--\r\n";
+static const char part_sdp[] = "--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n--b\r\nContent-Type: application/sdp\r\n\r\n"
+                               "v=0\r\no=- 1 1 IN IP4 10.0.0.7\r\ns=-\r\nc=IN IP4 10.0.0.7\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n\r\n--b--\r\n";
 
 static void message_crosses(void **state)
 {
@@ -123,6 +128,28 @@ static void off_is_answered_here(void **state)
 	rig_end(r);
 }
 
+/* Parts cross; a session description among them does not, in neither direction. */
+static void bodies_of_parts(void **state)
+{
+	struct rig *r = rig_outside();
+	struct sent *m;
+
+	(void)state;
+	from_itsp(r, "MESSAGE", DID, "<" DID ">", MIXED, part_text);
+	m = rig_tx(r, "MESSAGE ");
+	assert_string_equal(rig_body(m), part_text);
+	rig_answer(r, m, "200 OK", "pt", MIXED, part_text);
+	m = rig_tx(r, "SIP/2.0 200 ");
+	assert_string_equal(rig_body(m), part_text);
+	from_itsp(r, "MESSAGE", DID, "<" DID ">", TEXT, "x");
+	m = rig_tx(r, "MESSAGE ");
+	rig_answer(r, m, "200 OK", "pt", MIXED, part_sdp);
+	m = rig_tx(r, "SIP/2.0 200 ");
+	assert_string_equal(rig_body(m), "");
+	rig_quiet(r);
+	rig_end(r);
+}
+
 static void next_way_on_failure(void **state)
 {
 	struct rig *r = rig_outside();
@@ -189,6 +216,10 @@ static void refused_here(void **state)
 	(void)state;
 	from_itsp(r, "MESSAGE", DID, "<" DID ">", "Content-Type: application/sdp\n", sdp_b); /* cannot be anchored */
 	rig_tx(r, "SIP/2.0 415 ");
+	from_itsp(r, "MESSAGE", DID, "<" DID ">", MIXED, part_sdp); /* nor as a part */
+	rig_tx(r, "SIP/2.0 415 ");
+	from_itsp(r, "MESSAGE", DID, "<" DID ">", MIXED, "no part"); /* who knows what is in there */
+	rig_tx(r, "SIP/2.0 400 ");
 	from_itsp(r, "MESSAGE", DID, "<" DID ">", TEXT "Require: nope\n", "x");
 	rig_tx(r, "SIP/2.0 420 ");
 	from_itsp(r, "MESSAGE", "sip:+49301234507@evil.example", "<" DID ">", TEXT, "x");
@@ -287,6 +318,7 @@ int main(void)
 	    cmocka_unit_test(unknown_method_and_to),
 	    cmocka_unit_test(options_to_a_number),
 	    cmocka_unit_test(off_is_answered_here),
+	    cmocka_unit_test(bodies_of_parts),
 	    cmocka_unit_test(next_way_on_failure),
 	    cmocka_unit_test(nobody_left),
 	    cmocka_unit_test(silence_of_one_leads_to_the_other),
