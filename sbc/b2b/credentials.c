@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "sbc/auth/answer.h"
+#include "sbc/reg/account.h"
 
 struct leg_auth {
 	struct auth_session session;
@@ -30,21 +31,6 @@ bool challenge_stale(const struct sip_msg *m)
 	return false;
 }
 
-void trunk_credential(const struct pol_trunk *t, struct auth_credential *ret)
-{
-	*ret = (struct auth_credential){.realm = t->reg.realm,
-	    .username = t->reg.auth_user,
-	    .integrity = (enum auth_int)t->reg.integrity};
-	for (int i = 0; i < DIGEST_ALGS; i++) {
-		struct str x = t->reg.ha1[i];
-
-		if (x.n == 0 || x.n > DIGEST_HEX_MAX)
-			continue;
-		memcpy(ret->ha1[i].hex, x.p, x.n);
-		ret->ha1[i].n = (uint8_t)x.n;
-	}
-}
-
 static struct leg_auth *auth_of(struct leg *l)
 {
 	struct leg_auth *a = l->auth;
@@ -54,7 +40,7 @@ static struct leg_auth *auth_of(struct leg *l)
 	a = arena_new_obj(l->call->arena, struct leg_auth);
 	if (!a)
 		return NULL;
-	trunk_credential(l->trunk, &a->credential);
+	account_credential(l->trunk, &a->credential);
 	l->auth = a;
 	return a;
 }

@@ -20,7 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "sbc/auth/answer.h"
+#include "sbc/reg/account.h"
 #include "sbc/sip/event.h"
 
 #define OUTSIDE_MAX 4096       /* under way, box */
@@ -454,7 +454,7 @@ static bool again(struct outside *k, const struct sip_msg *response)
 		k->auth = calloc(1, sizeof(*k->auth));
 		if (!k->auth)
 			return false;
-		trunk_credential(k->hop.trunk, &k->auth->credential);
+		account_credential(k->hop.trunk, &k->auth->credential);
 		k->auth->trunk = k->hop.trunk;
 	}
 	if (k->auth->trunk != k->hop.trunk || k->auth->asked[which]++ >= (challenge_stale(response) ? 2 : 1) ||

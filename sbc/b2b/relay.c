@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "sbc/dialog/subscription.h"
+#include "sbc/reg/account.h"
 #include "sbc/reg/reginfo.h"
 
 #define BRANCHES_MAX 4
@@ -361,7 +362,7 @@ static bool challenged(void *owner, struct sub *s, const struct sip_msg *m)
 		if (!br->auth)
 			return false;
 		br->policy = policy_ref(br->relay->b2b->policy);
-		trunk_credential(t, &br->auth->credential);
+		account_credential(t, &br->auth->credential);
 	}
 	return auth_take(&br->auth->session, m, &br->auth->credential, 1) == REASON_NONE;
 }

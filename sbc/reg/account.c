@@ -83,3 +83,18 @@ enum auth_verdict account_judge(
 	*ret = v == AUTH_OK ? j.found : NULL;
 	return v;
 }
+
+void account_credential(const struct pol_trunk *t, struct auth_credential *ret)
+{
+	*ret = (struct auth_credential){.realm = t->reg.realm,
+	    .username = t->reg.auth_user,
+	    .integrity = (enum auth_int)t->reg.integrity};
+	for (int i = 0; i < DIGEST_ALGS; i++) {
+		struct str x = t->reg.ha1[i];
+
+		if (x.n == 0 || x.n > DIGEST_HEX_MAX)
+			continue;
+		memcpy(ret->ha1[i].hex, x.p, x.n);
+		ret->ha1[i].n = (uint8_t)x.n;
+	}
+}

@@ -1,4 +1,5 @@
-/* account.h - the accounts of PBXs: how somebody is asked who it is, and what its answer is worth.
+/* account.h - the accounts of PBXs: how somebody is asked who it is, and what its answer is worth; and what we answer
+ * with where a provider asks us.
  *
  * An account is a trunk's credential. Challenges name the realm and the algorithms of the trunk they are meant for;
  * where that is not known, those that most accounts have, so that nobody learns which names exist (AUT-12).
@@ -6,6 +7,7 @@
 #ifndef SBC_REG_ACCOUNT_H
 #define SBC_REG_ACCOUNT_H
 
+#include "sbc/auth/answer.h"
 #include "sbc/auth/challenge.h"
 #include "sbc/policy/policy.h"
 
@@ -38,5 +40,8 @@ struct account_claim {
 };
 enum auth_verdict account_judge(
     const struct account_ask *k, const struct account_claim *c, struct str *ret_user, const struct pol_trunk **ret);
+
+/* The credential that a provider gave us, with what the trunk says of auth-int. Borrow: texts of the snapshot. */
+void account_credential(const struct pol_trunk *t, struct auth_credential *ret);
 
 #endif

@@ -21,6 +21,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sbc/reg/account.h"
+
 const char *const reg_client_state_names[REG_CLIENT_STATES] = {"idle", "waiting", "trying", "challenged", "registered",
     "refreshing", "retry", "rejected", "removing", "stopped"};
 
@@ -101,18 +103,7 @@ static void adopt(struct client *c, const struct pol_trunk *t)
 	c->policy = policy_ref(c->cs->policy);
 	policy_unref(old);
 	c->t = t;
-	c->cred = (struct auth_credential){.realm = t->reg.realm,
-	    .username = t->reg.auth_user,
-	    .integrity = (enum auth_int)t->reg.integrity};
-	for (int i = 0; i < DIGEST_ALGS; i++) {
-		struct str x = t->reg.ha1[i];
-
-		if (x.n > DIGEST_HEX_MAX)
-			continue;
-		if (x.n)
-			memcpy(c->cred.ha1[i].hex, x.p, x.n);
-		c->cred.ha1[i].n = (uint8_t)x.n;
-	}
+	account_credential(t, &c->cred);
 	buf_init(&ctx, c->log.ctx, sizeof(c->log.ctx) - 1);
 	buf_fmt(&ctx, "trunk=%.*s flow=%u", STR(str_head(t->name, 30)), c->reg_id);
 	(void)buf_z(&ctx);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "sbc/auth/answer.h"
+#include "sbc/reg/account.h"
 #include "sbc/reg/reginfo.h"
 #include "sbc/sip/print.h"
 
@@ -476,20 +477,6 @@ static void put_contact(struct str contact, struct buf *b)
 	buf_chr(b, '>');
 }
 
-static void take_credential(struct watch *w, const struct pol_trunk *t)
-{
-	w->cred = (struct auth_credential){.realm = t->reg.realm, .username = t->reg.auth_user};
-	for (int i = 0; i < DIGEST_ALGS; i++) {
-		struct str x = t->reg.ha1[i];
-
-		if (x.n > DIGEST_HEX_MAX)
-			continue;
-		if (x.n)
-			memcpy(w->cred.ha1[i].hex, x.p, x.n);
-		w->cred.ha1[i].n = (uint8_t)x.n;
-	}
-}
-
 static void on_timer(struct timer *timer)
 {
 	struct watch *w = container_of(timer, struct watch, timer);
@@ -505,7 +492,7 @@ static void on_timer(struct timer *timer)
 	    !reg_client_ways(w->ws->clients, w->id, ways))
 		return;
 	a.path = ways[0].path;
-	take_credential(w, t);
+	account_credential(t, &w->cred);
 	memset(&w->auth, 0, sizeof(w->auth));
 	buf_init(&addr, addr_text, sizeof(addr_text));
 	buf_fmt(&addr, "<%.*s>", STR(v.aor));
@@ -651,7 +638,7 @@ void reg_watches_set_policy(struct reg_watches *ws, struct policy *p)
 			watch_free(w);
 			continue;
 		}
-		take_credential(w, t); /* the old one's texts go with the old snapshot */
+		account_credential(t, &w->cred); /* the old one's texts go with the old snapshot */
 		if (t->reg.event == POL_REG_EVENT_OFF)
 			stop(w);
 		else if (w->registered && (w->state == REG_WATCH_OFF || w->state == REG_WATCH_NOT_SAID))

@@ -558,6 +558,23 @@ static void who_are_you(void **state)
 	world_fini(&w);
 }
 
+/* Its trunk says that the whole message has to be covered: of a SUBSCRIBE too (AUT-14). */
+static void the_body_is_covered(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "reg-event=on auth-int=require");
+	w.says = NULL;
+	run(&w, 2500);
+	answer(&w, w.subscribe, "401 Who",
+	    "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"n1\", qop=\"auth,auth-int\", algorithm=SHA-256\r\n");
+	run(&w, 40);
+	assert_int_equal(w.n_subscribes, 2);
+	has(w.subscribe, "qop=auth-int");
+	world_fini(&w);
+}
+
 static void only_when_it_says_so(void **state)
 {
 	struct world w;
@@ -654,6 +671,7 @@ int main(void)
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(comes_back),
 	    cmocka_unit_test(who_are_you),
+	    cmocka_unit_test(the_body_is_covered),
 	    cmocka_unit_test(only_when_it_says_so),
 	    cmocka_unit_test(odd_notifies),
 	    cmocka_unit_test(at_our_own_registrar),
