@@ -230,7 +230,7 @@ static int on_chain_error(int ok, X509_STORE_CTX *x)
 	return 1;
 }
 
-/* As for a call (tls_link.c), but that the end is always well. */
+/* As for a call (tls_hs.c), but that the end is always well. */
 static int verify(X509_STORE_CTX *x, void *arg)
 {
 	struct net_probe *p = arg;
@@ -243,34 +243,14 @@ static int verify(X509_STORE_CTX *x, void *arg)
 	return 1;
 }
 
-static enum reason verify_reason(int e)
-{
-	switch (e) {
-	case X509_V_OK:
-		return REASON_NONE;
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-		return REASON_TLS_EXPIRED;
-	case X509_V_ERR_CERT_REVOKED:
-		return REASON_TLS_REVOKED;
-	case X509_V_ERR_INVALID_PURPOSE:
-		return REASON_TLS_PURPOSE;
-	default:
-		return REASON_TLS_UNTRUSTED;
-	}
-}
-
 static bool named(const struct net_probe *p, const X509 *x, const struct certname *c)
 {
 	bool relaxed = p->peer.verify == NET_VERIFY_RELAXED;
-	struct addr a;
 
-	if (addr_parse_ip(p->peer.name, 0, &a) == 0
-	        ? certname_has_ip(x, &a)
-	        : certname_match(c->names, c->n, p->peer.name, relaxed))
+	if (tls_name_is(x, c, p->peer.name, relaxed))
 		return true;
 	for (unsigned i = 0; i < p->peer.n_names; i++)
-		if (certname_match(c->names, c->n, p->peer.names[i], relaxed))
+		if (tls_name_is(x, c, p->peer.names[i], relaxed))
 			return true;
 	return false;
 }
@@ -281,9 +261,10 @@ static void judge(struct net_probe *p)
 	X509 *x = SSL_get0_peer_certificate(p->ssl);
 	struct net_probe_result *r = &p->r;
 	struct certname c = {0};
+	const char *staple = NULL;
 	char says[300];
 	struct buf b;
-	int e;
+	int e, err;
 
 	buf_init(&b, says, sizeof(says) - 1);
 	if (!x) {
@@ -300,7 +281,7 @@ static void judge(struct net_probe *p)
 	if (p->peer.verify == NET_VERIFY_NONE)
 		goto out;
 	if (p->verify_error != X509_V_OK) {
-		r->verdict = verify_reason(p->verify_error);
+		r->verdict = net_error_reason(-tls_chain_error(p->verify_error));
 		snprintf(r->verdict_text, sizeof(r->verdict_text),
 		    "certificate %d of the chain: %s", p->verify_depth + 1,
 		    X509_verify_cert_error_string(p->verify_error));
@@ -308,7 +289,11 @@ static void judge(struct net_probe *p)
 		r->verdict = REASON_TLS_PURPOSE;
 		snprintf(r->verdict_text, sizeof(r->verdict_text),
 		    "its extended key usage allows neither SIP nor TLS servers");
-	} else if (e < 0) {
+	} else if (!tls_purpose_ok(SSL_get0_verified_chain(p->ssl))) {
+		r->verdict = REASON_TLS_PURPOSE;
+		snprintf(r->verdict_text, sizeof(r->verdict_text),
+		    "the extended key usage of an issuer of it allows neither SIP nor TLS servers");
+	} else if (p->peer.verify != NET_VERIFY_CHAIN && e < 0) {
 		r->verdict = REASON_TLS_NAME_MISMATCH;
 		snprintf(r->verdict_text, sizeof(r->verdict_text), "its names cannot be read");
 	} else if (p->peer.verify != NET_VERIFY_CHAIN && !named(p, x, &c)) {
@@ -316,6 +301,9 @@ static void judge(struct net_probe *p)
 		snprintf(r->verdict_text, sizeof(r->verdict_text),
 		    "it names %.*s, expected was %.*s", STR(buf_text(&b)),
 		    STR(str_head(p->peer.name, 120)));
+	} else if (p->store && p->store->ocsp && (err = tls_staple_error(p->ssl, p->store->trust, &staple))) {
+		r->verdict = net_error_reason(-err);
+		snprintf(r->verdict_text, sizeof(r->verdict_text), "%s", staple);
 	}
 out:
 	certname_free(&c);
@@ -587,6 +575,8 @@ static int open_tls(struct net_probe *p)
 	SSL_set_app_data(p->ssl, p);
 	SSL_set_verify(p->ssl, SSL_VERIFY_PEER, NULL);
 	SSL_set_cert_cb(p->ssl, on_asked, p);
+	if (p->store && p->store->ocsp && SSL_set_tlsext_status_type(p->ssl, TLSEXT_STATUSTYPE_ocsp) != 1)
+		return -ENOMEM;
 	if (!SSL_set_min_proto_version(p->ssl, TLS1_2_VERSION))
 		return -ENOMEM;
 	if (p->peer.name.n && p->peer.name.n < sizeof(host) &&

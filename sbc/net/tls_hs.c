@@ -59,7 +59,7 @@ const char *tls_openssl_text(char *text, size_t n)
 
 /* ---- what the peer must prove ---- */
 
-static int error_of(int x509)
+int tls_chain_error(int x509)
 {
 	switch (x509) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -99,14 +99,13 @@ static void note_chain(struct tls_conn *t, X509_STORE_CTX *x)
 		X509_NAME_oneline(X509_get_subject_name(at), subject, sizeof(subject));
 		X509_NAME_oneline(X509_get_issuer_name(at), issuer, sizeof(issuer));
 	}
-	note(t, error_of(e), "certificate of %s: %s (%.80s, issued by %.80s)", addr_text(&t->hs->remote, peer),
+	note(t, tls_chain_error(e), "certificate of %s: %s (%.80s, issued by %.80s)", addr_text(&t->hs->remote, peer),
 	    X509_verify_cert_error_string(e), subject, issuer);
 }
 
 /* of the leaf and of each issuer below the root (as TLS libraries have it, beyond RFC 5280) */
-static bool purpose_ok(X509_STORE_CTX *x)
+bool tls_purpose_ok(const STACK_OF(X509) *chain)
 {
-	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(x);
 	int n = sk_X509_num(chain);
 
 	for (int i = 0; i < n; i++)
@@ -115,7 +114,7 @@ static bool purpose_ok(X509_STORE_CTX *x)
 	return true;
 }
 
-static bool name_is(const X509 *x, const struct certname *names, struct str want, bool relaxed)
+bool tls_name_is(const X509 *x, const struct certname *names, struct str want, bool relaxed)
 {
 	struct addr a;
 
@@ -145,14 +144,14 @@ static bool server_name_ok(struct tls_conn *t, const X509 *x)
 		ok = certname_has_ip(x, &t->hs->remote);
 	} else {
 		buf_str(&b, str_head(peer->name, 128));
-		ok = name_is(x, &names, peer->name, relaxed);
+		ok = tls_name_is(x, &names, peer->name, relaxed);
 	}
 	for (unsigned i = 0; peer && !ok && i < peer->n_names; i++) {
 		if (b.n + peer->names[i].n + 4 < b.cap) {
 			buf_lit(&b, " or ");
 			buf_str(&b, peer->names[i]);
 		}
-		ok = name_is(x, &names, peer->names[i], relaxed);
+		ok = tls_name_is(x, &names, peer->names[i], relaxed);
 	}
 	certname_free(&names);
 	if (ok)
@@ -186,7 +185,7 @@ int tls_verify(X509_STORE_CTX *x, void *arg)
 	ok = X509_verify_cert(x) == 1;
 	if (!ok) {
 		note_chain(t, x);
-	} else if (!purpose_ok(x)) {
+	} else if (!tls_purpose_ok(X509_STORE_CTX_get0_chain(x))) {
 		ok = false;
 		X509_STORE_CTX_set_error(x, X509_V_ERR_INVALID_PURPOSE);
 		note(t, NET_ERR_TLS_PURPOSE, "certificate of %s is not meant for SIP, TLS servers or TLS clients",
@@ -244,27 +243,35 @@ static bool must_staple(const X509 *x)
 	return must;
 }
 
-/* The staple: absent or unusable is no proof of anything, unless the certificate must have one; one that says revoked
- * is. */
+int tls_staple_error(SSL *ssl, X509_STORE *trust, const char **ret_text)
+{
+	int says = staple_says(ssl, trust), err = 0;
+	const unsigned char *der;
+
+	if (says == V_OCSP_CERTSTATUS_REVOKED) {
+		err = NET_ERR_TLS_REVOKED;
+		*ret_text = "its own OCSP answer says it was revoked";
+	} else if (says != V_OCSP_CERTSTATUS_GOOD && must_staple(SSL_get0_peer_certificate(ssl))) {
+		err = NET_ERR_TLS_NO_STAPLE;
+		*ret_text = SSL_get_tlsext_status_ocsp_resp(ssl, &der) > 0
+		                ? "it says that an OCSP answer must come with it, and the one that came is not a good one"
+		                : "it says that an OCSP answer must come with it, and none came";
+	}
+	ERR_clear_error();
+	return err;
+}
+
 int tls_staple(SSL *ssl, void *arg)
 {
 	const struct tls_store *s = arg;
 	struct tls_conn *t = SSL_get_app_data(ssl);
-	int says = staple_says(ssl, s->trust);
-	bool revoked = says == V_OCSP_CERTSTATUS_REVOKED;
-	bool missed = says != V_OCSP_CERTSTATUS_GOOD && must_staple(SSL_get0_peer_certificate(ssl));
-	const unsigned char *der;
 	char at[ADDR_TEXT_MAX];
+	const char *text;
+	int err = verify_mode(t) == NET_VERIFY_NONE ? 0 : tls_staple_error(ssl, s->trust, &text);
 
-	ERR_clear_error();
-	if ((!revoked && !missed) || verify_mode(t) == NET_VERIFY_NONE)
+	if (!err)
 		return 1;
-	addr_text(&t->hs->remote, at);
-	if (revoked)
-		note(t, NET_ERR_TLS_REVOKED, "certificate of %s: its own OCSP answer says it was revoked", at);
-	else
-		note(t, NET_ERR_TLS_NO_STAPLE, "certificate of %s says that an OCSP answer must come with it, and %s", at,
-		    SSL_get_tlsext_status_ocsp_resp(ssl, &der) > 0 ? "the one that came is not a good one" : "none came");
+	note(t, err, "certificate of %s: %s", addr_text(&t->hs->remote, at), text);
 	return 0;
 }
 

@@ -123,6 +123,18 @@ void tls_step(struct tls_conn *t);
 const char *tls_openssl_text(char *text, size_t n);
 bool tls_expired(int64_t wall_us, const X509 *x);
 
+/* ---- tls_hs.c: what a server must prove; for probe.c too, so that both judge alike ---- */
+
+/* X509_V_ERR_... as NET_ERR_TLS_... */
+int tls_chain_error(int x509);
+/* the leaf first */
+bool tls_purpose_ok(const STACK_OF(X509) *chain);
+/* want: a domain, or an address with or without brackets */
+bool tls_name_is(const X509 *x, const struct certname *names, struct str want, bool relaxed);
+/* The staple: absent or unusable is no proof of anything, unless the certificate must have one; one that says revoked is.
+ * 0, or NET_ERR_TLS_... and what is wrong, a literal. */
+int tls_staple_error(SSL *ssl, X509_STORE *trust, const char **ret_text);
+
 /* ---- tls_hs.c: called by OpenSSL ---- */
 
 /* SSL_CTX_set_cert_verify_callback() */

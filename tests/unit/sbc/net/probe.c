@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -26,6 +27,8 @@
 struct pair {
 	X509 *x;
 	EVP_PKEY *key;
+	const struct pair *by;  /* sent along; NULL: its issuer is a root */
+	OCSP_BASICRESP *staple; /* NULL: none is sent */
 };
 
 static void extension(X509 *x, X509 *issuer, int nid, const char *value)
@@ -40,10 +43,11 @@ static void extension(X509 *x, X509 *issuer, int nid, const char *value)
 	X509_EXTENSION_free(e);
 }
 
-/* san NULL: a root */
-static struct pair make(const char *cn, const char *san, const struct pair *issuer, long days)
+/* san NULL: an issuer, a root when it has none itself; nid: one more extension, 0: none */
+static struct pair make_with(
+    const char *cn, const char *san, const struct pair *issuer, long days, int nid, const char *value)
 {
-	struct pair p = {X509_new(), EVP_EC_gen("P-256")};
+	struct pair p = {.x = X509_new(), .key = EVP_EC_gen("P-256")};
 	X509_NAME *name = X509_get_subject_name(p.x);
 
 	assert_non_null(p.x);
@@ -59,14 +63,22 @@ static struct pair make(const char *cn, const char *san, const struct pair *issu
 		extension(p.x, issuer->x, NID_subject_alt_name, san);
 	else
 		extension(p.x, p.x, NID_basic_constraints, "critical,CA:TRUE");
+	if (nid)
+		extension(p.x, issuer->x, nid, value);
 	assert_true(X509_sign(p.x, issuer ? issuer->key : p.key, EVP_sha256()) > 0);
 	return p;
+}
+
+static struct pair make(const char *cn, const char *san, const struct pair *issuer, long days)
+{
+	return make_with(cn, san, issuer, days, 0, NULL);
 }
 
 static void drop(struct pair *p)
 {
 	X509_free(p->x);
 	EVP_PKEY_free(p->key);
+	OCSP_BASICRESP_free(p->staple);
 }
 
 static void write_pem(const char *path, const struct pair *p, bool key)
@@ -91,6 +103,32 @@ struct server {
 	struct addr at;
 };
 
+static int give_staple(SSL *ssl, void *arg)
+{
+	const struct pair *p = arg;
+	OCSP_RESPONSE *r = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, p->staple);
+	unsigned char *der = NULL;
+	int n = i2d_OCSP_RESPONSE(r, &der);
+
+	OCSP_RESPONSE_free(r);
+	return n > 0 && SSL_set_tlsext_status_ocsp_resp(ssl, der, n) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+/* what its issuer has to say of p */
+static void staple(struct pair *p, const struct pair *issuer, int status)
+{
+	OCSP_CERTID *id = OCSP_cert_to_id(NULL, p->x, issuer->x);
+	ASN1_TIME *from = X509_gmtime_adj(NULL, -60), *next = X509_gmtime_adj(NULL, 3600);
+
+	p->staple = OCSP_BASICRESP_new();
+	assert_non_null(OCSP_basic_add1_status(
+	    p->staple, id, status, 0, status == V_OCSP_CERTSTATUS_REVOKED ? from : NULL, from, next));
+	assert_int_equal(OCSP_basic_sign(p->staple, issuer->x, issuer->key, EVP_sha256(), NULL, 0), 1);
+	OCSP_CERTID_free(id);
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(next);
+}
+
 static void serve_one(int fd, enum how how, const struct pair *p, const struct pair *root)
 {
 	static const char answer[] = "SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", junk[] = "220 smtp.example ESMTP\r\n";
@@ -102,6 +140,12 @@ static void serve_one(int fd, enum how how, const struct pair *p, const struct p
 
 		SSL_CTX_use_certificate(c, p->x);
 		SSL_CTX_use_PrivateKey(c, p->key);
+		if (p->by)
+			SSL_CTX_add1_chain_cert(c, p->by->x);
+		if (p->staple) {
+			SSL_CTX_set_tlsext_status_cb(c, give_staple);
+			SSL_CTX_set_tlsext_status_arg(c, (void *)(uintptr_t)p);
+		}
 		if (how == TLS_ASKS) {
 			X509_STORE_add_cert(SSL_CTX_get_cert_store(c), root->x);
 			SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -172,7 +216,7 @@ struct world {
 	struct loop loop;
 	struct env env;
 	struct rng rng;
-	struct pair root, other, good, stranger, old, mine;
+	struct pair root, other, good, stranger, old, mine, number, must, stapled, revoked, mail, under;
 	struct tls_store *store;
 	char dir[64];
 	struct net_probe *probe;
@@ -222,6 +266,15 @@ static void begin(struct world *w)
 	w->good = make("sip.itsp.example", "URI:sip:itsp.example,DNS:sip.itsp.example", &w->root, 90);
 	w->stranger = make("itsp.example", "URI:sip:itsp.example", &w->other, 90);
 	w->old = make("itsp.example", "URI:sip:itsp.example", &w->root, -3);
+	w->number = make("itsp.example", "IP:192.0.2.1", &w->root, 90);
+	w->must = make_with("itsp.example", "URI:sip:itsp.example", &w->root, 90, NID_tlsfeature, "status_request");
+	w->stapled = make_with("itsp.example", "URI:sip:itsp.example", &w->root, 90, NID_tlsfeature, "status_request");
+	staple(&w->stapled, &w->root, V_OCSP_CERTSTATUS_GOOD);
+	w->revoked = make("itsp.example", "URI:sip:itsp.example", &w->root, 90);
+	staple(&w->revoked, &w->root, V_OCSP_CERTSTATUS_REVOKED);
+	w->mail = make_with("mail issuer", NULL, &w->root, 90, NID_ext_key_usage, "emailProtection");
+	w->under = make("itsp.example", "URI:sip:itsp.example", &w->mail, 90);
+	w->under.by = &w->mail;
 	w->mine = make("edge.example", "URI:sip:edge.example", &w->root, 90);
 	snprintf(w->dir, sizeof(w->dir), "/tmp/postern-probe-XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
@@ -233,7 +286,7 @@ static void begin(struct world *w)
 	write_pem(path[2], &w->mine, true);
 	cert = (struct tls_cert_cfg){.name = S("edge"), .chain = path[1], .key = path[2]};
 	w->store = tls_store_load(
-	    &(struct tls_cfg){.certs = &cert, .n_certs = 1, .trust = trust, .n_trust = 1, .warn_days = 30}, &err);
+	    &(struct tls_cfg){.certs = &cert, .n_certs = 1, .trust = trust, .n_trust = 1, .ocsp_stapling = true, .warn_days = 30}, &err);
 	if (!w->store)
 		fail_msg("%s", err.text);
 	for (int i = 0; i < 3; i++)
@@ -252,6 +305,12 @@ static void end(struct world *w)
 	drop(&w->stranger);
 	drop(&w->old);
 	drop(&w->mine);
+	drop(&w->number);
+	drop(&w->must);
+	drop(&w->stapled);
+	drop(&w->revoked);
+	drop(&w->mail);
+	drop(&w->under);
 	assert_int_equal(loop_fini(&w->loop), 0);
 }
 
@@ -329,8 +388,10 @@ static void plain_one(void **state)
 /* Whatever is wrong with the certificate: it is said, and the conversation goes on. */
 static void bad_certificates(void **state)
 {
+	static const struct str address[] = {{"192.0.2.1", 9}};
 	static const struct net_peer wrong = {.name = {"sip.itsp.example", 16}}, relaxed = {.name = {"other.example", 13},
-	    .verify = NET_VERIFY_CHAIN}, none = {.name = {"other.example", 13}, .verify = NET_VERIFY_NONE};
+	    .verify = NET_VERIFY_CHAIN}, none = {.name = {"other.example", 13}, .verify = NET_VERIFY_NONE},
+	    by_address = {.name = {"other.example", 13}, .names = address, .n_names = 1};
 	struct world w;
 	const struct {
 		const struct pair *shows;
@@ -343,6 +404,13 @@ static void bad_certificates(void **state)
 	    {&w.good, &wrong, REASON_TLS_NAME_MISMATCH, "it names itsp.example, expected was sip.itsp.example"},
 	    {&w.good, &relaxed, REASON_NONE, ""},
 	    {&w.stranger, &none, REASON_NONE, ""},
+	    /* what a connection of a call refuses is not called good here */
+	    {&w.must, &itsp, REASON_TLS_NO_STAPLE, "none came"},
+	    {&w.must, &none, REASON_NONE, ""},
+	    {&w.stapled, &itsp, REASON_NONE, ""},
+	    {&w.revoked, &itsp, REASON_TLS_REVOKED, "OCSP"},
+	    {&w.under, &itsp, REASON_TLS_PURPOSE, "issuer"},
+	    {&w.number, &by_address, REASON_NONE, ""},
 	};
 
 	(void)state;
