@@ -29,9 +29,7 @@ struct net_probe {
 	const struct env *env;
 	struct net_probe_cfg cfg;
 	struct tls_store *store; /* ref */
-	struct net_peer peer;    /* own copies */
-	struct str *names;       /* own */
-	char *texts;             /* own: what peer and names point to */
+	struct net_peer *peer;   /* own; TLS only */
 	struct timer timer;
 	int64_t begun_us, step_us;
 	SSL_CTX *ctx; /* own */
@@ -58,8 +56,7 @@ static void probe_gone(uv_handle_t *h)
 	SSL_free(p->ssl);
 	SSL_CTX_free(p->ctx);
 	tls_store_unref(p->store);
-	free(p->names);
-	free(p->texts);
+	free(p->peer);
 	free(p->answer);
 	free(p);
 }
@@ -245,12 +242,12 @@ static int verify(X509_STORE_CTX *x, void *arg)
 
 static bool named(const struct net_probe *p, const X509 *x, const struct certname *c)
 {
-	bool relaxed = p->peer.verify == NET_VERIFY_RELAXED;
+	bool relaxed = p->peer->verify == NET_VERIFY_RELAXED;
 
-	if (tls_name_is(x, c, p->peer.name, relaxed))
+	if (tls_name_is(x, c, p->peer->name, relaxed))
 		return true;
-	for (unsigned i = 0; i < p->peer.n_names; i++)
-		if (tls_name_is(x, c, p->peer.names[i], relaxed))
+	for (unsigned i = 0; i < p->peer->n_names; i++)
+		if (tls_name_is(x, c, p->peer->names[i], relaxed))
 			return true;
 	return false;
 }
@@ -278,7 +275,7 @@ static void judge(struct net_probe *p)
 			memcpy(r->names[r->n_names++], c.names[i].p,
 			    c.names[i].n); /* the rest is zero */
 	certname_say(&b, x);
-	if (p->peer.verify == NET_VERIFY_NONE)
+	if (p->peer->verify == NET_VERIFY_NONE)
 		goto out;
 	if (p->verify_error != X509_V_OK) {
 		r->verdict = net_error_reason(-tls_chain_error(p->verify_error));
@@ -293,14 +290,14 @@ static void judge(struct net_probe *p)
 		r->verdict = REASON_TLS_PURPOSE;
 		snprintf(r->verdict_text, sizeof(r->verdict_text),
 		    "the extended key usage of an issuer of it allows neither SIP nor TLS servers");
-	} else if (p->peer.verify != NET_VERIFY_CHAIN && e < 0) {
+	} else if (p->peer->verify != NET_VERIFY_CHAIN && e < 0) {
 		r->verdict = REASON_TLS_NAME_MISMATCH;
 		snprintf(r->verdict_text, sizeof(r->verdict_text), "its names cannot be read");
-	} else if (p->peer.verify != NET_VERIFY_CHAIN && !named(p, x, &c)) {
+	} else if (p->peer->verify != NET_VERIFY_CHAIN && !named(p, x, &c)) {
 		r->verdict = REASON_TLS_NAME_MISMATCH;
 		snprintf(r->verdict_text, sizeof(r->verdict_text),
 		    "it names %.*s, expected was %.*s", STR(buf_text(&b)),
-		    STR(str_head(p->peer.name, 120)));
+		    STR(str_head(p->peer->name, 120)));
 	} else if (p->store && p->store->ocsp && (err = tls_staple_error(p->ssl, p->store->trust, &staple))) {
 		r->verdict = net_error_reason(-err);
 		snprintf(r->verdict_text, sizeof(r->verdict_text), "%s", staple);
@@ -494,36 +491,8 @@ static int on_asked(SSL *ssl, void *arg)
 
 	p->r.asked = true;
 	if (SSL_get_certificate(ssl))
-		snprintf(p->r.shown, sizeof(p->r.shown), "%.*s", STR(p->peer.certificate));
+		snprintf(p->r.shown, sizeof(p->r.shown), "%.*s", STR(p->peer->certificate));
 	return 1;
-}
-
-static int copy_peer(struct net_probe *p, const struct net_peer *from)
-{
-	size_t n = from->name.n + from->certificate.n;
-	char *at;
-
-	for (unsigned i = 0; i < from->n_names; i++)
-		n += from->names[i].n;
-	at = p->texts = malloc(n + 1);
-	p->names = calloc(from->n_names + 1, sizeof(*p->names));
-	if (!p->texts || !p->names)
-		return -ENOMEM;
-	p->peer = *from;
-	p->peer.names = p->names;
-#define COPY(to, what)                                                                             \
-	do {                                                                                       \
-		if ((what).n)                                                                      \
-			memcpy(at, (what).p, (what).n);                                            \
-		(to) = str_n(at, (what).n);                                                        \
-		at += (what).n;                                                                    \
-	} while (0)
-	COPY(p->peer.name, from->name);
-	COPY(p->peer.certificate, from->certificate);
-	for (unsigned i = 0; i < from->n_names; i++)
-		COPY(p->names[i], from->names[i]);
-#undef COPY
-	return 0;
 }
 
 /* Roots and the pair of ours that is to be shown. */
@@ -533,11 +502,11 @@ static int equip(struct net_probe *p)
 	STACK_OF(X509) *chain = NULL;
 
 	if (!p->store)
-		return p->peer.certificate.n ? -ENOENT : 0;
+		return p->peer->certificate.n ? -ENOENT : 0;
 	SSL_CTX_set1_cert_store(p->ctx, p->store->trust);
-	if (p->peer.certificate.n == 0)
+	if (p->peer->certificate.n == 0)
 		return 0;
-	c = tls_store_find(p->store, p->peer.certificate);
+	c = tls_store_find(p->store, p->peer->certificate);
 	if (!c)
 		return -ENOENT;
 	SSL_CTX_get0_chain_certs(c->client, &chain);
@@ -579,10 +548,10 @@ static int open_tls(struct net_probe *p)
 		return -ENOMEM;
 	if (!SSL_set_min_proto_version(p->ssl, TLS1_2_VERSION))
 		return -ENOMEM;
-	if (p->peer.name.n && p->peer.name.n < sizeof(host) &&
-	    addr_parse_ip(p->peer.name, 0, &a) < 0) {
-		memcpy(host, p->peer.name.p, p->peer.name.n);
-		host[p->peer.name.n] = '\0';
+	if (p->peer->name.n && p->peer->name.n < sizeof(host) &&
+	    addr_parse_ip(p->peer->name, 0, &a) < 0) {
+		memcpy(host, p->peer->name.p, p->peer->name.n);
+		host[p->peer->name.n] = '\0';
 		if (SSL_set_tlsext_host_name(p->ssl, host) != 1)
 			return -ENOMEM;
 	}
@@ -607,7 +576,8 @@ int net_probe_start(struct loop *loop, const struct env *env, const struct net_p
 		e = -ENOMEM;
 	if (!e && cfg->proto == NET_TLS) {
 		p->store = cfg->store ? tls_store_ref(cfg->store) : NULL;
-		e = copy_peer(p, cfg->peer);
+		p->peer = peer_copy(cfg->peer);
+		e = p->peer ? 0 : -ENOMEM;
 	}
 	if (!e && cfg->proto == NET_TLS)
 		e = open_tls(p);
