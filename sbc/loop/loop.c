@@ -142,11 +142,8 @@ static void count_turn(struct loop *l)
 	l->counts[LOOP_OVER_5MS] += took_us > 5000;
 }
 
-static void on_turn(uv_prepare_t *h)
+static void finish_turn(struct loop *l)
 {
-	struct loop *l = container_of(h, struct loop, turn);
-
-	l->counts[LOOP_TURNS]++;
 	read_clock(l);
 	if (!l->fresh)
 		l->turn_us = l->clock.mono_us;
@@ -154,10 +151,18 @@ static void on_turn(uv_prepare_t *h)
 	run_timers(l);
 	run_hooks(l);
 	count_turn(l);
+	l->fresh = false; /* whoever runs first after the wait reads it anew */
+}
+
+static void on_turn(uv_prepare_t *h)
+{
+	struct loop *l = container_of(h, struct loop, turn);
+
+	l->counts[LOOP_TURNS]++;
+	finish_turn(l);
 	arm(l);
 	if (l->stopping)
 		uv_stop(&l->uv);
-	l->fresh = false; /* whoever runs first after the wait reads it anew */
 }
 
 /* at most max posts; true: some are left */
@@ -306,18 +311,6 @@ int loop_fini(struct loop *l)
 	free(l->post);
 	l->post = NULL;
 	return e;
-}
-
-static void finish_turn(struct loop *l)
-{
-	read_clock(l);
-	if (!l->fresh)
-		l->turn_us = l->clock.mono_us;
-	l->fresh = true;
-	run_timers(l);
-	run_hooks(l);
-	count_turn(l);
-	l->fresh = false;
 }
 
 void loop_run(struct loop *l)
