@@ -472,11 +472,6 @@ bool guard_event_next(const struct guard *g, unsigned *at, struct guard_event *r
 	return true;
 }
 
-uint64_t guard_event_count(const struct guard *g, enum reason why)
-{
-	return g->event_counts[event_kind(why)];
-}
-
 /* ---- life ---- */
 
 int guard_new(const struct env *env, const struct guard_cfg *cfg, guard_ban_fn *on_ban, void *ctx,

@@ -76,12 +76,11 @@ enum guard_verdict guard_check(struct guard *g, const struct addr *from, bool kn
 /* The same source did something bad (wrong credentials, no trunk, garbage). True: this banned it. */
 bool guard_strike(struct guard *g, const struct addr *from, bool known);
 
-/* Remembered for people: the last GUARD_EVENTS, counted for good. text may be empty. */
+/* Remembered for people: the last GUARD_EVENTS; counted for good by reason, in the metrics area "refused". text may be
+ * empty. */
 void guard_event(struct guard *g, const struct addr *from, enum reason why, struct str text);
 /* Walks the events, latest first: start with 0; false at the end. */
 bool guard_event_next(const struct guard *g, unsigned *at, struct guard_event *ret);
-/* how many there ever were for this reason; metrics area "refused" */
-uint64_t guard_event_count(const struct guard *g, enum reason why);
 
 /* seconds 0: until lifted. Replaces a ban of the same range. 0, -ENOSPC (max_bans), -ENOMEM. */
 MUST_USE int guard_ban(struct guard *g, const struct addr_net *net, uint32_t seconds);

@@ -370,9 +370,11 @@ static void who_was_turned_away_is_remembered(void **state)
 	for (at = 0; guard_event_next(w.g, &at, &e); n++)
 		assert_int_equal(e.why, REASON_TLS_HANDSHAKE);
 	assert_int_equal(n, GUARD_EVENTS);
-	assert_int_equal(guard_event_count(w.g, REASON_TLS_UNTRUSTED), 2);
-	assert_int_equal(guard_event_count(w.g, REASON_TLS_HANDSHAKE), 2 * GUARD_EVENTS);
-	assert_int_equal(guard_event_count(w.g, REASON_NO_TRUNK), 0);
+	event(&w, "192.0.2.1:1000", REASON_PROOF_WRONG, "");
+	assert_int_equal(metrics_get(&w.metrics, "refused", "tls_untrusted"), 2);
+	assert_int_equal(metrics_get(&w.metrics, "refused", "tls_handshake"), 2 * GUARD_EVENTS);
+	assert_int_equal(metrics_get(&w.metrics, "refused", "no_trunk"), 0);
+	assert_int_equal(metrics_get(&w.metrics, "refused", "other"), 1);
 	guard_free(w.g);
 }
 
