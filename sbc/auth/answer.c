@@ -152,6 +152,30 @@ enum reason auth_take(struct auth_session *s, const struct sip_msg *m, const str
 	return fresh ? REASON_NONE : REASON_MALFORMED; /* a 401 without a challenge */
 }
 
+static bool is_stale(const struct sip_msg *m, bool proxy)
+{
+	enum sip_hdr_id id = proxy ? SIP_H_PROXY_AUTHENTICATE : SIP_H_WWW_AUTHENTICATE;
+	struct digest_fields f;
+
+	for (const struct sip_hdr *h = sip_hdr(m, id); h; h = sip_hdr_next(m, h))
+		if (digest_parse(h->value, &f) == 0 && str_ieq(f.stale, S("true")))
+			return true;
+	return false;
+}
+
+enum reason auth_again(struct auth_session *s, uint8_t asked[2], const struct sip_msg *m,
+    const struct auth_credential *creds, unsigned n_creds)
+{
+	bool proxy = m->status == 407;
+	enum reason why = auth_take(s, m, creds, n_creds);
+
+	if (why == REASON_NONE && asked[proxy] >= (is_stale(m, proxy) ? 2 : 1))
+		why = REASON_AUTH_REJECTED;
+	if (asked[proxy] < UINT8_MAX)
+		asked[proxy]++;
+	return why;
+}
+
 static int ha1_of(const struct auth_answered *a, struct digest_hex *ret)
 {
 	const struct auth_credential *c = a->credential;

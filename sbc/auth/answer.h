@@ -53,6 +53,12 @@ struct auth_session {
 enum reason auth_take(struct auth_session *s, const struct sip_msg *response, const struct auth_credential *creds,
     unsigned n_creds);
 
+/* The same for one request that may be challenged more than once. asked: 401s and 407s to it so far, of which a proxy's
+ * and that of who stands behind it are two; each may come once more when it says that the nonce was too old, else the
+ * password is wrong and not tried again (RGC-05): AUTH_REJECTED. The caller sets asked to 0 for a new request. */
+enum reason auth_again(struct auth_session *s, uint8_t asked[2], const struct sip_msg *response,
+    const struct auth_credential *creds, unsigned n_creds);
+
 /* Authorization and Proxy-Authorization lines for a request, for each realm that has asked; nothing when none has.
  * Each call counts: call it once per request sent with a new CSeq. 0, or -EIO. */
 MUST_USE int auth_put(struct auth_session *s, struct rng *rng, struct str method, struct str uri, struct str body,

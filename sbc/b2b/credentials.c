@@ -20,17 +20,6 @@ struct leg_auth {
 	struct str ack;     /* credentials of the INVITE of that CSeq; in the arena */
 };
 
-bool challenge_stale(const struct sip_msg *m)
-{
-	enum sip_hdr_id id = m->status == 407 ? SIP_H_PROXY_AUTHENTICATE : SIP_H_WWW_AUTHENTICATE;
-	struct digest_fields f;
-
-	for (const struct sip_hdr *h = sip_hdr(m, id); h; h = sip_hdr_next(m, h))
-		if (digest_parse(h->value, &f) == 0 && str_ieq(f.stale, S("true")))
-			return true;
-	return false;
-}
-
 static struct leg_auth *auth_of(struct leg *l)
 {
 	struct leg_auth *a = l->auth;
@@ -52,7 +41,6 @@ bool leg_has_credentials(const struct leg *l)
 
 enum reason leg_challenged(struct leg *l, const struct sip_msg *m)
 {
-	unsigned which = m->status == 407;
 	struct leg_auth *a;
 	char code[REASON_CODE_MAX];
 	enum reason why;
@@ -62,11 +50,7 @@ enum reason leg_challenged(struct leg *l, const struct sip_msg *m)
 	a = auth_of(l);
 	if (!a)
 		return REASON_NO_MEMORY;
-	why = auth_take(&a->session, m, &a->credential, 1);
-	/* a 407 of a proxy and a 401 of who stands behind it are two; each may say stale once */
-	if (why == REASON_NONE && a->asked[which] >= (challenge_stale(m) ? 2 : 1))
-		why = REASON_AUTH_REJECTED;
-	a->asked[which]++;
+	why = auth_again(&a->session, a->asked, m, &a->credential, 1);
 	if (why != REASON_NONE)
 		log_warn(&l->call->log, "challenge_failed", "leg=%c trunk=%.*s reason=%s", "ab"[l->side], STR(l->trunk->name),
 		    reason_code(why, code));

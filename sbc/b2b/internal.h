@@ -429,7 +429,6 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_trunk *from, const struct sip_msg *m,
     struct str calling, struct str called, struct pol_route_result *ret);
 /* credentials.c */
-bool challenge_stale(const struct sip_msg *m); /* the password was right, the nonce too old */
 bool leg_has_credentials(const struct leg *l); /* a provider's leg, and the trunk has some */
 /* Takes a 401 or 407 to a request of ours. NONE: it may be sent once more; DIGEST_AUTH: we have nothing to say;
  * AUTH_REJECTED, AUTH_REALM, AUTH_SCHEME, MALFORMED, NO_MEMORY */

@@ -444,7 +444,6 @@ static bool again(struct outside *k, const struct sip_msg *response)
 {
 	struct target_way w = k->ways[k->at_way - 1];
 	const struct sip_msg *m;
-	unsigned which = response->status == 407;
 	enum reason why = REASON_DIGEST_AUTH;
 	struct outside_text g;
 
@@ -457,8 +456,8 @@ static bool again(struct outside *k, const struct sip_msg *response)
 		account_credential(k->hop.trunk, &k->auth->credential);
 		k->auth->trunk = k->hop.trunk;
 	}
-	if (k->auth->trunk != k->hop.trunk || k->auth->asked[which]++ >= (challenge_stale(response) ? 2 : 1) ||
-	    auth_take(&k->auth->session, response, &k->auth->credential, 1) != REASON_NONE)
+	if (k->auth->trunk != k->hop.trunk ||
+	    auth_again(&k->auth->session, k->auth->asked, response, &k->auth->credential, 1) != REASON_NONE)
 		return false;
 	m = outside_parse(k, &g);
 	if (m)

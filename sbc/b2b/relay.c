@@ -350,7 +350,7 @@ static const struct net_local *down_local(void *owner, struct sub *s, const stru
 }
 
 /* A provider asks who we are (AUT-13): the PBX sees nothing of it. */
-static bool challenged(void *owner, struct sub *s, const struct sip_msg *m)
+static bool challenged(void *owner, struct sub *s, uint8_t asked[2], const struct sip_msg *m)
 {
 	struct branch *br = owner;
 	const struct pol_trunk *t;
@@ -364,7 +364,7 @@ static bool challenged(void *owner, struct sub *s, const struct sip_msg *m)
 		br->policy = policy_ref(br->relay->b2b->policy);
 		account_credential(t, &br->auth->credential);
 	}
-	return auth_take(&br->auth->session, m, &br->auth->credential, 1) == REASON_NONE;
+	return auth_again(&br->auth->session, asked, m, &br->auth->credential, 1) == REASON_NONE;
 }
 
 static int credentials(void *owner, struct sub *s, struct str method, struct str ruri, struct str body, struct buf *h)

@@ -72,7 +72,7 @@ struct sub {
 	struct timer next;    /* notifier: the next NOTIFY; subscriber: the next refresh */
 	int64_t since_wall_us, expires_us;
 	uint32_t notifies;
-	uint8_t asked;        /* challenges answered for the request that is out */
+	uint8_t asked[2];     /* 401s and 407s since the last other answer */
 	struct sub_end end;
 	struct log log;
 	/* notifier */

@@ -143,7 +143,7 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 		want(s, false, true);
 		return;
 	}
-	s->asked = 0;
+	s->asked[0] = s->asked[1] = 0;
 	if (m->status < 300) {
 		s->failed = 0;
 		dlg_refresh(&s->dlg, m);

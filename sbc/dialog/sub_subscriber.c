@@ -202,7 +202,7 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 		return;
 	cli_gone(s);
 	if (m->status < 300) {
-		s->asked = 0;
+		s->asked[0] = s->asked[1] = 0;
 		accepted(s, m);
 	} else {
 		refused(s, m);

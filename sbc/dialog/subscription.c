@@ -295,7 +295,7 @@ int sub_send(struct sub *s, struct txn_req *r, struct buf *h, struct str method,
 
 bool sub_challenged(struct sub *s, const struct sip_msg *m)
 {
-	return s->asked++ < 2 && s->ops && s->ops->challenged && s->ops->challenged(s->owner, s, m);
+	return s->ops && s->ops->challenged && s->ops->challenged(s->owner, s, s->asked, m);
 }
 
 int sub_reply(struct txn_srv *t, uint16_t status, struct str headers)

@@ -79,8 +79,9 @@ struct sub_ops {
 	/* subscriber: somebody else answered our SUBSCRIBE too (it was forked). false: not wanted, 481. *ret_owner: of the
 	 * new one. NULL: never wanted */
 	bool (*forked)(void *owner, struct sub *first, struct sub *s, void **ret_owner);
-	/* 401 or 407 to a request of ours: true when the next credentials() will say something new. NULL: never */
-	bool (*challenged)(void *owner, struct sub *s, const struct sip_msg *m);
+	/* 401 or 407 to a request of ours: true when the next credentials() will say something new. asked: how many there
+	 * were of each since the last other answer; the owner counts (auth_again()). NULL: never */
+	bool (*challenged)(void *owner, struct sub *s, uint8_t asked[2], const struct sip_msg *m);
 	/* Header lines with credentials, or nothing. 0 or -errno. NULL: none */
 	int (*credentials)(void *owner, struct sub *s, struct str method, struct str ruri, struct str body, struct buf *h);
 	/* What Via says towards that path; NULL, or ops->local NULL: as the network says. Borrow: for the call */

@@ -14,18 +14,6 @@
 #define RETRY_AFTER_MAX_S 86400u
 #define MALFORMED_EXPIRES_S 3600u /* RFC 3261 10.2.4, 20.19 */
 
-static bool stale(const struct sip_msg *m)
-{
-	static const enum sip_hdr_id ids[] = {SIP_H_WWW_AUTHENTICATE, SIP_H_PROXY_AUTHENTICATE};
-	struct digest_fields f;
-
-	for (unsigned i = 0; i < ARRAY_LEN(ids); i++)
-		for (const struct sip_hdr *h = sip_hdr(m, ids[i]); h; h = sip_hdr_next(m, h))
-			if (digest_parse(h->value, &f) == 0 && str_ieq(f.stale, S("true")))
-				return true;
-	return false;
-}
-
 static void note_realm(struct client *c, const struct sip_msg *m)
 {
 	const struct sip_hdr *h = sip_hdr(m, m->status == 407 ? SIP_H_PROXY_AUTHENTICATE : SIP_H_WWW_AUTHENTICATE);
@@ -41,20 +29,15 @@ static void note_realm(struct client *c, const struct sip_msg *m)
 
 static void challenged(struct client *c, const struct sip_msg *m, const struct net_path *path)
 {
-	unsigned which = m->status == 407;
-	bool old = stale(m);
-	enum reason why = auth_take(&c->auth, m, &c->cred, c->cred.username.n ? 1 : 0);
+	enum reason why = auth_again(&c->auth, c->asked, m, &c->cred, c->cred.username.n ? 1 : 0);
 
 	c->cs->metrics[M_CHALLENGED]++;
-	if (why == REASON_NONE && c->asked[which] >= (old ? 2 : 1))
-		why = REASON_AUTH_REJECTED;
-	c->asked[which]++;
 	if (why == REASON_AUTH_REALM)
 		note_realm(c, m);
 	if (why != REASON_NONE)
 		client_rejected(c, why, REJECTED_BASE_S, why == REASON_AUTH_REJECTED ? "wrong_password" : "challenge");
 	else
-		client_again(c, path, REG_CLIENT_CHALLENGED, which ? "407" : "401");
+		client_again(c, path, REG_CLIENT_CHALLENGED, m->status == 407 ? "407" : "401");
 }
 
 /* Does that Contact of a 2xx stand for ours? Behind NAT its host may have been rewritten, not its cookie. */

@@ -424,12 +424,12 @@ static void over(void *owner, struct sub *s, const struct sub_end *e)
 	subscribe_in(w, again_s * 1000000);
 }
 
-static bool challenged(void *owner, struct sub *s, const struct sip_msg *m)
+static bool challenged(void *owner, struct sub *s, uint8_t asked[2], const struct sip_msg *m)
 {
 	struct watch *w = owner;
 
 	(void)s;
-	return w->cred.username.n && auth_take(&w->auth, m, &w->cred, 1) == REASON_NONE;
+	return w->cred.username.n && auth_again(&w->auth, asked, m, &w->cred, 1) == REASON_NONE;
 }
 
 static int credentials(void *owner, struct sub *s, struct str method, struct str ruri, struct str body, struct buf *h)

@@ -165,6 +165,47 @@ static void rgc_05_rejected(void **s)
 	world_fini(&w);
 }
 
+/* one request: a 401 and a 407 may come once each, and once more for an old nonce only */
+static void rgc_05_one_request(void **s)
+{
+	static const struct {
+		uint16_t status;
+		const char *more;
+		bool new_request;
+		enum reason want;
+	} cases[] = {
+	    {401, "", false, REASON_NONE},
+	    {407, "", false, REASON_NONE},
+	    {401, ", stale=true", false, REASON_NONE},
+	    {407, "", false, REASON_AUTH_REJECTED}, /* another nonce, the same password */
+	    {401, ", stale=true", false, REASON_AUTH_REJECTED},
+	    {401, "", true, REASON_NONE},
+	    {401, "", false, REASON_AUTH_REJECTED},
+	    {401, "", true, REASON_NONE},
+	    {407, ", stale=true", false, REASON_NONE},
+	};
+	struct auth_session ses = {.n = 0};
+	uint8_t asked[2] = {0, 0};
+	struct world w;
+
+	(void)s;
+	world_init(&w);
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		bool proxy = cases[i].status == 407;
+		char line[200];
+
+		snprintf(line, sizeof(line), "%s-Authenticate: Digest realm=\"itsp.example\", nonce=\"n%u\", qop=\"auth\"%s\r\n",
+		    proxy ? "Proxy" : "WWW", i, cases[i].more);
+		if (cases[i].new_request)
+			asked[0] = asked[1] = 0;
+		assert_int_equal(auth_again(&ses, asked,
+		                     world_msg(&w, proxy ? "SIP/2.0 407 Proxy" : "SIP/2.0 401 Unauthorized", "1 REGISTER", line), creds,
+		                     ARRAY_LEN(creds)),
+		    cases[i].want);
+	}
+	world_fini(&w);
+}
+
 static void hashes_instead_of_a_password(void **s)
 {
 	struct auth_credential c = {.realm = S("itsp.example"), .username = S("trunk42")};
@@ -252,6 +293,7 @@ int main(void)
 	    cmocka_unit_test(aut_05_basic),
 	    cmocka_unit_test(aut_14_how_much_integrity),
 	    cmocka_unit_test(rgc_05_rejected),
+	    cmocka_unit_test(rgc_05_one_request),
 	    cmocka_unit_test(hashes_instead_of_a_password),
 	    cmocka_unit_test(next_nonce),
 	    cmocka_unit_test(hostile_challenges),

@@ -551,10 +551,29 @@ static void who_are_you(void **state)
 	assert_int_equal(w.n_subscribes, 2);
 	has(w.subscribe, "\r\nAuthorization: Digest username=\"trunk42\"");
 	has(w.subscribe, "uri=\"sip:trunk42@itsp.example.com\"");
-	answer(&w, w.subscribe, "401 Who", "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256\r\n");
+	answer(&w, w.subscribe, "401 Who", "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"n2\", qop=\"auth\", algorithm=SHA-256\r\n");
 	run(&w, 100000);
-	assert_int_equal(w.n_subscribes, 2); /* a wrong password is not tried again */
+	assert_int_equal(w.n_subscribes, 2); /* a wrong password is not tried again, whatever the nonce */
 	assert_state(&w, "refused");
+	world_fini(&w);
+}
+
+/* It was right, only late. */
+static void an_old_nonce(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "reg-event=on");
+	w.says = NULL;
+	run(&w, 2500);
+	answer(&w, w.subscribe, "401 Who", "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256\r\n");
+	run(&w, 40);
+	answer(&w, w.subscribe, "401 Who",
+	    "WWW-Authenticate: Digest realm=\"itsp.example.com\", nonce=\"n2\", qop=\"auth\", algorithm=SHA-256, stale=true\r\n");
+	run(&w, 40);
+	assert_int_equal(w.n_subscribes, 3);
+	has(w.subscribe, "nonce=\"n2\"");
 	world_fini(&w);
 }
 
@@ -671,6 +690,7 @@ int main(void)
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(comes_back),
 	    cmocka_unit_test(who_are_you),
+	    cmocka_unit_test(an_old_nonce),
 	    cmocka_unit_test(the_body_is_covered),
 	    cmocka_unit_test(only_when_it_says_so),
 	    cmocka_unit_test(odd_notifies),
