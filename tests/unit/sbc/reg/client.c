@@ -396,6 +396,27 @@ static void gin_says_what_rfc_6140_wants(void **state)
 	world_fini(&w);
 }
 
+/* PTH-03: what the last answer says is the route, also when it says nothing. */
+static void service_route_is_that_of_the_last_answer(void **state)
+{
+	struct reg_client_way held[REG_FLOWS_MAX];
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42");
+	must_register(&w, 100);
+	ok(&w, 600, "Service-Route: <sip:edge1.itsp.example.com;lr>\r\n");
+	must_register(&w, 600000);
+	ok(&w, 600, "Service-Route: <sip:edge2.itsp.example.com;lr>\r\n");
+	assert_true(str_eq(view(&w).route, S("<sip:edge2.itsp.example.com;lr>")));
+	must_register(&w, 600000);
+	ok(&w, 600, "");
+	assert_int_equal(view(&w).route.n, 0);
+	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_int_equal(held[0].route.n, 0);
+	world_fini(&w);
+}
+
 /* GINP-02 */
 static void gin_refused_falls_back_once(void **state)
 {
@@ -657,6 +678,7 @@ int main(void)
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
+	    cmocka_unit_test(service_route_is_that_of_the_last_answer),
 	    cmocka_unit_test(gin_refused_falls_back_once),
 	    cmocka_unit_test(redirected_to_places_of_the_trunk_only),
 	    cmocka_unit_test(taken_back_when_disabled_or_stopped),
