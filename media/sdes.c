@@ -58,14 +58,9 @@ unsigned sdes_suites(struct str names, uint8_t ret[CRYPT_SUITES])
 
 static const char *read_key(struct str text, struct crypt_key *k)
 {
-	size_t n, pad = 0;
+	size_t n;
 
-	while (text.n && text.p[text.n - 1] == '=' && pad < 2) {
-		text.n--;
-		pad++;
-	}
-	if (pad && (text.n + pad) % 4 != 0)
-		return "key is not base64";
+	text = base64_unpad(text);
 	if (!base64_get(text, k->key, sizeof(k->key), &n))
 		return text.n > sizeof(k->key) * 4 / 3 + 1 ? "key is too long for its suite" : "key is not base64";
 	return n == crypt_suites[k->suite].key_len ? NULL : "key has the wrong length for its suite";
@@ -172,9 +167,7 @@ void sdes_print(struct buf *b, const struct sdes_line *l)
 	buf_chr(b, ' ');
 	buf_str(b, str_z(crypt_suites[l->key.suite].name));
 	buf_lit(b, " inline:");
-	base64_put(b, l->key.key, crypt_suites[l->key.suite].key_len);
-	for (size_t n = crypt_suites[l->key.suite].key_len; n % 3; n++)
-		buf_chr(b, '=');
+	base64_put_padded(b, l->key.key, crypt_suites[l->key.suite].key_len);
 	if (l->lifetime) {
 		while ((uint64_t)1 << power < l->lifetime)
 			power++;

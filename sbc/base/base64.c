@@ -14,6 +14,21 @@ void base64_put(struct buf *b, const uint8_t *p, size_t n)
 	}
 }
 
+void base64_put_padded(struct buf *b, const uint8_t *p, size_t n)
+{
+	base64_put(b, p, n);
+	for (; n % 3; n++)
+		buf_chr(b, '=');
+}
+
+struct str base64_unpad(struct str s)
+{
+	if (s.n % 4 == 0)
+		for (unsigned i = 0; i < 2 && s.n && s.p[s.n - 1] == '='; i++)
+			s.n--;
+	return s;
+}
+
 bool base64_get(struct str s, uint8_t *out, size_t cap, size_t *ret_n)
 {
 	uint32_t v = 0;

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "sbc/base/base64.h"
 #include "sbc/ctl/ctl.h"
 
 static void request_fini(struct proto_request *r)
@@ -253,60 +254,26 @@ char *proto_write_request(int argc, char *const *argv, unsigned columns, bool js
 	return t.p;
 }
 
-static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 static json_t *json_base64(struct str s)
 {
-	struct text t = {0};
+	size_t cap = BASE64_PADDED(s.n);
+	char *p = malloc(cap + 1);
+	struct buf b;
 	json_t *j;
 
-	for (size_t i = 0; i < s.n; i += 3) {
-		uint32_t v = (uint32_t)(unsigned char)s.p[i] << 16;
-		char q[4];
-
-		if (i + 1 < s.n)
-			v |= (uint32_t)(unsigned char)s.p[i + 1] << 8;
-		if (i + 2 < s.n)
-			v |= (unsigned char)s.p[i + 2];
-		q[0] = b64[v >> 18];
-		q[1] = b64[v >> 12 & 63];
-		q[2] = i + 1 < s.n ? b64[v >> 6 & 63] : '=';
-		q[3] = i + 2 < s.n ? b64[v & 63] : '=';
-		text_put(&t, q, 4);
-	}
-	j = t.failed ? NULL : json_stringn(text_z(&t), t.n);
-	text_fini(&t);
+	if (!p)
+		return NULL;
+	buf_init(&b, p, cap);
+	base64_put_padded(&b, (const uint8_t *)s.p, s.n);
+	j = json_stringn(p, b.n);
+	free(p);
 	return j;
 }
 
 /* in place; false when it is no base64 */
-static bool base64_decode(char *p, size_t n, size_t *ret_n)
+static bool decode(char *p, size_t n, size_t *ret_n)
 {
-	size_t out = 0;
-
-	if (n % 4)
-		return false;
-	for (size_t i = 0; i < n; i += 4) {
-		uint32_t v = 0;
-		unsigned pad = 0;
-
-		for (unsigned k = 0; k < 4; k++) {
-			const char *at = p[i + k] ? strchr(b64, p[i + k]) : NULL;
-
-			if (p[i + k] == '=' && i + 4 == n && k >= 2)
-				pad++;
-			else if (!at || pad)
-				return false;
-			v = v << 6 | (at ? (uint32_t)(at - b64) : 0);
-		}
-		p[out++] = (char)(v >> 16);
-		if (pad < 2)
-			p[out++] = (char)(v >> 8);
-		if (pad < 1)
-			p[out++] = (char)v;
-	}
-	*ret_n = out;
-	return true;
+	return n % 4 == 0 && base64_get(base64_unpad(str_n(p, n)), (uint8_t *)p, n, ret_n);
 }
 
 char *proto_write_answer(char kind, struct str text, int code, size_t *ret_n)
@@ -344,7 +311,7 @@ char proto_read_answer(struct str line, char **ret_text, size_t *ret_n, int *ret
 		v = json_object_get(j, key);
 		*ret_n = json_string_length(v);
 		*ret_text = str_strdup(str_n(json_string_value(v), *ret_n));
-		if (!*ret_text || (kind == 'b' && !base64_decode(*ret_text, *ret_n, ret_n))) {
+		if (!*ret_text || (kind == 'b' && !decode(*ret_text, *ret_n, ret_n))) {
 			free(*ret_text);
 			*ret_text = NULL;
 			kind = 0;

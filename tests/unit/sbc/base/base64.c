@@ -31,6 +31,29 @@ static void rfc_4648_vectors(void **s)
 	}
 }
 
+static void padded(void **s)
+{
+	static const char *const bad[] = {"A===", "====", "Zg=", "Zm8==", "Zm=v", "Z==="};
+	static const char *const good[] = {"", "Zg==", "Zm8=", "Zm9v"};
+	char text[16];
+	size_t n;
+
+	(void)s;
+	for (unsigned i = 0; i < ARRAY_LEN(good); i++) {
+		struct buf b;
+
+		buf_init(&b, text, sizeof(text));
+		base64_put_padded(&b, (const uint8_t *)"foo", i);
+		assert_true(str_eq(buf_text(&b), str_z(good[i])));
+		assert_int_equal(b.n, BASE64_PADDED(i));
+		assert_true(base64_get(base64_unpad(buf_text(&b)), (uint8_t *)text, i, &n)); /* in place */
+		assert_true(str_eq(str_n(text, n), str_n("foo", i)));
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+		if (base64_get(base64_unpad(str_z(bad[i])), (uint8_t *)text, sizeof(text), &n))
+			fail_msg("%s", bad[i]);
+}
+
 static void what_is_not(void **s)
 {
 	static const char *const bad[] = {"A", "Zm9vY", "Zg==", "Z-", "Zm 9", "Zh" /* bits left over */, "Zm9="};
@@ -48,7 +71,7 @@ static void what_is_not(void **s)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(rfc_4648_vectors), cmocka_unit_test(what_is_not)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(rfc_4648_vectors), cmocka_unit_test(padded), cmocka_unit_test(what_is_not)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
