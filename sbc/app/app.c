@@ -381,49 +381,29 @@ static int load_policy(struct app *a)
 	return 0;
 }
 
-#define FLOW_SECRET S("flows")
-
-struct secret_req {
+struct instance_load {
 	struct db_req req;
+	struct app *app;
 	struct reg_secret secret;
-	bool found;
 };
 
-static void one_secret(void *ctx, const struct db_secret *s)
+static enum reason instance_run(struct db_handle *h, struct db_req *req, struct db_err *err)
 {
-	struct secret_req *r = ctx;
+	struct instance_load *l = container_of(req, struct instance_load, req);
 
-	if (str_eq(s->name, FLOW_SECRET) && !r->found)
-		r->found = reg_secret_read(&r->secret, s->value);
+	return app_secret(l->app, h, S("instance"), l->secret.key, err);
 }
 
-/* Made at the first start. */
-static enum reason secret_run(struct db_handle *h, struct db_req *req, struct db_err *err)
+/* What names this box to others: the same as before the restart. */
+static int load_instance(struct app *a)
 {
-	struct secret_req *r = container_of(req, struct secret_req, req);
-	char hex[2 * sizeof(r->secret.key)];
-	enum reason why = db_secret_all(h, one_secret, r, err);
-	struct buf b;
+	struct instance_load l = {.req = {.kind = DB_WRITE, .run = instance_run}, .app = a};
+	enum reason why = db_call(a->db, &l.req);
 
-	if (why != REASON_NONE || r->found)
-		return why;
-	buf_init(&b, hex, sizeof(hex));
-	buf_hex(&b, r->secret.key, sizeof(r->secret.key));
-	return db_secret_put(h, FLOW_SECRET, buf_text(&b), 0, err);
-}
-
-/* What names this box and its flows to others: the same as before the restart. */
-static int load_secret(struct app *a)
-{
-	struct secret_req s = {.req = {.kind = DB_WRITE, .run = secret_run}};
-	enum reason why;
-
-	rng_bytes(&a->rng, s.secret.key, sizeof(s.secret.key));
-	why = db_call(a->db, &s.req);
 	if (why != REASON_NONE)
-		return say(why, s.req.err.text);
-	reg_clients_set_secret(a->clients, &s.secret);
-	explicit_bzero(&s.secret, sizeof(s.secret));
+		return say(why, l.req.err.text);
+	reg_clients_set_secret(a->clients, &l.secret);
+	explicit_bzero(&l.secret, sizeof(l.secret));
 	return 0;
 }
 
@@ -510,7 +490,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	a->clients = reg_clients_new(&a->env, S("Postern/" POSTERN_VERSION), &app_reg_client_user, a);
 	if (!a->clients)
 		return say(REASON_NO_MEMORY, "no memory for registrations");
-	rc = load_secret(a);
+	rc = load_instance(a);
 	if (rc)
 		return rc;
 	a->subs = subs_new(&a->env, &(struct subs_cfg){.max = SUBSCRIPTIONS_MAX});

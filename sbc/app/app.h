@@ -123,6 +123,11 @@ enum reason app_restore_registrations(struct app *a);
 void app_link_changed(struct app *a); /* a binding came or went */
 void app_link_follow(struct app *a);  /* after each swap of the policy, and once what was registered is back */
 void app_link_free(struct app *a);
+/* secret.c */
+#define APP_SECRET 32
+/* That one of the box's own secrets; made now when there is none. On the store's thread, at start: the loop has to wait
+ * meanwhile, for its random numbers are taken. */
+enum reason app_secret(struct app *a, struct db_handle *h, struct str name, uint8_t ret[APP_SECRET], struct db_err *err);
 /* gruu.c */
 /* Before anybody registers: keys and secret of temporary GRUUs. */
 enum reason app_gruu_load(struct app *a);

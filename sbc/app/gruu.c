@@ -11,7 +11,6 @@
 
 #include "sbc/net/tls.h"
 #include "sbc/reg/gin.h"
-#include "sbc/sip/chars.h"
 
 #define BITS 2048
 #define PEM_MAX 4096
@@ -26,30 +25,12 @@ struct keys {
 		char pem[PEM_MAX];
 	} key[8];
 	unsigned n;
-	struct gin_secret cookie;
-	bool has_cookie;
 };
-
-static bool read_hex(struct str s, uint8_t ret[32])
-{
-	if (s.n != 64)
-		return false;
-	for (size_t i = 0; i < 64; i++) {
-		int d = sip_hex(s.p[i]);
-
-		if (d < 0)
-			return false;
-		ret[i / 2] = (uint8_t)(ret[i / 2] << 4 | d);
-	}
-	return true;
-}
 
 static void one(void *ctx, const struct db_secret *s)
 {
 	struct keys *k = ctx;
 
-	if (str_eq(s->name, COOKIE) && !k->has_cookie)
-		k->has_cookie = read_hex(s->value, k->cookie.key);
 	if (!str_eq(s->name, RSA_KEY) || k->n == ARRAY_LEN(k->key) || s->value.n > PEM_MAX)
 		return;
 	k->key[k->n].since_us = s->since_us;
@@ -201,24 +182,17 @@ struct load {
 	struct db_req req;
 	struct app *app;
 	struct keys keys;
+	struct gin_secret cookie;
 };
 
 static enum reason load_run(struct db_handle *h, struct db_req *req, struct db_err *err)
 {
 	struct load *l = container_of(req, struct load, req);
 	enum reason why;
-	char hex[64];
-	struct buf b;
 
 	l->keys.n = 0;
 	why = db_secret_all(h, one, &l->keys, err);
-	if (why != REASON_NONE || l->keys.has_cookie)
-		return why;
-	/* waits for this thread: nobody else uses the generator */
-	rng_bytes(&l->app->rng, l->keys.cookie.key, sizeof(l->keys.cookie.key));
-	buf_init(&b, hex, sizeof(hex));
-	buf_hex(&b, l->keys.cookie.key, sizeof(l->keys.cookie.key));
-	return db_secret_put(h, COOKIE, buf_text(&b), 0, err);
+	return why ? why : app_secret(l->app, h, COOKIE, l->cookie.key, err);
 }
 
 enum reason app_gruu_load(struct app *a)
@@ -232,7 +206,7 @@ enum reason app_gruu_load(struct app *a)
 	l->app = a;
 	why = db_call(a->db, &l->req);
 	if (why == REASON_NONE) {
-		reg_set_cookie_secret(a->reg, l->keys.cookie.key);
+		reg_set_cookie_secret(a->reg, l->cookie.key);
 		take(a, &l->keys);
 	}
 	explicit_bzero(l, sizeof(*l));

@@ -10,7 +10,7 @@
 #define SBC_REG_CLIENT_H
 
 #include "sbc/policy/policy.h"
-#include "sbc/reg/flow_token.h"
+#include "sbc/reg/instance.h"
 #include "sbc/target/target.h"
 #include "sbc/txn/txn.h"
 

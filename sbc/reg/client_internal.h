@@ -15,7 +15,7 @@
 
 #include "sbc/auth/answer.h"
 #include "sbc/reg/client.h"
-#include "sbc/reg/flow_token.h"
+#include "sbc/reg/instance.h"
 
 #define WAYS_MAX 24
 #define ROUTE_MAX 1024          /* bytes of Service-Route that are kept; more is not taken */
