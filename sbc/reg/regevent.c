@@ -354,7 +354,8 @@ static bool say(void *owner, struct sub *s, struct sub_notify *n)
 	if (to && to->sip.udp_only && n->body.cap > HEAD_ROOM) {
 		size_t mtu = to->sip.mtu_limit ? to->sip.mtu_limit : 1300;
 
-		n->body.cap = mtu > 2 * HEAD_ROOM ? mtu - HEAD_ROOM : HEAD_ROOM;
+		mtu = mtu > 2 * HEAD_ROOM ? mtu - HEAD_ROOM : HEAD_ROOM;
+		n->body.cap = mtu < n->body.cap ? mtu : n->body.cap;
 	}
 	n->body.cap -= TAIL;
 	reginfo_begin(&n->body, w->now.version, begins);

@@ -490,6 +490,32 @@ static void small_datagrams(void **state)
 	world_fini(&w);
 }
 
+/* and where large datagrams are allowed, below what a body may have */
+static void large_datagrams(void **state)
+{
+	struct world w;
+	unsigned n = 0;
+
+	(void)state;
+	world_init(&w);
+	fix_trunk(&w.r.fix, "large", "role=itsp realm=wan target=192.0.2.99 udp-only=yes mtu=65000");
+	fix_number(&w.r.fix, "+493098760000..+493098760089", 1);
+	compile(&w);
+	assert_status(rig_register(&w.r, AOR, BULK ";expires=600\r\n"), 200);
+	ask_for(&w, 1, "", 4);
+	w.peer.udp_only = true;
+	subscribe(&w, "s1", "");
+	for (unsigned docs = 0; n < 100; docs++) {
+		const char *m = must(&w, 100);
+
+		assert_true(strlen(m) < 7000 + 900);
+		n += look(m)->n;
+		assert_true(docs < 10);
+	}
+	assert_int_equal(n, 100);
+	world_fini(&w);
+}
+
 /* ------------------------------------------------------------------ the operator */
 
 static void policy_changes(void **state)
@@ -543,6 +569,7 @@ int main(void)
 	    cmocka_unit_test(many_numbers),
 	    cmocka_unit_test(not_heard),
 	    cmocka_unit_test(small_datagrams),
+	    cmocka_unit_test(large_datagrams),
 	    cmocka_unit_test(policy_changes),
 	};
 
