@@ -5,42 +5,20 @@ import re
 import signal
 
 from box import NUMBERS, hop, rows
-from lab import ITSP_PORT, addr, check, listening, wait
+from kamailio import Kamailio, REALM, SECRET, config
+from lab import ITSP_PORT, addr, check, wait
 from raw import party
 from sip import Dialog, Ua, ack_failure, sdp
 
 CONFIG = {}
-REALM = 'itsp.example.com'
-SECRET = 'tr0ub4dor'      # the provider's choice: it would be refused for a PBX
 HOST, FAR, FAR_PORT = 'itsp3', 'itsp2', 5070
 TO = '+39021234567'
 
-CFG = '''#!KAMAILIO
-debug=0
-log_stderror=yes
-fork=yes
-children=1
-tcp_children=1
-auto_aliases=no
-alias="%(realm)s"
-mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
-loadmodule "tm.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-loadmodule "xlog.so"
-loadmodule "auth.so"
-loadmodule "usrloc.so"
-loadmodule "registrar.so"
-modparam("usrloc", "db_mode", 0)
+CFG = config('tm sl rr pv textops siputils xlog auth usrloc registrar', '''modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", %(expires)d)
 modparam("registrar", "min_expires", %(min)d)
 modparam("auth", "algorithm", "%(alg)s")
-request_route {
-	if (is_method("REGISTER")) {
-		xlog("L_ERR", "GOT $ru aor=$tu ci=$ci cs=$cs contact=$ct auth=$au\\n");
+''', '''		xlog("L_ERR", "GOT $ru aor=$tu ci=$ci cs=$cs contact=$ct auth=$au\\n");
 		if (is_present_hf("Require") && $hdr(Require) =~ "gin") {
 			append_to_reply("Unsupported: gin\\r\\n");
 			sl_send_reply("420", "Bad Extension");
@@ -52,52 +30,13 @@ request_route {
 		}
 		append_to_reply("Service-Route: <sip:203.0.113.23:5064;lr>\\r\\n");
 		if (save("location")) xlog("L_ERR", "SAVED $tU contact=$ct\\n");
-		exit;
-	}
-	if (has_totag()) {
-		if (loose_route()) t_relay();
-		else if (is_method("ACK") && t_check_trans()) t_relay();
-		else sl_send_reply("481", "Not here");
-		exit;
-	}
-	if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
-	if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
-	if ($si == "203.0.113.1") {
-		xlog("L_ERR", "OUT $rm route=$hdr(Route)\\n");
-		loose_route();
-		record_route();
-		$du = "sip:203.0.113.22:5070";
-		t_relay();
-		exit;
-	}
-	# a call for a customer: the account stands in a header here, the number called stays in the request URI
-	record_route();
-	$var(did) = $rU;
-	$ru = "sip:" + $hdr(X-Account) + "@%(realm)s";
-	if (!lookup("location")) { sl_send_reply("404", "Not registered"); exit; }
-	$rU = $var(did);
-	t_relay();
-	exit;
-}
-'''
+''')
 
 
-class Provider:
+class Provider(Kamailio):
     def __init__(self, box, secret=SECRET, alg='SHA-256', expires=3600, min_expires=0, cfg=CFG):
-        d = box.lab.fresh('provider')
-        with open(d + '/k.cfg', 'w') as f:
-            f.write(cfg % {'realm': REALM, 'secret': secret, 'alg': alg, 'expires': expires, 'min': min_expires})
-        self.p = box.lab.run(HOST, ['kamailio', '-f', d + '/k.cfg', '-DD', '-E', '-e', '-w', d, '-Y', d, '-m', '32', '-M', '8',
-                                    '-l', 'udp:203.0.113.23:%d' % ITSP_PORT, '-l', 'tcp:203.0.113.23:%d' % ITSP_PORT], 'kamailio')
-        wait('Kamailio to listen', lambda: listening(HOST, 'udp', '203.0.113.23', ITSP_PORT) or not self.p.running(), 8)
-        check(self.p.running(), 'Kamailio did not start: ' + self.p.text()[-500:])
-
-    def got(self):
-        """(aor, call-id, cseq, contact, user of the credentials or <null>) of each REGISTER"""
-        return re.findall(r'GOT \S+ aor=(\S+) ci=(\S+) cs=(\d+) contact=(.*?) auth=(\S+)', self.p.text())
-
-    def stop(self):
-        self.p.stop()
+        super().__init__(box, HOST, addr(HOST), cfg, realm=REALM, secret=secret, alg=alg, expires=expires, min=min_expires,
+                         far=addr(FAR))
 
 
 def add(box, name='prov', user='trunk42', *more):

@@ -6,10 +6,11 @@ import time
 import xml.etree.ElementTree as ET
 
 from box import hop
-from lab import BOX, ITSP_PORT, LISTEN, check, inside, listening, wait
+from kamailio import Kamailio, REALM, SECRET
+from lab import BOX, ITSP_PORT, LISTEN, check, inside, wait
 from raw import party
 from t_register import CONFIG, DOMAIN, GIN, Pbx, expanded, trunks
-from t_regclient import CFG as PLAIN_CFG, Provider, REALM, SECRET, add, drop, password, registered
+from t_regclient import CFG as PLAIN_CFG, Provider, add, drop, password, registered
 
 NS = '{urn:ietf:params:xml:ns:reginfo}'
 HOST = 'itsp3'
@@ -250,24 +251,18 @@ NOT_OFFERED = '''
 '''
 
 
-class Presence(Provider):
+class Presence(Kamailio):
     """The provider of t_regclient, and a presence server that knows who is registered there (or watches us)."""
 
     def __init__(self, box, publish=1, proxy='sip:203.0.113.23:5064'):
         d = box.lab.fresh('presence')
         shutil.copytree('/usr/share/kamailio/dbtext/kamailio', d + '/db')
         self.dir = d
-        values = {'realm': REALM, 'secret': SECRET, 'alg': 'SHA-256', 'expires': 600, 'min': 0, 'dir': d, 'publish': publish,
-                  'proxy': proxy}
         text = PLAIN_CFG.replace('modparam("usrloc"', PRESENCE + 'modparam("usrloc"', 1)
         text = text.replace('\tif (has_totag()) {', SUBSCRIBED + '\tif (has_totag()) {', 1)
         text = text.replace('append_to_reply("Service-Route', 'append_to_reply("Allow-Events: reg\\r\\n");\n\t\tappend_to_reply("Service-Route', 1)
-        with open(d + '/k.cfg', 'w') as f:
-            f.write(text % values)
-        self.p = box.lab.run(HOST, ['kamailio', '-f', d + '/k.cfg', '-DD', '-E', '-e', '-w', d, '-Y', d, '-m', '64', '-M', '8',
-                                    '-l', 'udp:203.0.113.23:%d' % ITSP_PORT, '-l', 'tcp:203.0.113.23:%d' % ITSP_PORT], 'kamailio')
-        wait('Kamailio to listen', lambda: listening(HOST, 'udp', '203.0.113.23', ITSP_PORT) or not self.p.running(), 8)
-        check(self.p.running(), 'Kamailio did not start: ' + self.p.text()[-800:])
+        super().__init__(box, HOST, '203.0.113.23', text, d, 64, realm=REALM, secret=SECRET, alg='SHA-256', expires=600, min=0,
+                         far='203.0.113.22', publish=publish, proxy=proxy)
 
     def rpc(self, *args):
         r = subprocess.run(['kamcmd', '-s', 'unix:%s/ctl' % self.dir] + list(args), stdout=subprocess.PIPE,
