@@ -315,7 +315,10 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
 bool walk_can_go_on(const struct call *c); /* to another target */
 /* an address of ours that nobody out there can reach would be shown to somebody out there, and the realm forbids that */
 bool walk_leaks(const struct policy *p, const struct net_local *us, const struct net_path *path);
-unsigned walk_keep_secure(struct target_way *ways, unsigned n); /* those a sips: request may use, in order */
+/* Where a hop leads: its trunk as it is now, which may have changed since the request began. sips: only where that may
+ * go. *ret_n: how many ways there are already, of a call that chose one; else 0. NONE, or why nothing may go there */
+enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str called,
+    const struct sip_msg *m /* of registered_ways() */, struct target_way *ways, unsigned *ret_n);
 /* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
  * true when it is the best so far. */
 bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_t shown);

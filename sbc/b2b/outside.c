@@ -216,28 +216,11 @@ static bool open_hop(struct outside *k, const struct sip_msg *m)
 
 	while (k->at_hop < k->route.n_hops) {
 		const struct pol_hop *hop = &k->route.hops[k->at_hop++];
-		enum reason why = REASON_NONE;
 		unsigned n = 0;
+		enum reason why =
+		    walk_ways(b, k->arena, hop, m->ruri.scheme == SIP_SCHEME_SIPS, k->called, m, k->ways, &n);
 
-		if (!policy_trunk(b->policy, hop->trunk->id))
-			why = REASON_TRUNK_DELETED;
-		else if (hop->trunk->sip.scheme_sips && m->ruri.scheme != SIP_SCHEME_SIPS)
-			why = REASON_SIPS_UPGRADE;
-		else
-			why = registrar_asks(b, hop->trunk);
-		if (why == REASON_NONE && hop->target->registered) {
-			n = registered_ways(b, k->arena, hop->trunk, k->called, m, k->ways);
-			why = n ? REASON_NONE : REASON_NOT_REGISTERED;
-		} else if (why == REASON_NONE) {
-			n = targets_ways(b->targets, hop, k->ways, &why);
-		}
-		if (n && registrar_first(b, k->arena, hop->trunk, k->ways, n) < 0)
-			n = 0;
-		if (n && m->ruri.scheme == SIP_SCHEME_SIPS) {
-			n = walk_keep_secure(k->ways, n);
-			why = n ? why : REASON_SIPS_DOWNGRADE;
-		}
-		if (n) {
+		if (why == REASON_NONE) {
 			k->hop = *hop;
 			k->n_ways = n;
 			k->at_way = 0;

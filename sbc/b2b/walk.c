@@ -481,7 +481,7 @@ bool walk_same_way(struct leg *l, const struct net_path *path)
 
 /* ------------------------------------------------------------------ the targets of the route */
 
-unsigned walk_keep_secure(struct target_way *ways, unsigned n)
+static unsigned keep_secure(struct target_way *ways, unsigned n)
 {
 	unsigned kept = 0;
 
@@ -532,30 +532,26 @@ static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called
 	return false;
 }
 
-/* May a call be placed on the trunk at all, and where to? */
-static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct str called, const struct sip_msg *m,
-    struct target_way *ways, unsigned *ret_n)
+enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str called,
+    const struct sip_msg *m, struct target_way *ways, unsigned *ret_n)
 {
-	struct b2b *b = c->b2b;
 	const struct pol_trunk *now = policy_trunk(b->policy, hop->trunk->id);
 	enum reason why = REASON_NONE;
-	unsigned n;
+	unsigned n = *ret_n;
 
-	/* as it is now: it may have changed since the call began */
 	if (!now)
 		return REASON_TRUNK_DELETED;
 	if (now->admin == POL_DISABLED)
 		return REASON_TRUNK_DISABLED;
 	if (now->admin == POL_DRAINING)
 		return REASON_TRUNK_DRAINING;
-	if (hop->trunk->sip.scheme_sips && !c->sips)
+	if (hop->trunk->sip.scheme_sips && !sips)
 		return REASON_SIPS_UPGRADE;
 	why = registrar_asks(b, hop->trunk);
 	if (why != REASON_NONE)
 		return why;
-	n = *ret_n;
 	if (n == 0 && hop->target->registered) {
-		n = registered_ways(b, c->arena, hop->trunk, called, called.p == c->called.p ? m : NULL, ways);
+		n = registered_ways(b, arena, hop->trunk, called, m, ways);
 		if (n == 0)
 			return REASON_NOT_REGISTERED;
 	} else if (n == 0) {
@@ -563,15 +559,25 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 		if (n == 0)
 			return why;
 	}
-	if (registrar_first(b, c->arena, hop->trunk, ways, n) < 0)
+	if (registrar_first(b, arena, hop->trunk, ways, n) < 0)
 		return REASON_NO_MEMORY;
-	if (c->sips) {
-		n = walk_keep_secure(ways, n);
+	if (sips) {
+		n = keep_secure(ways, n);
 		if (n == 0)
 			return REASON_SIPS_DOWNGRADE;
 	}
 	*ret_n = n;
-	return trunk_take(b, hop->trunk, false);
+	return REASON_NONE;
+}
+
+/* May a call be placed on the trunk at all, and where to? */
+static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct str called, const struct sip_msg *m,
+    struct target_way *ways, unsigned *ret_n)
+{
+	enum reason why =
+	    walk_ways(c->b2b, c->arena, hop, c->sips, called, called.p == c->called.p ? m : NULL, ways, ret_n);
+
+	return why ? why : trunk_take(c->b2b, hop->trunk, false);
 }
 
 static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort, const struct sip_msg *m)

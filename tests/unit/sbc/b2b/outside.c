@@ -174,6 +174,27 @@ static void next_way_on_failure(void **state)
 	rig_end(r);
 }
 
+/* what the operator decides meanwhile holds for the next place too */
+static void disabled_meanwhile(void **state)
+{
+	static const enum db_admin admins[] = {DB_DISABLED, DB_DRAINING};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(admins); i++) {
+		struct rig *r = rig_outside();
+		struct sent *m;
+
+		from_pbx(r, "MESSAGE", TEXT, "one");
+		m = rig_tx(r, "MESSAGE sip:+4989998877@203.0.113.20 SIP/2.0\r\n");
+		r->trunks[ITSP].admin = admins[i];
+		rig_compile(r);
+		rig_answer(r, m, "503 Service Unavailable", "x", "", NULL);
+		rig_tx(r, "SIP/2.0 50");
+		rig_quiet(r);
+		rig_end(r);
+	}
+}
+
 /* the last 503 is not passed on as ours (FOV-03); no connection is told at once */
 static void nobody_left(void **state)
 {
@@ -320,6 +341,7 @@ int main(void)
 	    cmocka_unit_test(off_is_answered_here),
 	    cmocka_unit_test(bodies_of_parts),
 	    cmocka_unit_test(next_way_on_failure),
+	    cmocka_unit_test(disabled_meanwhile),
 	    cmocka_unit_test(nobody_left),
 	    cmocka_unit_test(silence_of_one_leads_to_the_other),
 	    cmocka_unit_test(refused_here),
