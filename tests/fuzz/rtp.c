@@ -1,13 +1,15 @@
-/* rtp.c - any bytes as a media datagram: kind, RTP header, RTCP parts, UDPTL.
+/* rtp.c - any bytes as a media datagram: kind, RTP header, RTCP parts and reports, UDPTL.
  *
  * links: media
  *
  * Holds: the parts of an accepted RTP packet make up the packet, and its bounds are those that a second reading
  * written another way finds; accepted RTCP splits into parts that end where the datagram ends; what is accepted begins
- * with version 2; counting such a stream never breaks (loss of one source is less than its sequence numbers).
+ * with version 2, and its reports are read within it; counting such a stream never breaks (loss of one source is less
+ * than its sequence numbers).
  */
 #include <stdlib.h>
 
+#include "media/rtcp.h"
 #include "media/stats.h"
 
 #define CHECK(x)                                                                                   \
@@ -47,6 +49,7 @@ static long walk_rtp(const uint8_t *p, size_t n, size_t *ret_head)
 static void one(const uint8_t *p, size_t n, struct rtp_rx *rx, int64_t now_us)
 {
 	enum rtp_kind kind = rtp_kind(p, n);
+	struct rtcp_report r;
 	struct rtp_head h;
 	size_t head = 0;
 	bool ok = rtp_parse(p, n, &h) == 0;
@@ -72,6 +75,10 @@ static void one(const uint8_t *p, size_t n, struct rtp_rx *rx, int64_t now_us)
 		while (at < n)
 			at += 4 * ((size_t)p[at + 2] * 256 + p[at + 3] + 1);
 		CHECK(at == n);
+		rtcp_read(p, n, &r);
+		CHECK(r.n <= ARRAY_LEN(r.block));
+		for (unsigned i = 0; i < r.n; i++)
+			CHECK(rtcp_round_trip_us(&r.block[i], r.block[i].lsr, 0, now_us) <= 60000000);
 	}
 	(void)udptl_plausible(p, n);
 }
