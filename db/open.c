@@ -233,7 +233,7 @@ static enum reason pragmas(const struct db_cfg *cfg, struct db_handle *h, struct
 	sqlite3_finalize(st);
 	if (r)
 		return r;
-	/* The log is copied into the file when it has 32 MiB: the pages at the growing ends of table and indexes are in
+	/* The log is copied into the file when it has 16 MiB: the pages at the growing ends of table and indexes are in
 	 * it many times, and go to the file once. The cache (16 MiB) holds what an hour of records touches. */
 	return db_exec(h,
 	    "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -16384;"
