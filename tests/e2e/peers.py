@@ -104,7 +104,7 @@ class Baresip:
 
     def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None,
                  account=None, srtp=None):
-        self.lab, self.host = lab, host
+        self.lab, self.host, self.hz = lab, host, hz
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
         mods = subprocess.run(['dpkg', '-L', 'baresip-core'], stdout=subprocess.PIPE, text=True).stdout

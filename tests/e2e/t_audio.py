@@ -8,8 +8,9 @@ from box import NUMBERS, rows, uri
 from lab import ITSP_PORT, PBX_PORT, Failed, check, wait
 
 
-def heard(phone, mine, theirs, seconds):
+def heard(phone, other, seconds):
     """The phone's recording holds the other's tone for so long, and nothing of its own."""
+    mine, theirs = phone.hz, other.hz
     check(phone.recordings(), '%s recorded nothing' % phone.host)
     good = own = 0
     for path in phone.recordings():
@@ -19,6 +20,33 @@ def heard(phone, mine, theirs, seconds):
     check(own == 0, '%s heard itself for %.1f s' % (phone.host, own))
 
 
+def talk(caller, callee, to, seconds=3.0, while_up=None):
+    """A call of so long, and as long as while_up() takes; both recordings are judged."""
+    caller.command('dial', to)
+    caller.event('CALL_ESTABLISHED', 12)
+    time.sleep(seconds)             # what is judged afterwards
+    if while_up:
+        while_up()
+    caller.command('hangup')
+    callee.event('CALL_CLOSED')
+    caller.stop()
+    callee.stop()
+    heard(callee, caller, seconds - 0.5)
+    heard(caller, callee, seconds - 0.5)
+
+
+def crossing(box):
+    """Packets of both phones cross, 40 more each way on each side; what call media says then."""
+    one = box.media()
+
+    def more():
+        two = box.media()
+        return all(y[k] - x[k] >= 40 for x, y in zip(one, two) for k in ('rx_packets', 'tx_packets')) and two
+    two = wait('40 packets more each way than ' + str(one), more, 1.5)
+    check(all(m['direction'] == 'sendrecv' for m in two), str(two))
+    return two
+
+
 def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, while_up=None, after_hold=None,
                family_b=None, srtp=(None, None)):
     """A call with 440 Hz one way and 1000 Hz the other; both recordings are judged."""
@@ -26,24 +54,18 @@ def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, 
     a = peers.Baresip(lab, 'a', caller, port[caller[0]], 440, family, transport, srtp=srtp[0])
     b = peers.Baresip(lab, 'b', callee, port[callee[0]], 1000, family_b or family, transport, answer=True, srtp=srtp[1],
                       number=uri.split(':', 1)[1].split('@')[0])
-    a.command('dial', uri)
-    a.event('CALL_ESTABLISHED')
-    time.sleep(3.0)                 # three seconds of talk: what is judged afterwards
-    if while_up:
-        while_up()
-    if hold:
-        a.command('hold')
-        time.sleep(1.5)
-        a.command('resume')
-        time.sleep(0.5)
-        if after_hold:
-            after_hold()
-    a.command('hangup')
-    b.event('CALL_CLOSED')
-    a.stop()
-    b.stop()
-    heard(b, 1000, 440, 2.5)
-    heard(a, 440, 1000, 2.5)
+
+    def up():
+        if while_up:
+            while_up()
+        if hold:
+            a.command('hold')
+            time.sleep(1.5)
+            a.command('resume')
+            time.sleep(0.5)
+            if after_hold:
+                after_hold()
+    talk(a, b, uri, while_up=up)
     return a, b
 
 
@@ -90,14 +112,7 @@ call('audio both ways over TCP', 'pbx1', 'itsp1', uri(NUMBERS['itspt'], 'lan', 4
 def after_hold(box):
     """packets of both phones cross again after hold and resume"""
     # baresip's recorder stops at a hold and does not go on, so the second half is judged by our counters
-    def grow():
-        one = box.media()
-        time.sleep(1.0)
-        two = box.media()
-        check(all(m['direction'] == 'sendrecv' for m in two), str(two))
-        check(all(y[k] - x[k] >= 40 for x, y in zip(one, two) for k in ('rx_packets', 'tx_packets')),
-              '%s, a second later %s' % (one, two))
-    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), hold=True, after_hold=grow)
+    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), hold=True, after_hold=lambda: crossing(box))
 
 
 CASES.append(after_hold)

@@ -116,19 +116,6 @@ def phones(edge, a_answers, b_answers):
     return a, b
 
 
-def talk(a, b, caller, to, seconds=3.0):
-    """One calls the other; both hear the other's tone and not their own."""
-    caller.command('dial', to)
-    caller.event('CALL_ESTABLISHED', 12)
-    time.sleep(seconds)             # what is judged afterwards
-    caller.command('hangup')
-    (b if caller is a else a).event('CALL_CLOSED')
-    a.stop()
-    b.stop()
-    t_audio.heard(a, 440, 1000, seconds - 0.5)
-    t_audio.heard(b, 1000, 440, seconds - 0.5)
-
-
 def out_uri():
     return 'sip:%s@%s:%d' % (TO, BOX[('lan', 4)], LISTEN)
 
@@ -189,12 +176,12 @@ def calls(edge, transport):
         p = both(edge, transport)
         asked = p.metric('b2b.challenged')
         a, b = phones(edge, False, True)
-        talk(a, b, a, out_uri())
+        t_audio.talk(a, b, out_uri())
         check(p.metric('b2b.challenged') > asked, 'the provider did not ask')
         edge.cdrs(1, from_trunk='pbx', to_trunk='up', status=200, called=TO)
         p.cdrs(1, from_trunk='cust', to_trunk='pstn', status=200, called=TO, calling=NUMBERS['pbx'])
         a, b = phones(edge, True, False)
-        talk(a, b, b, in_uri())
+        t_audio.talk(b, a, in_uri())
         edge.cdrs(1, from_trunk='up', to_trunk='pbx', status=200, called=NUMBERS['pbx'])
         l = p.cdrs(1, from_trunk='pstn', to_trunk='cust', status=200, called=NUMBERS['pbx'])
         # the PBX has seen nothing of the provider, nor the provider of the PBX: only the edge knows both
