@@ -602,6 +602,7 @@ static enum reason read_vias(struct apply *a, const json_t *list, struct db_rout
 /* One route of the text, over the one there is (--keep) or over an empty one. */
 static enum reason read_route(struct apply *a, json_t *want, struct db_route_via *via, struct db_route *x)
 {
+	static const char *const texts[] = {"name", "from", "calling", "to", "hours"};
 	enum reason why = REASON_NONE;
 	const char *key, *bad = NULL;
 	json_t *value;
@@ -609,8 +610,11 @@ static enum reason read_route(struct apply *a, json_t *want, struct db_route_via
 	json_object_foreach(want, key, value) {
 		struct str s = json_str(value);
 
+		for (unsigned i = 0; i < ARRAY_LEN(texts); i++)
+			if (!strcmp(key, texts[i]) && !json_is_string(value))
+				return db_fail(a->err, REASON_BAD_VALUE, "a string", "the value of %s cannot be read", key);
 		if (!strcmp(key, "name")) {
-		} else if (!strcmp(key, "from") && (str_empty(s) || str_eq(s, S("any")))) {
+		} else if (!strcmp(key, "from") && str_eq(s, S("any"))) {
 			x->from_trunk = 0;
 		} else if (!strcmp(key, "from")) {
 			why = db_trunk_id(a->h, s, &x->from_trunk, a->err);

@@ -219,6 +219,11 @@ static void what_cannot_be_read_is_refused_whole(void **state)
 	    {"apply f", TRUNKS("\"acme\": {\"role\": \"itsp\", \"realm\": \"nowhere\", \"target\": \"192.0.2.1\"}"), "nowhere", 2},
 	    {"apply f", ROUTES("1"), "a route has no name", 2},
 	    {"apply f", ROUTES("{\"name\": \"o\"}"), "route o: the route leads nowhere", 2},
+	    /* not "from anywhere", not "always" */
+	    {"apply f", ROUTES("{\"name\": \"o\", \"from\": [\"acme\"], \"deny\": true}"), "the value of from cannot be read", 2},
+	    {"apply f", ROUTES("{\"name\": \"o\", \"from\": null, \"deny\": true}"), "the value of from cannot be read", 2},
+	    {"apply f", ROUTES("{\"name\": \"o\", \"from\": \"\", \"deny\": true}"), "route o: ", 2},
+	    {"apply f", ROUTES("{\"name\": \"o\", \"hours\": 8, \"deny\": true}"), "the value of hours cannot be read", 2},
 	    {"apply f", ROUTES("{\"name\": \"o\", \"via\": \"acme\"}"), "via is no list", 2},
 	    {"apply f", ROUTES("{\"name\": \"o\", \"via\": [\"gone\"]}"), "route o: ", 2},
 	    {"apply f", ROUTES("{\"name\": \"o\", \"via\": [\"pbx\"]}"), "route o: ", 2}, /* it is there, but not in the text */
