@@ -328,6 +328,51 @@ static void sessions_are_resumed_and_ticket_keys_turn_over(void **state)
 	resumption_of(TLS1_3_VERSION);
 }
 
+/* What was proved when the session began holds for as long as the certificate. */
+static void a_session_outlives_no_certificate(void **state)
+{
+	const struct cert_spec an_hour = {.san = {{GEN_DNS, "pbx.example", 0}}, .n_san = 1, .from_s = -3600, .to_s = 3600};
+
+	(void)state;
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++)
+		for (int mode = NET_CERT_REQUEST; mode <= NET_CERT_REQUIRE; mode++) {
+			struct tls_world t;
+			struct pair phone;
+			struct tpeer p;
+			SSL_SESSION *first;
+			char b[8];
+
+			t_init(&t, (uint8_t)mode);
+			t.w.on = echo;
+			phone = make_cert(&t.root, &an_hour);
+			tp_init(&p, false, &phone);
+			SSL_CTX_set_max_proto_version(p.ctx, version);
+			assert_false(resumed(&t, &p, NULL, &first));
+			assert_true(net_identity(t.w.net, &t.w.got[0].path)->verified);
+			w_skip(&t.w, 3601 * 1000);
+			if (mode == NET_CERT_REQUEST) { /* heard as nobody */
+				assert_true(resumed(&t, &p, first, NULL));
+				assert_false(net_identity(t.w.net, &t.w.got[1].path)->verified);
+				assert_int_equal(count(&t, NET_TLS_UNPROVEN), 1);
+			} else {
+				tp_end(&p);
+				tp_start(&p, peer_connect(&t.w, &t.us, NULL));
+				assert_int_equal(SSL_set_session(p.ssl, first), 1);
+				(void)tp_handshake(&t.w, &p);
+				(void)SSL_write(p.ssl, "L0001:x", 7);
+				assert_true(tp_read(&t.w, &p, b, sizeof(b)) < 0);
+				assert_int_equal(t.w.n_got, 1);
+				assert_int_equal(count(&t, NET_TLS_REFUSED), 1);
+			}
+			assert_int_equal(t.w.n_unproven, 1);
+			assert_int_equal(t.w.unproven_err, -NET_ERR_TLS_EXPIRED);
+			SSL_SESSION_free(first);
+			tp_fini(&p);
+			pair_free(&phone);
+			t_fini(&t);
+		}
+}
+
 static void our_sessions_are_resumed_until_what_is_asked_changes(void **state)
 {
 	(void)state;
@@ -876,6 +921,7 @@ static void clients_prove_what_the_listener_asks(void **state)
 	for (int mode = NET_CERT_REQUEST; mode <= NET_CERT_NONE; mode++) {
 		struct tls_world t;
 		struct pair foreign = make_ca("foreign");
+		unsigned told = 0, before = 0;
 
 		t_init(&t, (uint8_t)mode);
 		for (unsigned i = 0; i < ARRAY_LEN(tries); i++) {
@@ -907,10 +953,17 @@ static void clients_prove_what_the_listener_asks(void **state)
 				if (who->verified != proved || who->n_names != proved)
 					fail_msg("%s: verified %d", tries[i].what, who->verified);
 			}
+			/* of those it asked, it told what was wrong with what they showed */
+			if (mode == NET_CERT_REQUIRE || (mode == NET_CERT_REQUEST && tries[i].by >= 0))
+				told += !tries[i].proved;
+			if (t.w.n_unproven != told)
+				fail_msg("%s: told %u times", tries[i].what, t.w.n_unproven);
+			if (told > before && net_error_reason(t.w.unproven_err) != tries[i].why)
+				fail_msg("%s: told %s", tries[i].what, t.w.unproven_text);
+			before = told;
 			tp_fini(&p);
 			pair_free(&pair);
 		}
-		/* of those it asked, it said what was wrong with what they showed */
 		assert_int_equal(count(&t, NET_TLS_UNPROVEN), mode == NET_CERT_REQUEST ? 2 : 0);
 		pair_free(&foreign);
 		t_fini(&t);
@@ -1643,6 +1696,7 @@ int main(void)
 	    cmocka_unit_test(only_forward_secret_aead_suites_unless_legacy_is_asked_for),
 	    cmocka_unit_test(no_compression_and_no_renegotiation),
 	    cmocka_unit_test(sessions_are_resumed_and_ticket_keys_turn_over),
+	    cmocka_unit_test(a_session_outlives_no_certificate),
 	    cmocka_unit_test(our_sessions_are_resumed_until_what_is_asked_changes),
 	    cmocka_unit_test(the_certificate_is_chosen_by_the_name_asked_for),
 	    cmocka_unit_test(the_name_to_be_reached_is_asked_for),

@@ -59,6 +59,9 @@ struct world {
 	unsigned n_flows_lost;
 	struct net_path flow_lost;
 	int flow_err;
+	unsigned n_unproven;
+	int unproven_err;
+	char unproven_text[300];
 	int64_t ahead_us; /* w_skip() */
 	/* called for each message when set */
 	void (*on)(struct world *w, const struct net_path *from, char *p, size_t n, enum reason bad);
@@ -157,7 +160,17 @@ static void w_flow_up(void *ctx, const struct net_path *flow)
 	w->flow_up = *flow;
 }
 
-static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_up, w_flow_lost, NULL};
+static void w_unproven(void *ctx, const struct net_path *from, int err, struct str text)
+{
+	struct world *w = ctx;
+
+	assert_false(addr_none(&from->remote));
+	w->n_unproven++;
+	w->unproven_err = err;
+	snprintf(w->unproven_text, sizeof(w->unproven_text), "%.*s", STR(text));
+}
+
+static const struct net_user w_user = {w_admit, w_message, w_failure, w_flow_up, w_flow_lost, w_unproven};
 
 /* the real time and what tests skipped */
 static void w_clock(void *ctx, struct clock *c)
