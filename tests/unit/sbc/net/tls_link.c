@@ -428,6 +428,9 @@ static void a_flood_behind_the_hello_is_not_taken_in(void **state)
 	g_init(&g, NET_CERT_NONE);
 	hold_one(&g, &held);
 	memset(junk, 0, sizeof(junk));
+	/* what is there at once is not read at once */
+	for (ssize_t r; (r = send(held.fd, junk, sizeof(junk), MSG_NOSIGNAL | MSG_DONTWAIT)) > 0;)
+		sent += (size_t)r;
 	/* until the socket takes no more: 50 ms without room */
 	pfd = (struct pollfd){.fd = held.fd, .events = POLLOUT};
 	while (sent < ((size_t)64 << 20)) {
@@ -448,7 +451,45 @@ static void a_flood_behind_the_hello_is_not_taken_in(void **state)
 	g_fini(&g);
 }
 
-/* Many at once: each comes up, and no turn of the loop pays for more than a few of them. */
+/* Many that are cheap, at once: no turn of the loop pays for more than a few of them. */
+static void a_crowd_that_resumes_is_shared_out(void **state)
+{
+	enum { N = 12, PER_TURN = 4 };
+	struct gate g;
+	struct tpeer first, p[N];
+	SSL_SESSION *s;
+
+	(void)state;
+	g_init(&g, NET_CERT_NONE);
+	s = session12(&g, &first);
+	tp_fini(&first);
+	for (unsigned i = 0; i < N; i++) {
+		tp_init(&p[i], false, NULL);
+		SSL_CTX_set_max_proto_version(p[i].ctx, TLS1_2_VERSION);
+		tp_start(&p[i], peer_connect(&g.t.w, &g.t.us, NULL));
+		assert_int_equal(SSL_set_session(p[i].ssl, s), 1);
+	}
+	W_UNTIL(&g.t.w, count(&g.t, NET_TCP_OPEN) == N);
+	for (unsigned i = 0; i < N; i++)
+		(void)SSL_do_handshake(p[i].ssl);
+	for (unsigned turns = 0; count(&g.t, NET_TLS_ACCEPTED) < N + 1; turns++) {
+		unsigned before = g.on_loop;
+
+		loop_turn(&g.t.w.loop, 2);
+		assert_in_range(g.on_loop - before, 0, PER_TURN);
+		assert_true(turns < 2000);
+		for (unsigned i = 0; i < N; i++)
+			(void)SSL_do_handshake(p[i].ssl);
+	}
+	assert_true(g.on_loop >= PER_TURN);
+	assert_int_equal(count(&g.t, NET_TLS_RESUMED), N);
+	for (unsigned i = 0; i < N; i++)
+		tp_fini(&p[i]);
+	SSL_SESSION_free(s);
+	g_fini(&g);
+}
+
+/* Many at once that are dear: each comes up, and the loop pays for none. */
 static void many_at_once_all_come_up(void **state)
 {
 	enum { N = 60 };
@@ -495,6 +536,7 @@ int main(void)
 	    cmocka_unit_test(the_end_of_all_waits_for_steps_without_waiting),
 	    cmocka_unit_test(who_dribbles_costs_no_step_and_no_state_of_tls),
 	    cmocka_unit_test(a_flood_behind_the_hello_is_not_taken_in),
+	    cmocka_unit_test(a_crowd_that_resumes_is_shared_out),
 	    cmocka_unit_test(many_at_once_all_come_up),
 	};
 
