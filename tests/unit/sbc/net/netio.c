@@ -398,8 +398,10 @@ static void a_line_that_cannot_open_says_why(void **state)
 	assert_non_null(strstr(err.text, "udp 192.0.2.77:5060"));
 
 	/* the same address twice */
-	w.lines[1].bound = w.lines[0].bound = taken;
 	close(fd);
+	w.lines[1].bound = at("127.0.77.77:0"); /* where nobody else takes a port meanwhile */
+	addr_set_port(&w.lines[1].bound, addr_port(&taken));
+	w.lines[0].bound = w.lines[1].bound;
 	assert_int_equal(netio_new(&w.loop, &w.env, &w.cfg, &w_user, &w, toy_frame, &w.io, &err), -EINVAL);
 	assert_int_equal(err.reason, REASON_CONFIG_INVALID);
 

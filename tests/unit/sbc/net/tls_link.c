@@ -506,8 +506,16 @@ static void many_at_once_all_come_up(void **state)
 		tp_start(&p[i], peer_connect(&g.t.w, &g.t.us, NULL));
 		(void)SSL_do_handshake(p[i].ssl);
 	}
-	for (unsigned i = 0; i < N; i++)
-		assert_int_equal(tp_handshake(&g.t.w, &p[i]), 1);
+	/* all of them go on together, as clients do: one after the other the last would be late on a busy machine */
+	for (unsigned up = 0; up < N;) {
+		up = 0;
+		for (unsigned i = 0; i < N; i++) {
+			ERR_clear_error();
+			up += SSL_do_handshake(p[i].ssl) == 1;
+		}
+		assert_int_equal(count(&g.t, NET_TLS_FAILED), 0);
+		loop_turn(&g.t.w.loop, 1);
+	}
 	for (unsigned i = 0; i < N; i++) {
 		tp_write(&g.t.w, &p[i], "L0001:x", 7);
 		tp_expect(&g.t.w, &p[i], "L0001:x");
