@@ -126,6 +126,9 @@ static void a_black_holed_first_address_costs_less_than_300_ms(void **state)
 	assert_int_equal(w.n_flows_up, 1);
 	assert_int_equal(w.flow_up.conn, to.conn);
 	assert_true(addr_eq(&w.flow_up.remote, &four));
+	/* the other attempt, which had the handle, is no flow of anybody's */
+	w_spin(&w, 20);
+	assert_int_equal(w.n_flows_lost, 0);
 	assert_int_equal(info.tx_msgs, 3);
 	/* the handle leads there, and says where */
 	again = to;
@@ -260,6 +263,29 @@ static void when_both_fail_each_owner_hears_once(void **state)
 	assert_int_equal(w.flow_lost.conn, to.conn);
 	assert_int_equal(w.flow_err, -ETIMEDOUT);
 	hole_close(&six);
+	w_fini(&w);
+}
+
+/* who only sends is not told that it is up */
+static void what_nobody_prepared_comes_up_unsaid(void **state)
+{
+	struct world w;
+	struct addr them;
+	struct net_path to = {.proto = NET_TCP};
+	int lfd, fd;
+
+	(void)state;
+	init(&w, 4000);
+	lfd = peer(SOCK_STREAM, "127.0.0.1:0", &them);
+	to.remote = them;
+	say(&w, &to, "L0001:a", 1);
+	fd = peer_accept(&w, lfd);
+	expect_all(&w, fd, "L0001:a");
+	w_spin(&w, 20);
+	assert_int_equal(w.n_flows_up, 0);
+	close(fd);
+	W_UNTIL(&w, w.n_flows_lost == 1);
+	close(lfd);
 	w_fini(&w);
 }
 
@@ -588,6 +614,7 @@ int main(void)
 	    cmocka_unit_test(a_refused_first_address_starts_the_second_at_once),
 	    cmocka_unit_test(a_family_without_listener_leaves_the_other),
 	    cmocka_unit_test(when_both_fail_each_owner_hears_once),
+	    cmocka_unit_test(what_nobody_prepared_comes_up_unsaid),
 	    cmocka_unit_test(a_prepared_connection_says_what_becomes_of_it),
 	    cmocka_unit_test(the_first_may_win_after_the_second_was_started),
 	    cmocka_unit_test(the_second_takes_over_when_the_first_fails),
