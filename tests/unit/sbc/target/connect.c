@@ -233,6 +233,23 @@ static void a_deaf_pair_is_not_down(void **state)
 	world_free(w);
 }
 
+/* A probe that went by a connection which was raced: who answers is alive, and that is not the first address. */
+static void a_raced_probe_counts_for_who_answered(void **state)
+{
+	struct world *w = dual("tcp", NET_TCP, "30s");
+	struct w_sent *s;
+
+	(void)state;
+	w->send_conn = 9;
+	world_pass(w, 1000); /* the first ones are out */
+	s = asked(w, SIX);
+	s->to.remote = w_addr(FOUR);
+	world_answer(w, s, "200 OK", "", "");
+	assert_int_equal(world_state(w, FOUR, NET_TCP), TARGET_UP);
+	assert_int_not_equal(world_state(w, SIX, NET_TCP), TARGET_UP);
+	world_free(w);
+}
+
 /* A connection that is cut is a reason to look, once a period; closed in order it is none; missing pongs are a failure. */
 static void a_lost_flow_is_looked_at(void **state)
 {
@@ -285,6 +302,7 @@ int main(void)
 	    cmocka_unit_test(over_udp_the_first_answer_decides),
 	    cmocka_unit_test(over_udp_when_nothing_can_be_sent),
 	    cmocka_unit_test(a_deaf_pair_is_not_down),
+	    cmocka_unit_test(a_raced_probe_counts_for_who_answered),
 	    cmocka_unit_test(a_lost_flow_is_looked_at),
 	};
 

@@ -71,6 +71,7 @@ struct world {
 	struct w_sent *sent;
 	unsigned n_sent, at;
 	int send_err;
+	uint32_t send_conn; /* connection that requests go out by, 0: not said */
 	int prepare_result; /* of net_prepare() */
 	uint32_t n_conns;
 	const char *leads_to; /* where what is up leads */
@@ -89,6 +90,8 @@ static int w_send(struct net *n, struct net_path *path, const void *p, size_t le
 	if (w->send_err)
 		return w->send_err;
 	assert_true(w->n_sent < W_SENT);
+	if (w->send_conn)
+		path->conn = w->send_conn;
 	s = &w->sent[w->n_sent++];
 	s->to = *path;
 	s->at_us = w->clock.mono_us;
