@@ -135,6 +135,11 @@ static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 		leg_refuse(l, srv, why, buf_err(&h) ? STR_NONE : buf_text(&h));
 		return;
 	}
+	why = screen_no_session(m);
+	if (why != REASON_NONE) {
+		leg_refuse(l, srv, why, STR_NONE);
+		return;
+	}
 	if (!peer || peer->state != LEG_UP || l->state != LEG_UP) {
 		leg_refuse(l, srv, REASON_PENDING, STR_NONE);
 		return;

@@ -286,6 +286,9 @@ void b2b_pass_headers(const struct pol_trunk *from, const struct pol_trunk *to, 
 enum reason screen_request(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
     const struct sip_msg *m, const struct net_path *from, struct buf *h);
 enum reason screen_invite(struct b2b *b, const struct sip_msg *m, struct str *ret_sdp, struct buf *h);
+/* A body that crosses as it is may hold no session description, alone or as a part: its addresses would cross too.
+ * CONTENT_TYPE; MALFORMED: what cannot be read might hide one. */
+enum reason screen_no_session(const struct sip_msg *m);
 /* the called party of a request: canonical number or user; REASON_NONE, SCHEME, RELAY_DENIED, NUMBER_INCOMPLETE */
 enum reason screen_called(struct b2b *b, const struct policy *p, const struct pol_trunk *t,
     const struct sip_msg *m, const struct net_path *from, struct buf *ret);

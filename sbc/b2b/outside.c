@@ -150,17 +150,6 @@ static bool for_somebody(struct b2b *b, const struct pol_trunk *t, const struct 
 	return false;
 }
 
-/* A session description, alone or as a part: its addresses would cross as they are. What cannot be read might hide one. */
-static enum reason no_session(const struct sip_msg *m)
-{
-	struct str sdp;
-	int e = sip_body_sdp(m, &sdp);
-
-	if (e == -EBADMSG)
-		return REASON_MALFORMED;
-	return sip_body_is(m, S("application/sdp")) || (e == 0 && sdp.n) ? REASON_CONTENT_TYPE : REASON_NONE;
-}
-
 enum reason outside_open(struct b2b *b, const struct pol_trunk *t, const struct sip_msg *m, const struct net_path *at,
     struct outside **ret)
 {
@@ -176,7 +165,7 @@ enum reason outside_open(struct b2b *b, const struct pol_trunk *t, const struct 
 		return REASON_LIMIT_BOX;
 	if (b->n_outside >= OUTSIDE_TRUNK_MAX && count_of(b, t->id) >= OUTSIDE_TRUNK_MAX)
 		return REASON_LIMIT_CPS;
-	why = no_session(m);
+	why = screen_no_session(m);
 	if (why != REASON_NONE)
 		return why;
 	k = calloc(1, sizeof(*k));
@@ -405,7 +394,7 @@ static void answer(struct outside *k, const struct sip_msg *m)
 	if (srv->method == SIP_OPTIONS && m->status < 300) { /* what we can do, for calls go through us */
 		b2b_put_caps(k->b2b, k->from, &h);
 		buf_lit(&h, "Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\nSupported: \r\n");
-	} else if (m->body.n && no_session(m) == REASON_NONE) {
+	} else if (m->body.n && screen_no_session(m) == REASON_NONE) {
 		r.body = m->body;
 		r.content_type = sip_hdr_value(m, SIP_H_CONTENT_TYPE);
 	}

@@ -59,6 +59,16 @@ enum reason screen_request(struct b2b *b, const struct policy *p, const struct p
 	return ok ? REASON_NONE : REASON_OPTION_TAG;
 }
 
+enum reason screen_no_session(const struct sip_msg *m)
+{
+	struct str sdp;
+	int e = sip_body_sdp(m, &sdp);
+
+	if (e == -EBADMSG)
+		return REASON_MALFORMED;
+	return sip_body_is(m, S("application/sdp")) || (e == 0 && sdp.n) ? REASON_CONTENT_TYPE : REASON_NONE;
+}
+
 /* Accept that leaves no room for a session description (PAR-35). */
 static bool accepts_sdp(const struct sip_msg *m)
 {

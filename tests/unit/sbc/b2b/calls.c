@@ -658,6 +658,40 @@ static void info_and_options(void **state)
 	rig_end(r);
 }
 
+/* Inside a call, too, no session description crosses in what is carried as it is: its addresses would (B2B-02). */
+static void no_session_crosses_in_what_is_carried(void **state)
+{
+	static const struct {
+		const char *method, *type, *body, *answer;
+	} t[] = {
+	    {"INFO", "application/sdp", "v=0\r\nc=IN IP4 10.1.0.99\r\n", "SIP/2.0 415"},
+	    {"MESSAGE", "application/sdp", "v=0\r\nc=IN IP4 10.1.0.99\r\n", "SIP/2.0 415"},
+	    {"INFO", "multipart/mixed;boundary=b",
+		"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b\r\nContent-Type: application/sdp\r\n\r\nc=IN IP4 10.1.0.99\r\n\r\n--b--\r\n",
+		"SIP/2.0 415"},
+	    {"INFO", "multipart/mixed", "--b\r\n\r\nx\r\n--b--\r\n", "SIP/2.0 400"},
+	};
+	struct rig *r = rig_new();
+	struct up u = rig_call_up(r, "b2b-02");
+	unsigned cseq = 2;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		char type[80];
+
+		snprintf(type, sizeof(type), "Content-Type: %s\n", t[i].type);
+		rig_a_request(r, &u, "b2b-02", t[i].method, cseq++, type, t[i].body);
+		rig_tx(r, t[i].answer);
+	}
+	rig_quiet(r);
+	rig_a_request(r, &u, "b2b-02", "INFO", cseq++, "Content-Type: multipart/mixed;boundary=b\n",
+	    "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n");
+	rig_answer(r, rig_tx(r, "INFO "), "200 OK", "", "", NULL);
+	rig_tx(r, "SIP/2.0 200");
+	rig_hang_up(r, &u, "b2b-02", cseq);
+	rig_end(r);
+}
+
 static void bye_answers_pending_requests(void **state)
 {
 	struct rig *r = rig_new();
@@ -868,6 +902,7 @@ int main(void)
 	    cmocka_unit_test(strict_router),
 	    cmocka_unit_test(cseq_in_dialog),
 	    cmocka_unit_test(info_and_options),
+	    cmocka_unit_test(no_session_crosses_in_what_is_carried),
 	    cmocka_unit_test(bye_answers_pending_requests),
 	    cmocka_unit_test(unknown_dialog),
 	    cmocka_unit_test(stranger_in_dialog),
