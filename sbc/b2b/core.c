@@ -419,13 +419,14 @@ static void stranger(struct b2b *b, struct txn_srv *srv, const struct net_path *
 	enum reason why = policy_stranger(b->policy, from, who);
 	char at[ADDR_TEXT_MAX], code[REASON_CODE_MAX];
 	struct log_quote q;
+	unsigned unsaid;
 
 	b2b_count(b, B2B_STRANGERS);
 	if (b->user->on_stranger)
 		b->user->on_stranger(b->ctx, from, why, who && who->n_names ? who->names[0] : STR_NONE);
-	if (why != REASON_NO_TRUNK)
-		log_info(&b->log, "stranger", "reason=%s peer=%s names=%s", reason_code(why, code),
-		    addr_text(&from->remote, at), log_quoted(&q, who && who->n_names ? who->names[0] : STR_NONE));
+	if (why != REASON_NO_TRUNK && log_gate_open(&b->stranger_gate, b->env->clock->mono_us, B2B_QUIET_US, &unsaid))
+		log_info(&b->log, "stranger", "reason=%s peer=%s names=%s unsaid=%u", reason_code(why, code),
+		    addr_text(&from->remote, at), log_quoted(&q, who && who->n_names ? who->names[0] : STR_NONE), unsaid);
 	if (!realm || realm->strangers == POL_STRANGER_DROP)
 		txn_srv_drop(srv);
 	else

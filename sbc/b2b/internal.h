@@ -244,8 +244,7 @@ struct b2b {
 	struct call_record *ended; /* own; ring of ENDED_KEPT */
 	uint64_t n_ended;
 	bool drain, shutdown;
-	int64_t proof_logged_us;
-	uint64_t proofs_unlogged;
+	struct log_gate proof_gate, stranger_gate;
 	struct hash_key loop_key; /* marks our branches (LOOP-04) */
 	struct log log;
 	uint64_t metrics[B2B_METRICS];
@@ -279,6 +278,7 @@ void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h);
 
 /* what we say of ourselves towards t by that path, as Via and Contact have it; NULL: no listener */
 const struct net_local *b2b_local(const struct b2b *b, const struct pol_trunk *t, const struct net_path *path);
+#define B2B_QUIET_US 1000000 /* between two lines that strangers can trigger */
 /* header lines of m that may go from one trunk to the other */
 void b2b_pass_headers(const struct pol_trunk *from, const struct pol_trunk *to, const struct sip_msg *m, struct buf *h);
 

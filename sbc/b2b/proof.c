@@ -94,18 +94,13 @@ static void challenge(struct b2b *b, struct account_ask *k, struct txn_srv *srv,
 static void log_failed(struct b2b *b, const struct account_ask *k, struct str user, enum reason why)
 {
 	char at[ADDR_TEXT_MAX], code[REASON_CODE_MAX];
-	int64_t now = b->env->clock->mono_us;
 	struct log_quote q;
+	unsigned unsaid;
 
-	if (b->proof_logged_us && now - b->proof_logged_us < 1000000) {
-		b->proofs_unlogged++;
-		return;
-	}
-	log_warn(&b->log, "proof_failed", "trunk=%.*s peer=%s user=%s reason=%s suppressed=%llu",
-	    STR(k->trunk ? k->trunk->name : S("-")), addr_text(&k->from->remote, at), log_quoted(&q, user),
-	    reason_code(why, code), (unsigned long long)b->proofs_unlogged);
-	b->proof_logged_us = now;
-	b->proofs_unlogged = 0;
+	if (log_gate_open(&b->proof_gate, b->env->clock->mono_us, B2B_QUIET_US, &unsaid))
+		log_warn(&b->log, "proof_failed", "trunk=%.*s peer=%s user=%s reason=%s unsaid=%u",
+		    STR(k->trunk ? k->trunk->name : S("-")), addr_text(&k->from->remote, at), log_quoted(&q, user),
+		    reason_code(why, code), unsaid);
 }
 
 /* known: the trunk by its address, its flow, or its call; not: only what it seems to be */

@@ -136,3 +136,15 @@ const char *log_quoted(struct log_quote *q, struct str s)
 	buf_chr(&b, '"');
 	return buf_z(&b);
 }
+
+bool log_gate_open(struct log_gate *g, int64_t now_us, int64_t quiet_us, unsigned *ret_unsaid)
+{
+	if (now_us < g->quiet_until_us) {
+		g->unsaid++;
+		return false;
+	}
+	*ret_unsaid = g->unsaid;
+	g->unsaid = 0;
+	g->quiet_until_us = now_us + quiet_us;
+	return true;
+}

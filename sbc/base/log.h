@@ -69,6 +69,14 @@ void log_write_any(const struct log *l, enum log_level level, const char *event,
 #define log_info(l, event, ...) log_at(l, LOG_INFO, event, __VA_ARGS__)
 #define log_debug(l, event, ...) log_at(l, LOG_DEBUG, event, __VA_ARGS__)
 
+/* What others can trigger is said once in a while and counted meanwhile. Zeroed memory: may be said at once. */
+struct log_gate {
+	int64_t quiet_until_us;
+	unsigned unsaid;
+};
+/* true: a line may be written now, and none for quiet_us; *ret_unsaid: how many were not since the last one */
+bool log_gate_open(struct log_gate *g, int64_t now_us, int64_t quiet_us, unsigned *ret_unsaid);
+
 /* Peer bytes for a "%s": quoted, escaped, clipped to 80 bytes. */
 struct log_quote {
 	char text[340];

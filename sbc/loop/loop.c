@@ -49,19 +49,15 @@ static void read_clock(struct loop *l)
 
 static void watch(struct loop *l, int64_t took_us)
 {
+	unsigned unsaid;
+
 	if (took_us > (int64_t)l->counts[LOOP_LONGEST_US])
 		l->counts[LOOP_LONGEST_US] = (uint64_t)took_us;
 	if (took_us <= l->cfg.slow_us)
 		return;
 	l->counts[LOOP_SLOW]++;
-	if (l->clock.mono_us < l->slow_quiet_until_us) {
-		l->slow_unsaid++;
-		return;
-	}
-	log_warn(&l->log, "slow_callback", "name=%s took_ms=%lld unsaid=%u", l->running,
-	    (long long)(took_us / 1000), l->slow_unsaid);
-	l->slow_unsaid = 0;
-	l->slow_quiet_until_us = l->clock.mono_us + SLOW_QUIET_US;
+	if (log_gate_open(&l->slow_gate, l->clock.mono_us, SLOW_QUIET_US, &unsaid))
+		log_warn(&l->log, "slow_callback", "name=%s took_ms=%lld unsaid=%u", l->running, (long long)(took_us / 1000), unsaid);
 }
 
 void loop_enter(struct loop *l, const char *name)

@@ -75,8 +75,7 @@ struct loop {
 	int64_t entered_us;
 	int64_t turn_us; /* when this turn's wait was over */
 	int64_t wall_offset_us;      /* wall - mono at the last reading */
-	int64_t slow_quiet_until_us; /* no line about slow callbacks before */
-	unsigned slow_unsaid;
+	struct log_gate slow_gate; /* lines about slow callbacks */
 
 	pthread_mutex_t post_lock;
 	struct loop_post *post; /* own: ring of post_cap, a power of two */

@@ -96,7 +96,7 @@ static void accepted(struct listener *l, int fd, const struct addr *remote)
 		unsigned unsaid;
 
 		io->counts[source ? NET_TCP_OVER_SOURCE_CAP : NET_TCP_OVER_CAP]++;
-		if (log_gate_open(io, &io->refused_gate, &unsaid))
+		if (netio_may_say(io, &io->refused_gate, &unsaid))
 			log_warn(&io->log, "conn_refused", "peer=%s cap=%s unsaid=%u", addr_text(remote, at),
 			    source ? "source" : "all", unsaid);
 		refuse(fd);

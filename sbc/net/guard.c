@@ -58,7 +58,7 @@ struct guard {
 	guard_ban_fn *on_ban;
 	void *ctx;
 	struct log log;
-	int64_t log_quiet_until_us;
+	struct log_gate ban_gate;
 	uint64_t counts[GUARD_VERDICTS];
 	struct metric_set metrics;
 
@@ -357,7 +357,9 @@ static bool strike(struct guard *g, struct source *s, const struct addr *from)
 {
 	const struct clock *now = g->env->clock;
 	struct addr_net net = {.base = *from};
+	char text[ADDR_TEXT_MAX];
 	struct guard_ban b;
+	unsigned unsaid;
 
 	if (g->cfg.strikes.per_s == 0 || take(&s->strike_ns, &g->cfg.strikes, now->mono_us))
 		return false;
@@ -373,13 +375,9 @@ static bool strike(struct guard *g, struct source *s, const struct addr *from)
 	if (ban_put(g, &b, until_mono(g, g->cfg.ban_s)) < 0)
 		return false;
 	s->strike_ns = 0;
-	if (now->mono_us >= g->log_quiet_until_us) {
-		char text[ADDR_TEXT_MAX];
-
-		g->log_quiet_until_us = now->mono_us + LOG_QUIET_US;
-		log_warn(&g->log, "guard_ban", "source=%s bits=%u for_s=%u", addr_text(&net.base, text), net.bits,
-		    g->cfg.ban_s);
-	}
+	if (log_gate_open(&g->ban_gate, now->mono_us, LOG_QUIET_US, &unsaid))
+		log_warn(&g->log, "guard_ban", "source=%s bits=%u for_s=%u unsaid=%u", addr_text(&net.base, text), net.bits,
+		    g->cfg.ban_s, unsaid);
 	if (g->on_ban)
 		g->on_ban(g->ctx, &b, true);
 	return true;

@@ -31,12 +31,6 @@
 struct udp;
 struct udp_rx;
 
-/* One line per quiet_us, the others are counted. */
-struct log_gate {
-	int64_t quiet_until_us;
-	unsigned unsaid;
-};
-
 /* How often something may still happen in one turn of the loop. */
 struct turn_share {
 	uint64_t turn;
@@ -164,8 +158,8 @@ void netio_fail_later(
 /* on_flow_up(), on_flow_lost() at the end of this turn */
 void netio_flow_up_later(struct netio *io, const struct net_path *flow);
 void netio_flow_lost_later(struct netio *io, const struct net_path *flow, int err);
-/* true when a line may be written now; *ret_unsaid: how many were not since the last one */
-bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
+/* log_gate_open() for what peers of this room trigger */
+bool netio_may_say(struct netio *io, struct log_gate *g, unsigned *ret_unsaid);
 /* when the last handle of l is gone */
 void netio_listener_free(struct listener *l);
 /* true: once more in this turn, per_turn times in all */

@@ -74,7 +74,7 @@ static void failed(struct keep *k, const char *why)
 	unsigned unsaid;
 
 	io->counts[NET_UDP_KEEP_LOST]++;
-	if (log_gate_open(io, &io->ping_gate, &unsaid))
+	if (netio_may_say(io, &io->ping_gate, &unsaid))
 		log_warn(&io->log, "flow_failed", "code=%s proto=udp peer=%s why=\"%s\" unsaid=%u",
 		    reason_code(REASON_KEEPALIVE_LOST, code), addr_text(&path.remote, at), why, unsaid);
 	keep_end(k);

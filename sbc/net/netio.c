@@ -104,16 +104,9 @@ static bool limits_ok(const struct netio_cfg *c)
 
 /* ---- small things the other files use ---- */
 
-bool log_gate_open(struct netio *io, struct log_gate *g, unsigned *ret_unsaid)
+bool netio_may_say(struct netio *io, struct log_gate *g, unsigned *ret_unsaid)
 {
-	if (io->env->clock->mono_us < g->quiet_until_us) {
-		g->unsaid++;
-		return false;
-	}
-	*ret_unsaid = g->unsaid;
-	g->unsaid = 0;
-	g->quiet_until_us = io->env->clock->mono_us + GATE_QUIET_US;
-	return true;
+	return log_gate_open(g, io->env->clock->mono_us, GATE_QUIET_US, ret_unsaid);
 }
 
 bool turn_share_take(struct netio *io, struct turn_share *s, unsigned per_turn)
@@ -134,7 +127,7 @@ void netio_no_descriptors(struct netio *io, const char *what)
 	unsigned unsaid;
 
 	io->counts[NET_NO_DESCRIPTORS]++;
-	if (log_gate_open(io, &io->no_fd_gate, &unsaid))
+	if (netio_may_say(io, &io->no_fd_gate, &unsaid))
 		log_error(&io->log, "no_descriptors", "code=%s for=%s unsaid=%u remedy=\"%s\"",
 		    reason_code(REASON_NO_DESCRIPTORS, code), what, unsaid,
 		    reason_info(REASON_NO_DESCRIPTORS)->remedy);

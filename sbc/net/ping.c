@@ -80,7 +80,7 @@ static void no_pong(struct conn *c)
 		return;
 	}
 	io->counts[NET_TCP_PING_LOST]++;
-	if (log_gate_open(io, &io->ping_gate, &unsaid))
+	if (netio_may_say(io, &io->ping_gate, &unsaid))
 		log_warn(&io->log, "flow_failed", "code=%s conn=%08x peer=%s unsaid=%u",
 		    reason_code(REASON_KEEPALIVE_LOST, code), (unsigned)c->path.conn, addr_text(&c->path.remote, at),
 		    unsaid);

@@ -69,7 +69,7 @@ static void lost_framing(struct conn *c, char *p, size_t n, enum reason why)
 	unsigned unsaid;
 
 	io->counts[NET_TCP_FRAMING]++;
-	if (log_gate_open(io, &io->framing_gate, &unsaid))
+	if (netio_may_say(io, &io->framing_gate, &unsaid))
 		log_warn(&io->log, "framing_lost", "code=%s peer=%s unsaid=%u", reason_code(why, code),
 		    addr_text(&c->path.remote, at), unsaid);
 	if (n && io->user->admit(io->ctx, &c->path))

@@ -177,7 +177,7 @@ static void say(struct conn *c, struct log_gate *gate, bool unproven, int err, c
 	enum reason r = net_error_reason(err);
 	unsigned unsaid;
 
-	if (!log_gate_open(c->io, gate, &unsaid))
+	if (!netio_may_say(c->io, gate, &unsaid))
 		return;
 	reason_code(r, code);
 	addr_text(&c->path.remote, at);

@@ -161,7 +161,7 @@ static void fail(struct udp *u, const struct addr *to, const struct addr *local,
 	unsigned unsaid;
 
 	io->counts[NET_UDP_TX_FAILED]++;
-	if (log_gate_open(io, &io->send_gate, &unsaid))
+	if (netio_may_say(io, &io->send_gate, &unsaid))
 		log_warn(&io->log, "send_failed", "code=%s to=%s errno=%s unsaid=%u",
 		    reason_code(REASON_SEND_FAILED, code), addr_text(to, at), uv_err_name(err), unsaid);
 	path.remote = *to;

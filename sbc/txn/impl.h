@@ -129,8 +129,7 @@ struct txn_layer {
 	uint32_t n_slots, cap_slots, free_slot; /* free_slot: index + 1, 0: none */
 	unsigned n_nodes, n_cli, n_srv;
 	bool closing;
-	int64_t bad_logged_us; /* last log line about an unparsable message */
-	uint64_t bad_unlogged;
+	struct log_gate bad_gate; /* lines about unparsable messages */
 	uint64_t metric[TXN_METRICS];
 	struct metric_set set;
 	char out[TXN_OUT_MAX]; /* every message is written here once */

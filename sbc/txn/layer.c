@@ -138,22 +138,18 @@ static struct txn_node *node_by_id(struct txn_layer *l, uint64_t id)
 
 /* ------------------------------------------------------------------ what arrives and what fails */
 
+#define BAD_QUIET_US 1000000
+
 /* Anything a packet can trigger is logged at most once a second. */
 static void log_bad(struct txn_layer *l, const struct net_path *from, enum reason why, const char *text, size_t at)
 {
 	char addr[ADDR_TEXT_MAX], code[REASON_CODE_MAX];
-	int64_t now = l->env->clock->mono_us;
+	unsigned unsaid;
 
 	txn_metric_inc(l, TXN_RX_BAD);
-	if (l->bad_logged_us && now - l->bad_logged_us < 1000000) {
-		l->bad_unlogged++;
-		return;
-	}
-	log_info(&l->log, "bad_message", "from=%s reason=%s at=%zu why=\"%s\" suppressed=%llu",
-	    addr_text(&from->remote, addr), reason_code(why, code), at, text ? text : reason_info(why)->text,
-	    (unsigned long long)l->bad_unlogged);
-	l->bad_logged_us = now;
-	l->bad_unlogged = 0;
+	if (log_gate_open(&l->bad_gate, l->env->clock->mono_us, BAD_QUIET_US, &unsaid))
+		log_info(&l->log, "bad_message", "from=%s reason=%s at=%zu why=\"%s\" unsaid=%u",
+		    addr_text(&from->remote, addr), reason_code(why, code), at, text ? text : reason_info(why)->text, unsaid);
 }
 
 void txn_on_message(struct txn_layer *l, const struct net_path *from, char *buf, size_t len, enum reason bad)

@@ -190,6 +190,22 @@ static void a_dead_descriptor_is_survived(void **state)
 	logger_fini(&lg);
 }
 
+static void what_others_trigger_is_said_once_and_counted(void **state)
+{
+	struct log_gate g = {0};
+	unsigned unsaid = 9;
+
+	(void)state;
+	assert_true(log_gate_open(&g, 1000, 500, &unsaid));
+	assert_int_equal(unsaid, 0);
+	for (int64_t t = 1000; t < 1500; t += 100)
+		assert_false(log_gate_open(&g, t, 500, &unsaid));
+	assert_true(log_gate_open(&g, 1500, 500, &unsaid));
+	assert_int_equal(unsaid, 5);
+	assert_true(log_gate_open(&g, 2000, 500, &unsaid));
+	assert_int_equal(unsaid, 0);
+}
+
 static void counters_by_name(void **state)
 {
 	static const char *const names[] = {"a", "b"};
@@ -224,6 +240,7 @@ int main(void)
 	    cmocka_unit_test(any_thread_may_log),
 	    cmocka_unit_test(a_dead_descriptor_is_survived),
 	    cmocka_unit_test(counters_by_name),
+	    cmocka_unit_test(what_others_trigger_is_said_once_and_counted),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
