@@ -114,6 +114,7 @@ static void on_wake(uv_timer_t *h)
 	struct loop *l = container_of(h, struct loop, wake);
 
 	l->armed_us = INT64_MAX;
+	l->woken = true;
 }
 
 static void arm(struct loop *l)
@@ -157,7 +158,8 @@ static void on_turn(uv_prepare_t *h)
 	l->counts[LOOP_TURNS]++;
 	finish_turn(l);
 	arm(l);
-	if (l->stopping)
+	/* the time of a single turn may have run out before its wait began: libuv runs timers first */
+	if (l->stopping || (l->single && l->woken))
 		uv_stop(&l->uv);
 }
 
@@ -328,7 +330,10 @@ void loop_turn(struct loop *l, int wait_ms)
 			read_clock(l);
 			l->armed_us = l->clock.mono_us + (int64_t)wait_ms * 1000;
 		}
+		l->woken = false;
+		l->single = true;
 		uv_run(&l->uv, UV_RUN_ONCE);
+		l->single = false;
 	}
 	finish_turn(l);
 }

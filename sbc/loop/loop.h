@@ -70,6 +70,7 @@ struct loop {
 	struct list hooks;
 	bool fresh; /* the clock was read since the last wait */
 	bool stopping;
+	bool single, woken; /* within loop_turn(); wake fired in it */
 	unsigned depth;      /* loop_enter() without its loop_leave() */
 	const char *running; /* name given to loop_enter() */
 	int64_t entered_us;

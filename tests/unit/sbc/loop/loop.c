@@ -486,6 +486,30 @@ static void the_clock_is_fresh_after_the_wait(void **state)
 	close(p[1]);
 }
 
+static void read_late(void *ctx, struct clock *c)
+{
+	uint64_t until = uv_hrtime() + 3000000;
+
+	(void)ctx;
+	while (uv_hrtime() < until)
+		;
+	clock_refresh(c);
+}
+
+/* whoever runs it is held up between setting the time of the turn and the wait: the time is over, there is none */
+static void a_turn_whose_time_is_over_does_not_wait(void **state)
+{
+	struct loop l;
+	struct loop_cfg cfg = {.read_clock = read_late};
+
+	(void)state;
+	assert_int_equal(loop_init(&l, &cfg), 0);
+	alarm(20);
+	loop_turn(&l, 1);
+	alarm(0);
+	assert_int_equal(loop_fini(&l), 0);
+}
+
 static void a_handle_left_open_is_told(void **state)
 {
 	struct loop l;
@@ -521,6 +545,7 @@ int main(void)
 	    cmocka_unit_test(long_turns_are_counted),
 	    cmocka_unit_test(a_jump_of_the_wall_clock_is_said_once_and_moves_no_timer),
 	    cmocka_unit_test(the_clock_is_fresh_after_the_wait),
+	    cmocka_unit_test(a_turn_whose_time_is_over_does_not_wait),
 	    cmocka_unit_test(a_handle_left_open_is_told),
 	};
 
