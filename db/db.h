@@ -200,9 +200,17 @@ struct db_who {
 	char why[161];  /* the command line, or -m text */
 };
 
+/* Revisions that are taken back at a certain time unless somebody keeps them: db_trial_keep(). */
+struct db_trial {
+	uint32_t n;       /* how many; 0: none */
+	uint64_t newest;
+	int64_t until_us; /* wall clock */
+};
+
 struct db_change {
 	struct db_req req; /* used by the store */
 	struct db_who who;
+	int64_t trial_until_us; /* wall clock: on trial until then, with all that are already; 0: for good */
 	uint64_t base_revision; /* refuse with DB_CONFLICT when the database moved on since; 0: do not care */
 	bool dry_run;           /* everything but the commit; rows are as they would be */
 	enum reason (*apply)(struct db_handle *h, struct db_change *c, struct db_err *err);
@@ -213,6 +221,7 @@ struct db_change {
 	uint64_t revision;      /* after the change; the old one when nothing changed or dry_run */
 	bool changed;
 	struct db_rows *rows;   /* own by receiver; NULL when refused */
+	struct db_trial trial;  /* as it is now */
 };
 void db_change_submit_any(struct db *db, struct db_change *c);
 enum reason db_change_call(struct db *db, struct db_change *c); /* waits; like db_call() */
@@ -318,6 +327,12 @@ enum reason db_revision_show(struct db_handle *h, uint64_t id, bool (*fn)(void *
 /* Inside apply(): undoes what that revision changed, as a change of its own. DB_CONFLICT when rows it touched
  * were changed again since. */
 enum reason db_revision_undo(struct db_handle *h, uint64_t id, struct db_err *err);
+/* Inside apply(): ends the trial for good, or takes all of it back (DB_CONFLICT as above: then all of it stays, on trial
+ * still). NO_SUCH when nothing is on trial. *ret: what was. */
+enum reason db_trial_keep(struct db_handle *h, struct db_trial *ret, struct db_err *err);
+enum reason db_trial_revert(struct db_handle *h, struct db_trial *ret, struct db_err *err);
+/* As it is now; n 0: there is none. */
+enum reason db_trial_get(struct db_handle *h, struct db_trial *ret, struct db_err *err);
 
 /* ---------------------------------------------------------------- call records */
 

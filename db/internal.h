@@ -7,6 +7,7 @@
  *   load.c      all rows for the policy compiler
  *   trunk.c number.c import.c route.c ban.c registration.c secret.c cdr.c   one file per family of tables
  *   revision.c  changes by people: savepoint, changeset, author; undo
+ *   trial.c     changes that are taken back unless somebody keeps them
  *   care.c      check, backup
  */
 #ifndef DB_INTERNAL_H
@@ -74,6 +75,10 @@ enum reason db_alive(struct db_handle *h, struct db_err *err);
 /* revision.c */
 enum reason db_revision_now(struct db_handle *h, uint64_t *ret, struct db_err *err);
 enum reason db_change_run(struct db_handle *h, struct db_req *r, struct db_err *err);
+
+/* trial.c */
+enum reason db_trial_join(struct db_handle *h, uint64_t revision, int64_t until_us, struct db_err *err);
+enum reason db_trial_leave(struct db_handle *h, uint64_t revision, struct db_err *err); /* it is none: fine */
 
 /* care.c */
 enum reason db_copy_file(struct db_handle *h, const char *path, struct db_err *err);

@@ -6,7 +6,7 @@
  * makes no revision.
  *
  * Undo applies the inverted changeset as a change of its own; a row that was touched again since is a conflict and
- * refuses the undo as a whole.
+ * refuses the undo as a whole. What is undone is on trial no longer (trial.c).
  */
 #include "db/internal.h"
 
@@ -67,10 +67,19 @@ static enum reason count_rows(struct db_handle *h, void *set, int n, int64_t *re
 	return rc ? code_fail(h, rc, "reading a changeset", err) : REASON_NONE;
 }
 
+static enum reason put_on_trial(struct db_handle *h, int64_t until_us, struct db_err *err)
+{
+	/* a revision holds no secret, so that one cannot be taken back */
+	if (h->secret_changed)
+		return db_fail(err, REASON_BAD_VALUE, "without --confirm", "a password cannot be taken back");
+	return db_trial_join(h, (uint64_t)sqlite3_last_insert_rowid(h->sql), until_us, err);
+}
+
 /* Writes what the session saw as a revision; *ret_changed false: it saw nothing. */
-static enum reason record(struct db_handle *h, sqlite3_session *s, const struct db_who *who, bool *ret_changed,
+static enum reason record(struct db_handle *h, sqlite3_session *s, const struct db_change *c, bool *ret_changed,
     struct db_err *err)
 {
+	const struct db_who *who = &c->who;
 	sqlite3_stmt *st;
 	int64_t rows = 0;
 	void *set;
@@ -97,7 +106,7 @@ static enum reason record(struct db_handle *h, sqlite3_session *s, const struct 
 	r = db_run(h, st, "recording the change", err);
 	sqlite3_clear_bindings(st);
 	sqlite3_free(set);
-	return r;
+	return r == REASON_NONE && c->trial_until_us ? put_on_trial(h, c->trial_until_us, err) : r;
 }
 
 static enum reason work(struct db_handle *h, struct db_change *c, struct db_err *err)
@@ -109,7 +118,7 @@ static enum reason work(struct db_handle *h, struct db_change *c, struct db_err 
 		return r;
 	h->secret_changed = false;
 	if ((r = c->apply(h, c, err)) == REASON_NONE)
-		r = record(h, s, &c->who, &c->changed, err);
+		r = record(h, s, c, &c->changed, err);
 	c->changed = c->changed || (!r && h->secret_changed);
 	sqlite3session_delete(s);
 	if (r || (r = db_load(h, &c->rows, err)))
@@ -148,7 +157,8 @@ enum reason db_change_run(struct db_handle *h, struct db_req *req, struct db_err
 	}
 	if ((r = db_exec(h, "RELEASE change", "change", err)))
 		return r;
-	return db_revision_now(h, &c->revision, err);
+	r = db_trial_get(h, &c->trial, err);
+	return r ? r : db_revision_now(h, &c->revision, err);
 }
 
 static void change_done(struct db_req *req)
@@ -383,5 +393,5 @@ enum reason db_revision_undo(struct db_handle *h, uint64_t id, struct db_err *er
 	if (rc == SQLITE_ABORT || (rc & 0xff) == SQLITE_CONSTRAINT)
 		return db_fail(err, REASON_DB_CONFLICT, "undo the later revisions first: postern db history",
 		    "what revision %llu touched was changed again since", (unsigned long long)id);
-	return rc ? code_fail(h, rc, "undoing a revision", err) : REASON_NONE;
+	return rc ? code_fail(h, rc, "undoing a revision", err) : db_trial_leave(h, id, err);
 }

@@ -185,6 +185,13 @@ static const char *const steps[] = {
     "DROP TABLE trunk_credential;"
     "ALTER TABLE credential_now RENAME TO trunk_credential;"
     "PRAGMA user_version = 6;",
+
+    /* 6 -> 7: revisions that are taken back unless somebody keeps them */
+    "CREATE TABLE trial ("
+    " revision INTEGER PRIMARY KEY REFERENCES revision ON DELETE CASCADE,"
+    " until_us INTEGER NOT NULL"
+    ") STRICT;"
+    "PRAGMA user_version = 7;",
 };
 
 const unsigned db_schema_version = ARRAY_LEN(steps);

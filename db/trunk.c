@@ -235,6 +235,8 @@ enum reason db_trunk_del(struct db_handle *h, struct str name, bool with_numbers
 	}
 	if ((r = del_parts(h, id, err)))
 		return r;
+	if ((r = db_credential_del(h, id, err)))
+		return r;
 	if (!(st = db_stmt(h, SQL_TRUNK_DEL, err)))
 		return err->reason;
 	db_bind_i64(st, 1, id);

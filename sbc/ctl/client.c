@@ -237,6 +237,8 @@ static const char *dangerous(const struct ctl_args *a)
 		return "end calls";
 	case CTL_CMD_db_undo:
 		return "undo this revision";
+	case CTL_CMD_db_revert:
+		return "take back what is on trial";
 	default:
 		return NULL;
 	}

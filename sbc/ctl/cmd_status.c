@@ -266,6 +266,7 @@ void view_findings(struct ctl_req *r, const json_t *trunks)
 	view_tls_findings(r);
 	view_dns_findings(r);
 	view_reg_findings(r);
+	view_trial_finding(r);
 	find_db(r);
 }
 

@@ -371,6 +371,8 @@ void ctl_end(struct ctl_req *r)
 	}
 	if (!c)
 		return;
+	if (r->on_trial && r->server)
+		ctl_trial_say(r);
 	render(r);
 	if (r->out.failed || r->err.failed) {
 		text_fini(&r->out);
@@ -522,10 +524,21 @@ struct change {
 	struct ctl_req *r;
 	ctl_store_fn *apply;
 	ctl_then_fn *then;
-	struct policy *policy; /* ref: whose realms the check uses */
-	struct conf *conf;     /* ref: whose certificates it may name */
-	struct hash_key key;
+	struct ctl_check check;
 };
+
+void ctl_check_init(struct ctl_check *c, const struct ctl_backend *be)
+{
+	c->policy = policy_ref(b2b_policy(be->b2b));
+	c->conf = conf_ref((struct conf *)be->ops->conf(be->ctx));
+	c->key = be->env->hash_key;
+}
+
+void ctl_check_fini(struct ctl_check *c)
+{
+	policy_unref(c->policy);
+	conf_unref(c->conf);
+}
 
 static enum reason change_apply(struct db_handle *h, struct db_change *ch, struct db_err *err)
 {
@@ -542,10 +555,8 @@ static enum reason change_apply(struct db_handle *h, struct db_change *ch, struc
 	return c->apply(h, c->r, err);
 }
 
-/* All rows as they would be, compiled: what cannot be run is not stored. */
-static enum reason change_check(struct db_change *ch, const struct db_rows *rows, struct db_err *err)
+enum reason ctl_check_rows(const struct ctl_check *c, const struct db_rows *rows, struct db_err *err)
 {
-	struct change *c = container_of(ch, struct change, change);
 	unsigned n = policy_realm_count(c->policy);
 	struct pol_realm *realms = calloc(n ? n : 1, sizeof(*realms));
 	struct str *certs = calloc(c->conf->n_certs + 1, sizeof(*certs));
@@ -579,12 +590,16 @@ static enum reason change_check(struct db_change *ch, const struct db_rows *rows
 	return why;
 }
 
+static enum reason change_check(struct db_change *ch, const struct db_rows *rows, struct db_err *err)
+{
+	return ctl_check_rows(&container_of(ch, struct change, change)->check, rows, err);
+}
+
 static void change_free(struct change *c)
 {
 	struct ctl_req *r = c->r;
 
-	policy_unref(c->policy);
-	conf_unref(c->conf);
+	ctl_check_fini(&c->check);
 	db_rows_free(c->change.rows);
 	free(c);
 	ctl_release(r);
@@ -627,6 +642,9 @@ static void change_done(struct db_change *ch)
 	}
 	ctl_set(r, "revision", json_integer((json_int_t)ch->revision));
 	ctl_set(r, "changed", json_boolean(ch->changed));
+	if (!ch->dry_run)
+		ctl_trial_news(r->server, &ch->trial);
+	r->on_trial = ch->changed && ch->trial_until_us && !ch->dry_run;
 	if (!ch->changed || ch->dry_run) {
 		if (r->client)
 			c->then(r);
@@ -640,8 +658,14 @@ static void change_done(struct db_change *ch)
 
 void ctl_change(struct ctl_req *r, bool dry_run, ctl_store_fn *apply, ctl_then_fn *then)
 {
-	struct change *c = calloc(1, sizeof(*c));
+	uint32_t trial_s = ctl_seconds(r, "--confirm", 0);
+	struct change *c;
 
+	if (ctl_flag(r, "--confirm") && (trial_s < 10 || trial_s > CTL_TRIAL_MAX_S)) {
+		ctl_refuse(r, REASON_BAD_VALUE, "--confirm 5m", "--confirm wants 10 seconds to a day");
+		return;
+	}
+	c = calloc(1, sizeof(*c));
 	if (!c) {
 		ctl_refuse(r, REASON_NO_MEMORY, NULL, "out of memory");
 		return;
@@ -649,9 +673,9 @@ void ctl_change(struct ctl_req *r, bool dry_run, ctl_store_fn *apply, ctl_then_f
 	c->r = r;
 	c->apply = apply;
 	c->then = then;
-	c->policy = policy_ref(b2b_policy(r->be->b2b));
-	c->conf = conf_ref((struct conf *)r->be->ops->conf(r->be->ctx));
-	c->key = r->be->env->hash_key;
+	ctl_check_init(&c->check, r->be);
+	if (trial_s)
+		c->change.trial_until_us = r->be->env->clock->wall_us + (int64_t)trial_s * 1000000;
 	c->change.who.uid = r->uid;
 	snprintf(c->change.who.why, sizeof(c->change.who.why), "%s", r->command);
 	c->change.dry_run = dry_run;

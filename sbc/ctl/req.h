@@ -33,6 +33,7 @@ struct ctl_req {
 	char command[161];            /* the command line, for revisions and the log */
 	unsigned holds;               /* the server's, and one for each thing that is waited for */
 	bool ended, streaming, rendered;
+	bool on_trial;                /* the change is taken back unless somebody keeps it */
 	int code;
 	struct text out, err;
 	json_t *data;                 /* own: object; what -j shows */
@@ -96,6 +97,16 @@ void ctl_read(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *then);
  * ctl_fail()) on the store thread too, so that a hundred thousand rows hold up no call. It may not use r->be, and
  * does not end the request. */
 void ctl_read_and_show(struct ctl_req *r, ctl_store_fn *run, ctl_then_fn *show);
+/* What rows are compiled with before they are stored: taken on the loop, used on the store thread. */
+struct ctl_check {
+	struct policy *policy; /* ref: whose realms are used */
+	struct conf *conf;     /* ref: whose certificates they may name */
+	struct hash_key key;
+};
+void ctl_check_init(struct ctl_check *c, const struct ctl_backend *be);
+void ctl_check_fini(struct ctl_check *c);
+/* What cannot be run is not stored. */
+enum reason ctl_check_rows(const struct ctl_check *c, const struct db_rows *rows, struct db_err *err);
 /* A change: apply on the store thread (again from the start if it is told so), checked by compiling all rows,
  * committed, policy swapped, then `then`, which ends it. r->note is what apply wrote; empty: nothing changed. */
 void ctl_change(struct ctl_req *r, bool dry_run, ctl_store_fn *apply, ctl_then_fn *then);

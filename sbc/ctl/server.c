@@ -448,6 +448,7 @@ int ctl_server_new(
 		return r;
 	}
 	log_info(&s->log, "ctl_listen", "path=%s", path);
+	ctl_trial_start(s);
 	*ret = s;
 	return 0;
 }
@@ -467,6 +468,7 @@ void ctl_server_free(struct ctl_server *s, loop_fn *closed, void *arg)
 	s->closing = true;
 	s->closed = closed;
 	s->closed_arg = arg;
+	ctl_trial_stop(s);
 	for (int i = 0; i < LOG_AREAS; i++)
 		if (timer_running(&s->reverts[i].timer)) {
 			timer_stop(&s->be.loop->timers, &s->reverts[i].timer);

@@ -25,6 +25,22 @@ struct ctl_client {
 	bool answering;
 };
 
+struct ctl_trial_job;
+/* Changes that are taken back unless somebody keeps them (trial.c). */
+struct ctl_trial {
+	struct db_trial now;
+	struct timer timer;
+	struct ctl_trial_job *job; /* reading or taking back; lives until the store has answered */
+	enum reason failed;        /* its time is over, and it could not be taken back */
+	char text[320];
+};
+#define CTL_TRIAL_MAX_S 86400
+void ctl_trial_start(struct ctl_server *s);
+void ctl_trial_stop(struct ctl_server *s);
+void ctl_trial_news(struct ctl_server *s, const struct db_trial *now);
+/* for the answer to the change that began or prolonged it */
+void ctl_trial_say(struct ctl_req *r);
+
 struct ctl_server {
 	struct ctl_backend be;
 	struct log log;
@@ -36,6 +52,7 @@ struct ctl_server {
 	uint64_t counts[CTL_COUNTS];
 	struct metric_set metrics;
 	struct ctl_log_revert reverts[LOG_AREAS];
+	struct ctl_trial trial;
 	bool closing, pipe_closed;
 	loop_fn *closed;
 	void *closed_arg;

@@ -52,6 +52,8 @@ void view_findings(struct ctl_req *r, const json_t *trunks);
 void view_tls_findings(struct ctl_req *r);
 /* findings about what we register at providers */
 void view_reg_findings(struct ctl_req *r);
+/* finding of `status` about changes on trial */
+void view_trial_finding(struct ctl_req *r);
 /* findings of `status` about names */
 void view_dns_findings(struct ctl_req *r);
 
