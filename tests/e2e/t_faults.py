@@ -412,3 +412,24 @@ def descriptors(box):
     wait('calls to end', lambda: box.calls() == 0)
     # forty pairs a realm, two sockets each; the rest is what it had before the first call
     check(box.count_fds() <= 60 + 2 * 40 * 2, 'descriptors went from %d to %d' % (base, box.count_fds()))
+
+
+@case
+def on_trial(box):
+    """a change on trial that cuts calls off: kill -9, and after the restart it is taken back when its time is over"""
+    call = lambda: box.cli('explain', 'out', 'pbx', NUMBERS['pbx'], NUMBERS['itsp'], ok=None)[0]
+    check(call() == 0, 'no way out before')
+    out = box.cli('apply', '-', '--confirm', '10s', '--yes', stdin='{"postern": 1, "trunks": {}, "routes": []}', ok=None)[1]
+    check('on trial: taken back in' in out, out)
+    check(call() != 0, 'the trunks are still there')
+    box.restart(signal.SIGKILL)
+    rc, out = box.cli('status', ok=None)
+    check('taken back in' in out, out)
+    wait('it to be taken back', lambda: call() == 0, 20)
+    check('not confirmed in time' in box.cli('db', 'history')[1], 'no revision says so')
+    peers.Sipp(box.lab, 'short', 'pbx0', 'itsp0', 'lan', called=NUMBERS['itsp'], calling=NUMBERS['pbx'], bodies=BODIES).finish()
+    # kept, it stays
+    box.cli('trunk', 'disable', 'duo', '--confirm', '10s')
+    box.cli('db', 'confirm')
+    check('taken back' not in box.cli('status', ok=None)[1], 'still on trial')
+    box.cli('trunk', 'enable', 'duo')
