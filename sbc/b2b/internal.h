@@ -209,6 +209,8 @@ struct setup {
 	struct addr alt;     /* raced against the one that is being tried, or none */
 	bool heard;          /* it has answered anything */
 	bool short_try;      /* left sooner than try-timeout: nobody was ever heard there */
+	bool waits;          /* for a registration that is being made: no leg B yet; silence runs */
+	int64_t waits_until_us; /* not longer; 0: it did not wait yet */
 	bool resorted;       /* everything was down, and one of them is tried all the same */
 	bool budget_over;
 	unsigned n_tries;
@@ -316,6 +318,9 @@ void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept t
 bool walk_same_way(struct leg *l, const struct net_path *path);
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
 bool walk_can_go_on(const struct call *c); /* to another target */
+/* The hop that failed by silence or without a connection is tried once more, since its registration moves: true, and
+ * setup_next() does. */
+bool walk_back(struct call *c, const struct leg *l);
 /* an address of ours that nobody out there can reach would be shown to somebody out there, and the realm forbids that */
 bool walk_leaks(const struct policy *p, const struct net_local *us, const struct net_path *path);
 /* Where a hop leads: its trunk as it is now, which may have changed since the request began. sips: only where that may
@@ -456,6 +461,14 @@ bool proof_may_move(const struct leg *l); /* from elsewhere its far end may prov
 
 /* REG_NEEDED: calls to t wait for its registration, and there is none */
 enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t);
+/* Nothing goes to a server that does not hold our registration of t. */
+bool registrar_sticks(const struct b2b *b, const struct pol_trunk *t);
+/* It does so, and a registration that is being made may be there in a moment. */
+bool registrar_moves(const struct b2b *b, const struct pol_trunk *t);
+/* It does so, and is registered elsewhere than at that place, or may be in a moment. */
+bool registrar_left(const struct b2b *b, const struct pol_trunk *t, const struct net_path *at);
+/* The ways that hold it, and no others; how many */
+unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct target_way *ways);
 /* The way that holds the registration of t becomes the first, Service-Route the route of all. 0 or -ENOMEM */
 MUST_USE int registrar_first(
     const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n);

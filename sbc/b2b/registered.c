@@ -185,14 +185,44 @@ bool b2b_ruri_registered(const struct b2b *b, const struct pol_trunk *t, const s
 
 enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t)
 {
-	bool needed = t->reg.needed && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC;
+	bool needed = (t->reg.needed || t->reg.sticky) && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC;
 
 	return needed && b->cfg.clients && !reg_client_holds(b->cfg.clients, t->id) ? REASON_REG_NEEDED : REASON_NONE;
+}
+
+bool registrar_sticks(const struct b2b *b, const struct pol_trunk *t)
+{
+	return b->cfg.clients && t->reg.sticky && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC;
+}
+
+bool registrar_moves(const struct b2b *b, const struct pol_trunk *t)
+{
+	return registrar_sticks(b, t) && reg_client_moves(b->cfg.clients, t->id);
+}
+
+unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct target_way *ways)
+{
+	struct reg_client_way held[REG_FLOWS_MAX];
+	unsigned k = reg_client_ways(b->cfg.clients, t->id, held), n = 0;
+
+	for (unsigned h = 0; h < k; h++) /* those that are not up only when there are no others */
+		if (held[h].up || n == 0)
+			ways[n++] = (struct target_way){.path = held[h].path, .try_ms = t->sip.try_ms};
+	for (unsigned i = 0; i < n; i++)
+		ways[i].path.conn = 0;
+	return n;
 }
 
 static bool is_at(const struct net_path *at, const struct target_way *w)
 {
 	return at->proto == w->path.proto && (addr_eq(&w->path.remote, &at->remote) || addr_eq(&w->alt, &at->remote));
+}
+
+bool registrar_left(const struct b2b *b, const struct pol_trunk *t, const struct net_path *at)
+{
+	struct target_way ways[REG_FLOWS_MAX];
+
+	return registrar_moves(b, t) || (registrar_sticks(b, t) && registrar_only(b, t, ways) && !is_at(at, &ways[0]));
 }
 
 /* The way that leads there goes to the front, if there is one. */
@@ -259,6 +289,13 @@ void registrar_hops(const struct b2b *b, struct pol_route_result *route)
 
 		while (first > 0 && route->hops[first - 1].trunk == hop.trunk)
 			first--;
+		if (first < i && registrar_sticks(b, hop.trunk)) {
+			/* whichever of its targets it is, where it is registered is one place */
+			for (k = i--; k + 1 < route->n_hops; k++)
+				route->hops[k] = route->hops[k + 1];
+			route->n_hops--;
+			continue;
+		}
 		if (first == i || leads_there(b, &route->hops[first]) || !leads_there(b, &hop))
 			continue;
 		for (k = i; k > first; k--)

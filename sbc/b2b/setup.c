@@ -635,7 +635,7 @@ void setup_leave(struct leg *l, enum reason why)
 
 	if (walk_next_way(l, why, 0))
 		return;
-	if (may_fail_over(c, l, 0)) {
+	if (walk_back(c, l) || may_fail_over(c, l, 0)) {
 		drop_try(l, why, 0);
 		b2b_count(c->b2b, B2B_FAILOVERS);
 		setup_next(c, NULL);

@@ -179,7 +179,12 @@ static struct target_way explain_ways(struct call *c, struct b2b_explain *ret, c
 			why = REASON_NOT_REGISTERED;
 		} else {
 			why = registrar_asks(b, hop->trunk);
-			n = why == REASON_NONE ? targets_ways_seen(b->targets, hop, ways, &why) : 0;
+			if (why != REASON_NONE)
+				n = 0;
+			else if (registrar_sticks(b, hop->trunk))
+				n = registrar_only(b, hop->trunk, ways);
+			else
+				n = targets_ways_seen(b->targets, hop, ways, &why);
 			if (registrar_first(b, c->arena, hop->trunk, ways, n) < 0)
 				n = 0;
 		}

@@ -9,6 +9,9 @@
  * answered anything the call stays there. All tries together may take setup-budget; what is answering by then is not
  * cut. A call with a single place to go waits for timer B.
  *
+ * A trunk that sticks to the server which holds its registration (reg-sticky) has one way, there. When nothing comes back
+ * by it the registration moves to another server, and the call waits for that and is sent there.
+ *
  * Everything down: one of the places is tried all the same, once a second for each target (targets_last_resort).
  * sips: calls use ways over TLS only, and sip: calls never become sips: (RFC 5630 4; SIPS-01).
  */
@@ -16,6 +19,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define REGISTRAR_WAIT_US 8000000 /* for a registration that moves to another server */
+#define REGISTRAR_POLL_MS 20
 
 /* ------------------------------------------------------------------ the record */
 
@@ -128,7 +134,7 @@ static uint32_t patience_ms(const struct setup *s, const struct pol_trunk *t, co
 {
 	if (other_way(s))
 		return w->try_ms;
-	return other_hop(s) ? t->sip.try_ms : 0;
+	return other_hop(s) || t->reg.sticky ? t->sip.try_ms : 0; /* (it may be registered elsewhere by then) */
 }
 
 /* ------------------------------------------------------------------ one INVITE */
@@ -554,6 +560,8 @@ enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *
 		n = registered_ways(b, arena, hop->trunk, called, m, ways);
 		if (n == 0)
 			return REASON_NOT_REGISTERED;
+	} else if (registrar_sticks(b, hop->trunk)) {
+		n = registrar_only(b, hop->trunk, ways);
 	} else if (n == 0) {
 		n = targets_ways(b->targets, hop, ways, &why);
 		if (n == 0)
@@ -580,6 +588,45 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 	return why ? why : trunk_take(c->b2b, hop->trunk, false);
 }
 
+/* ------------------------------------------------------------------ a registration that moves */
+
+static void on_waited(struct timer *t)
+{
+	struct setup *s = container_of(t, struct setup, silence);
+
+	s->waits = false;
+	setup_next(s->call, NULL);
+}
+
+/* The trunk sticks to the server that holds its registration, and that is changing: a moment, and then the same hop. */
+static bool wait_for_registrar(struct call *c, const struct pol_hop *hop)
+{
+	struct setup *s = c->setup;
+	int64_t now = c->b2b->env->clock->mono_us;
+
+	if (!registrar_moves(c->b2b, hop->trunk) || s->budget_over)
+		return false;
+	if (!s->waits_until_us)
+		s->waits_until_us = now + REGISTRAR_WAIT_US;
+	if (now >= s->waits_until_us)
+		return false;
+	s->waits = true;
+	s->next_hop--;
+	timer_start_ms(c->b2b->env->timers, &s->silence, REGISTRAR_POLL_MS, on_waited);
+	return true;
+}
+
+bool walk_back(struct call *c, const struct leg *l)
+{
+	struct setup *s = c->setup;
+
+	if (s->sdp_sent || s->heard || s->budget_over || s->n_tries >= TRIES_MAX || s->next_hop == 0 ||
+	    !registrar_left(c->b2b, l->trunk, &l->dlg.path))
+		return false;
+	s->next_hop--;
+	return true;
+}
+
 static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort, const struct sip_msg *m)
 {
 	struct setup *s = c->setup;
@@ -592,6 +639,8 @@ static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort
 
 	if (resort)
 		ways[0] = *resort;
+	else if (wait_for_registrar(c, hop))
+		return false;
 	why = open_hop(c, hop, called, m, ways, &n);
 	if (why == REASON_NONE) {
 		c->counted_b = true;
@@ -630,12 +679,15 @@ void setup_next(struct call *c, const struct sip_msg *m)
 	walk_forget_ways(s);
 	if (!m && other_hop(s))
 		m = parse_again(c, &g);
-	while (m && other_hop(s) && !c->b)
-		(void)walk_hop(c, s->next_hop++, NULL, m);
-	if (m && !c->b && s->n_tries == 0)
+	while (m && other_hop(s) && !c->b && !s->waits) {
+		unsigned at = s->next_hop++;
+
+		(void)walk_hop(c, at, NULL, m);
+	}
+	if (m && !c->b && !s->waits && s->n_tries == 0)
 		last_resort(c, m);
 	again_free(&g);
-	if (!c->b)
+	if (!c->b && !s->waits)
 		call_release(c, NULL, s->best_reason ? s->best_reason : REASON_ALL_TARGETS_FAILED,
 		    s->best_status == 503 && c->peer_status ? 500 : s->best_status, STR_NONE);
 }

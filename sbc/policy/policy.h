@@ -144,6 +144,7 @@ struct pol_trunk {
 		bool gin_strict;     /* bnc needs Require: gin (421) */
 		bool no_qop;         /* digest of RFC 2069 is taken */
 		bool needed;         /* an ITSP's: no calls to it while we are not registered there */
+		bool sticky;         /* an ITSP's: nothing goes to a server that does not hold our registration */
 		uint32_t event;      /* enum pol_reg_event: a PBX's: given to those who may watch; an ITSP's: asked for */
 		const struct str *watchers; /* trunks that may watch its registrations; they exist */
 		unsigned n_watchers;

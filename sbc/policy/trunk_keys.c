@@ -140,6 +140,10 @@ const struct trunk_key trunk_keys[] = {
     {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
+    {"reg-sticky", TKEY_BOOL, AT(reg.sticky), "no", 0, 0, NULL, NULL,
+	"calls, OPTIONS and all else go to the server of an ITSP that holds our registration and to no other; while it moves to "
+	"another server they wait for it",
+	"yes"},
     {"outside", TKEY_ENUM, AT(outside), "auto", 0, 0, NULL, "auto|on|off",
 	"requests outside of calls for its numbers (MESSAGE, OPTIONS, methods we do not know) are passed on to it; auto: when it "
 	"is a PBX that registers",

@@ -337,6 +337,8 @@ void reg_clients_free(struct reg_clients *cs)
 
 	if (!cs)
 		return;
+	if (cs->targets)
+		targets_set_user(cs->targets, NULL, NULL);
 	while ((n = htab_walk(&cs->by_cookie, NULL)))
 		client_free(container_of(n, struct client, by_cookie));
 	htab_fini(&cs->by_id);
@@ -353,6 +355,7 @@ void reg_clients_start(struct reg_clients *cs, struct net *net, struct txn_layer
 	cs->net = net;
 	cs->txn = txn;
 	cs->targets = targets;
+	targets_set_user(targets, &client_targets_user, cs);
 	follow(cs);
 }
 

@@ -79,10 +79,12 @@ struct reg_client_way {
 	struct net_path path;
 	struct str route; /* Route of requests by it: Service-Route, values separated by ", ", or empty; borrow: until the
 	                     next turn */
-	bool up;          /* nothing is known against it */
+	bool up;          /* nothing is known against it: its flow is there, and nothing sent there was lost since */
 	bool outbound;    /* requests may be sent back on the flow they came by (RFC 5626 4.3) */
 };
 unsigned reg_client_ways(const struct reg_clients *cs, uint32_t trunk_id, struct reg_client_way ways[REG_FLOWS_MAX]);
+/* Is there no way that is up, and a REGISTER that may make one out or about to go out? Worth a moment of waiting. */
+bool reg_client_moves(const struct reg_clients *cs, uint32_t trunk_id);
 /* Whose cookie is that (;tk= in a request URI)? 0: nobody's. */
 uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie);
 

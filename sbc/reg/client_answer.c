@@ -155,7 +155,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	if (fresh || !same_flow(&c->at, path))
 		c->up_us = env->clock->mono_us;
 	client_place(c, path);
-	c->down = false;
+	c->down = c->suspect = false;
 	c->granted_s = s;
 	c->expires_us = env->clock->mono_us + (int64_t)s * 1000000;
 	timer_start_us(env->timers, &c->over, (int64_t)s * 1000000, client_over);

@@ -17,15 +17,33 @@ unsigned reg_client_ways(const struct reg_clients *cs, uint32_t trunk_id, struct
 		for (unsigned i = 0; i < REG_FLOWS_MAX; i++) {
 			const struct client *c = a->flow[i];
 
-			if (!c || !client_holds(c) || c->down != (down != 0))
+			if (!c || !client_holds(c) || (c->down || c->suspect) != (down != 0))
 				continue;
 			ways[n++] = (struct reg_client_way){.path = c->at,
 			    .route = str_n(c->route, c->route_n),
-			    .up = !c->down,
+			    .up = !down,
 			    .outbound = a->outbound == OUTBOUND_ACCEPTED};
 		}
 	}
 	return n;
+}
+
+bool reg_client_moves(const struct reg_clients *cs, uint32_t trunk_id)
+{
+	const struct account *a = account_find(cs, trunk_id);
+	bool moves = false;
+
+	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
+		const struct client *c = a->flow[i];
+
+		if (!c || !client_runs(c) || c->state == REG_CLIENT_REMOVING)
+			continue;
+		if (client_holds(c) && !c->down && !c->suspect)
+			return false;
+		moves = moves || c->cli ||
+		        (timer_running(&c->timer) && c->timer.due_us - cs->env->clock->mono_us < SOON_US);
+	}
+	return moves;
 }
 
 uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie)

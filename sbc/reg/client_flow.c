@@ -108,6 +108,42 @@ static void count_loss(struct client *c)
 	c->lost_us = now;
 }
 
+/* Something that was sent to where it is registered got no answer, or nobody is there: is the registrar gone? REGISTER
+ * finds out, by the other servers first, since they are known for nothing bad. Calls would go on to them by themselves,
+ * but the provider's own calls come by the one that holds the registration. */
+static void on_bad(void *ctx, uint32_t trunk_id, const struct net_path *path)
+{
+	const struct reg_clients *cs = ctx;
+	struct account *a = account_find(cs, trunk_id);
+
+	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
+		struct client *c = a->flow[i];
+
+		if (!c || c->state != REG_CLIENT_REGISTERED || c->suspect || !client_holds(c) || !same_place(&c->at, path))
+			continue;
+		c->suspect = true;
+		log_info(&c->log, "registrar_suspect", "%s", "");
+		client_wait_us(c, 0);
+	}
+}
+
+static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
+{
+	const struct reg_clients *cs = ctx;
+	const struct account *a = account_find(cs, trunk_id);
+	bool sticky = false, held = false;
+
+	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
+		const struct client *c = a->flow[i];
+
+		sticky = sticky || (c && c->t->reg.sticky);
+		held = held || (c && client_holds(c) && same_place(&c->at, path));
+	}
+	return held || !sticky;
+}
+
+const struct targets_user client_targets_user = {on_bad, may_probe};
+
 /* Without outbound a registration is more than its flow: calls go on as before, only the registrar may need a new one
  * to reach us. */
 static void plain_lost(struct client *c)

@@ -22,6 +22,7 @@
 #define CONTACT_MAX 512
 #define FORBIDDEN_BASE_S 300u   /* wait after a refusal: unknown, locked */
 #define EXPIRES_MAX_S 604800u
+#define SOON_US 500000          /* a REGISTER that is due so soon is about to go out */
 
 struct way {
 	struct net_path path;
@@ -56,6 +57,7 @@ struct client {
 	uint8_t reg_id;
 	bool placed;                /* in by_place, by what at says */
 	bool down;                  /* the flow was lost since the last 200 */
+	bool suspect;               /* something sent there got no answer since the last 200 */
 	bool kept;                  /* we ping it */
 	bool unwanted;              /* bound without outbound, which is required: taken back, then refused */
 	uint8_t flaps;              /* losses in a row of a flow that was not up for long */
@@ -178,6 +180,8 @@ bool client_other_lives(const struct client *c);
 /* at is where it is bound now; and not any more */
 void client_place(struct client *c, const struct net_path *at);
 void client_unplace(struct client *c);
+/* for targets_set_user() */
+extern const struct targets_user client_targets_user;
 /* What the registrar said of outbound, and the interval of pings (Flow-Timer, 0: none said). May free other flows. */
 void client_outbound_is(struct client *c, enum outbound what, uint32_t flow_timer_s);
 

@@ -70,7 +70,7 @@ void client_forget(struct client *c)
 	if (c->kept)
 		(void)net_keep(c->cs->net, &c->at, 0);
 	client_unplace(c);
-	c->kept = c->down = false;
+	c->kept = c->down = c->suspect = false;
 	c->expires_us = c->registered_wall_us = 0;
 	c->granted_s = 0;
 	c->route_n = 0;
@@ -163,6 +163,22 @@ void client_add_way(struct client *c, const struct target_way *w)
 		c->ways[c->n_ways++] = (struct way){.path = w->path, .alt = w->alt, .try_ms = w->try_ms};
 }
 
+static void add_held(struct client *c)
+{
+	client_add_way(c, &(struct target_way){.path = c->at, .try_ms = c->t->sip.try_ms});
+}
+
+/* Where it is held is tried last. */
+static void to_the_end(struct client *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < c->n_ways; i++)
+		if (c->ways[i].path.proto != c->at.proto || !addr_eq(&c->ways[i].path.remote, &c->at.remote))
+			c->ways[n++] = c->ways[i];
+	c->n_ways = n;
+}
+
 /* All ways in the order to try, but for those that another flow has; why: when there is none. */
 static enum reason find_ways(struct client *c)
 {
@@ -172,8 +188,8 @@ static enum reason find_ways(struct client *c)
 	unsigned n;
 
 	c->n_ways = c->at_way = 0;
-	if (client_holds(c))
-		c->ways[c->n_ways++] = (struct way){.path = c->at, .try_ms = c->t->sip.try_ms};
+	if (client_holds(c) && !c->suspect)
+		add_held(c);
 	for (unsigned i = 0; i < c->t->n_targets; i++) {
 		n = targets_ways(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways, &why);
 		for (unsigned k = 0; k < n; k++) {
@@ -182,6 +198,10 @@ static enum reason find_ways(struct client *c)
 			else
 				client_add_way(c, &ways[k]);
 		}
+	}
+	if (client_holds(c) && c->suspect) { /* once more, when there is nobody else */
+		to_the_end(c);
+		add_held(c);
 	}
 	for (unsigned i = 0; i < c->t->n_targets && c->n_ways == 0; i++)
 		if (targets_last_resort(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways) &&

@@ -109,6 +109,11 @@ static void set_state(struct health *h, enum target_state s, enum reason why)
 		h->t->ts->metrics[TARGET_M_CAME_UP]++;
 	h->state = (uint8_t)s;
 	h->since_us = now_of(h);
+	if (s == TARGET_DOWN && h->t->ts->user) {
+		struct net_path path = {.proto = h->proto, .realm = h->t->pol->realm, .remote = h->addr};
+
+		h->t->ts->user->on_bad(h->t->ts->user_ctx, h->t->id, &path);
+	}
 }
 
 void health_good(struct health *h, uint16_t status, uint32_t rtt_us, bool call)
@@ -259,6 +264,8 @@ void targets_report(struct targets *ts, uint32_t trunk_id, const struct net_path
 	struct health *h = t ? health_find(t, &path->remote, path->proto) : NULL;
 	int64_t now = ts->env->clock->mono_us;
 
+	if (ts->user && (what == TARGET_SILENT || what == TARGET_UNREACHED))
+		ts->user->on_bad(ts->user_ctx, trunk_id, path);
 	if (!h)
 		return;
 	switch (what) {

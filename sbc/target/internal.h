@@ -108,6 +108,8 @@ struct targets {
 	struct list dials;     /* own: who waits for one of two addresses */
 	int64_t next_slot_us;  /* when the next probe of any trunk may go */
 	uint64_t mark;
+	const struct targets_user *user; /* NULL: nobody */
+	void *user_ctx;
 	struct log log;
 	uint64_t metrics[TARGET_METRICS];
 	struct metric_set metric_set;

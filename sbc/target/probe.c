@@ -301,8 +301,9 @@ static void on_timer(struct timer *tm)
 	if (!h->planned || h->probe || h->target >= t->n)
 		return;
 	path.peer = t->tgt[h->target]->peer;
-	if (probe_start(t->ts, t->pol, &path, str_z(t->tgt[h->target]->host), NULL, NULL, &h->probe) < 0)
-		probe_schedule(h); /* no memory now: at the next time */
+	if ((t->ts->user && !t->ts->user->may_probe(t->ts->user_ctx, t->id, &path)) ||
+	    probe_start(t->ts, t->pol, &path, str_z(t->tgt[h->target]->host), NULL, NULL, &h->probe) < 0)
+		probe_schedule(h); /* not to be asked, or no memory now: at the next time */
 }
 
 void probes_free(struct targets *ts)

@@ -78,6 +78,12 @@ struct targets *targets_new(
 	return ts;
 }
 
+void targets_set_user(struct targets *ts, const struct targets_user *user, void *ctx)
+{
+	ts->user = user;
+	ts->user_ctx = ctx;
+}
+
 static void tgt_free(struct tgt *g)
 {
 	if (!g)

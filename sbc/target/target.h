@@ -43,6 +43,15 @@ enum target_outcome {
 struct targets *targets_new(
     const struct env *env, struct net *net, struct txn_layer *txn, struct locator *locator);
 void targets_free(struct targets *ts);
+/* Whoever knows more of a trunk's addresses than what calls and probes find out. */
+struct targets_user {
+	/* An address did not answer, or could not be reached: the one try, whatever the threshold says. Nothing may be freed
+	 * in here. */
+	void (*on_bad)(void *ctx, uint32_t trunk_id, const struct net_path *path);
+	/* May OPTIONS of ours be sent there, that nobody asked for? */
+	bool (*may_probe)(void *ctx, uint32_t trunk_id, const struct net_path *path);
+};
+void targets_set_user(struct targets *ts, const struct targets_user *user, void *ctx); /* NULL: nobody any more */
 /* Follows the snapshot: targets that stay keep what is known of them. Takes a reference. */
 void targets_set_policy(struct targets *ts, struct policy *p);
 

@@ -17,7 +17,7 @@ class Sipp:
 
     def __init__(self, lab, name, caller='pbx0', callee='itsp0', via='lan', transport='u1', family=4,
                  callee_transport=None, callee_family=None, echo=False, called=None, calling=None, bodies=None,
-                 seconds=20, calls=1, rate=5, callee_port=None, caller_port=None, to=None):
+                 seconds=20, calls=1, rate=5, callee_port=None, caller_port=None, to=None, trace=True):
         self.lab, self.name, self.calls, self.seconds = lab, name, calls, seconds
         self.dir = lab.fresh('%s-%s' % (name, transport))
         xml = scn.compile_file(os.path.join(HERE, 'scn', name + '.scn'), name, bodies)
@@ -32,7 +32,7 @@ class Sipp:
         calling = calling or (CALLING if caller.startswith('pbx') else CALLED)
         self.callee_at = (callee, addr(callee, callee_family or family), callee_port or port[callee[0]])
         common = ['-m', str(calls), '-timeout', '%ds' % seconds, '-timeout_error', '-nostdin', '-trace_err',
-                  '-trace_msg', '-s', called, '-key', 'calling', calling,
+                  *(['-trace_msg'] if trace else []), '-s', called, '-key', 'calling', calling,
                   '-default_behaviors', 'all,-bye', '-recv_timeout', str(seconds * 1000)]
         if 'uas' in xml:
             t = callee_transport or transport

@@ -275,6 +275,102 @@ static void goes_on_to_the_next_target_and_stays(void **state)
 	world_fini(&w);
 }
 
+/* Something that was sent to the registrar got no answer: another one is asked at once, and the old one again when there
+ * is no other. What was sent elsewhere says nothing of it. */
+static void a_silent_registrar_is_left_at_once(void **state)
+{
+	struct world w;
+	struct reg_client_way held[REG_FLOWS_MAX];
+	struct net_path first, other;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	first = w.r.sent_to[0];
+	ok(&w, 600, "");
+	other = first;
+	other.remote.in4.sin_addr.s_addr ^= 0x01000000; /* .51, where it could be */
+	targets_report(w.ts, w.id, &other, TARGET_UNREACHED, REASON_TRANSPORT, 0);
+	assert_null(next_register(&w, 2000));
+	assert_false(reg_client_moves(w.cs, w.id));
+	targets_report(w.ts, w.id, &first, TARGET_SILENT, REASON_PEER_SILENT, 0);
+	assert_true(reg_client_moves(w.cs, w.id));
+	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1); /* it holds all the same */
+	assert_false(held[0].up);
+	must_register(&w, 100);
+	assert_true(addr_eq(&w.r.sent_to[0].remote, &other.remote));
+	ok(&w, 600, "");
+	assert_false(reg_client_moves(w.cs, w.id));
+	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_true(held[0].up && addr_eq(&held[0].path.remote, &other.remote));
+	/* this one too; the first is refused: the one that holds it, at last */
+	targets_report(w.ts, w.id, &other, TARGET_UNREACHED, REASON_TRANSPORT, 0);
+	must_register(&w, 100);
+	assert_true(addr_eq(&w.r.sent_to[0].remote, &first.remote));
+	answer(&w, "500 Server Error", "");
+	must_register(&w, 100);
+	assert_true(addr_eq(&w.r.sent_to[0].remote, &other.remote));
+	ok(&w, 600, "");
+	assert_state(&w, "registered");
+	world_fini(&w);
+}
+
+/* Down, by 503s: the same */
+static void a_registrar_that_went_down_is_left(void **state)
+{
+	struct world w;
+	struct net_path first;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	first = w.r.sent_to[0];
+	ok(&w, 600, "");
+	targets_report(w.ts, w.id, &first, TARGET_503, REASON_PEER_ERROR, 0);
+	assert_null(next_register(&w, 2000)); /* one alone is no reason */
+	targets_report(w.ts, w.id, &first, TARGET_503, REASON_PEER_ERROR, 30);
+	must_register(&w, 100);
+	assert_false(addr_eq(&w.r.sent_to[0].remote, &first.remote));
+	ok(&w, 600, "");
+	world_fini(&w);
+}
+
+/* OPTIONS of our own go only to who holds the registration */
+static void sticky_trunks_probe_who_holds_it(void **state)
+{
+	struct world w;
+	struct addr first;
+	unsigned probes[2] = {0, 0};
+
+	(void)state;
+	assert_int_equal(addr_parse(S("192.0.2.50:5060"), 0, &first), 0);
+	for (int sticky = 0; sticky < 2; sticky++) {
+		char settings[200];
+		unsigned elsewhere = 0;
+
+		snprintf(settings, sizeof(settings),
+		    "role=itsp realm=wan target=192.0.2.50@1,192.0.2.51@2 domain=itsp.example.com probe=10s expires=600s auth=register "
+		    "aor=trunk42 reg-sticky=%s",
+		    sticky ? "yes" : "no");
+		world_init(&w, settings);
+		must_register(&w, 100);
+		ok(&w, 600, "");
+		for (int i = 0; i < 1000; i++) {
+			w.r.n_sent = 0;
+			run_ms(&w, 20);
+			for (unsigned k = 0; k < w.r.n_sent; k++) {
+				if (strncmp(w.r.sent[k], "OPTIONS", 7) != 0)
+					continue;
+				probes[sticky]++;
+				elsewhere += !addr_eq(&w.r.sent_to[k].remote, &first);
+			}
+		}
+		assert_true(probes[sticky] > 0);
+		assert_true((elsewhere == 0) == (sticky == 1));
+		world_fini(&w);
+	}
+}
+
 /* A registration that cannot be renewed is gone when its time is over, and said so. */
 static void lost_when_its_time_is_over(void **state)
 {
@@ -674,6 +770,9 @@ int main(void)
 	    cmocka_unit_test(refused_for_good_is_tried_slowly),
 	    cmocka_unit_test(waits_longer_and_longer),
 	    cmocka_unit_test(goes_on_to_the_next_target_and_stays),
+	    cmocka_unit_test(a_silent_registrar_is_left_at_once),
+	    cmocka_unit_test(a_registrar_that_went_down_is_left),
+	    cmocka_unit_test(sticky_trunks_probe_who_holds_it),
 	    cmocka_unit_test(lost_when_its_time_is_over),
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
