@@ -8,6 +8,9 @@
  * when the old time has passed: under load timers start and stop all the time and the uv_timer stays as it is; the
  * price is a wake-up for nothing when the timer it was armed for was stopped.
  *
+ * The uv_timer stands still while the machine sleeps, the wheel's clock does not. A timer of the kernel that is cancelled
+ * when the clock is set, which waking up does too, says so: then what came due meanwhile runs, and the wait is armed anew.
+ *
  * Posts from other threads go through a ring under a mutex and one uv_async. A batch of them runs per turn, so that
  * a thread which posts without end delays the sockets only by a batch.
  */
@@ -15,6 +18,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "sbc/base/reason.h"
 
@@ -127,6 +133,58 @@ static void arm(struct loop *l)
 	wait_us = next > l->clock.mono_us ? next - l->clock.mono_us : 0;
 	uv_timer_start(&l->wake, on_wake, (uint64_t)(wait_us + 999) / 1000, 0);
 	l->armed_us = next;
+}
+
+/* ---- the clock is set, or the machine woke up */
+
+static void wait_for_set(const struct loop *l)
+{
+	const struct itimerspec never = {.it_value = {.tv_sec = (time_t)1 << 32}};
+
+	(void)timerfd_settime(l->set_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL);
+}
+
+/* How long the machine has slept since the last time this was asked. */
+static int64_t slept_us(struct loop *l)
+{
+	struct timespec boot, mono;
+	int64_t before = l->slept_us;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	l->slept_us = (boot.tv_sec - mono.tv_sec) * 1000000ll + (boot.tv_nsec - mono.tv_nsec) / 1000;
+	return l->slept_us - before;
+}
+
+static void on_set(uv_poll_t *h, int status, int events)
+{
+	struct loop *l = container_of(h, struct loop, set);
+	uint64_t n;
+	int64_t us;
+
+	(void)status;
+	(void)events;
+	loop_enter(l, "clock");
+	if (read(l->set_fd, &n, sizeof(n)) < 0 && errno == EAGAIN)
+		n = 0;
+	wait_for_set(l);
+	l->armed_us = INT64_MAX; /* the uv_timer is late by as much as was slept: arm() follows before the wait */
+	us = slept_us(l);
+	if (us > 1000000)
+		log_warn(&l->log, "woke_up", "slept_ms=%lld", (long long)(us / 1000));
+	loop_leave(l);
+}
+
+static void watch_set(struct loop *l)
+{
+	(void)slept_us(l);
+	l->set_fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (l->set_fd < 0)
+		return; /* then it is noticed when the next timer is due */
+	wait_for_set(l);
+	uv_poll_init(&l->uv, &l->set, l->set_fd);
+	uv_poll_start(&l->set, UV_READABLE, on_set);
+	uv_unref((uv_handle_t *)&l->set);
 }
 
 /* What came in during a turn waited so long at most: no callback alone need be slow for that. */
@@ -269,6 +327,7 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	uv_prepare_init(&l->uv, &l->turn);
 	uv_prepare_start(&l->turn, on_turn);
 	uv_timer_init(&l->uv, &l->wake);
+	watch_set(l);
 	pthread_mutex_init(&l->post_lock, NULL);
 	l->metrics = (struct metric_set){
 	    .area = "loop", .names = count_names, .values = l->counts, .n = LOOP_COUNTS};
@@ -298,9 +357,14 @@ int loop_fini(struct loop *l)
 	uv_close((uv_handle_t *)&l->posted, NULL);
 	uv_close((uv_handle_t *)&l->turn, NULL);
 	uv_close((uv_handle_t *)&l->wake, NULL);
+	if (l->set_fd >= 0)
+		uv_close((uv_handle_t *)&l->set, NULL);
 	/* closing callbacks may close more; each run does one round of them */
 	for (int i = 0; i < 16 && uv_loop_alive(&l->uv); i++)
 		uv_run(&l->uv, UV_RUN_NOWAIT);
+	if (l->set_fd >= 0)
+		close(l->set_fd);
+	l->set_fd = -1;
 	e = uv_loop_close(&l->uv);
 	if (e < 0)
 		uv_walk(&l->uv, on_left_open, l);

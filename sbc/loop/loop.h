@@ -66,6 +66,9 @@ struct loop {
 	uv_prepare_t turn;
 	uv_timer_t wake;
 	uv_async_t posted;
+	uv_poll_t set;    /* of set_fd: readable when the clock was set, or the machine woke up */
+	int set_fd;       /* own; -1: the kernel has none */
+	int64_t slept_us; /* by the machine, all in all */
 	int64_t armed_us; /* when wake is due, INT64_MAX: not armed */
 	struct list hooks;
 	bool fresh; /* the clock was read since the last wait */

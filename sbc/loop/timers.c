@@ -15,7 +15,7 @@ void clock_refresh(struct clock *c)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_BOOTTIME, &ts);
 	c->mono_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	c->wall_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -13,12 +14,20 @@
 struct fake {
 	struct clock c;
 	int64_t add_wall_us;
+	int wakes_fd; /* 0: none; when that timer has fired an hour is over */
+	bool woken;
 };
 
 static void read_fake(void *ctx, struct clock *c)
 {
 	struct fake *f = ctx;
+	struct itimerspec left;
 
+	if (f->wakes_fd && !f->woken && timerfd_gettime(f->wakes_fd, &left) == 0 && left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0) {
+		f->woken = true;
+		f->c.mono_us += 3600000000ll;
+		f->c.wall_us += 3600000000ll;
+	}
 	*c = f->c;
 	c->wall_us += f->add_wall_us;
 }
@@ -400,6 +409,32 @@ static void a_slow_callback_is_named_once_in_a_while(void **state)
 	logger_fini(&lg);
 }
 
+/* The machine sleeps for an hour: the clock goes on, and what wakes up says so, however long the wait was to be. */
+static void what_came_due_while_it_slept_runs_at_once(void **state)
+{
+	struct loop l;
+	struct fake f = {.c = {1000000, 5000000}};
+	struct loop_cfg cfg = {.read_clock = read_fake, .read_ctx = &f};
+	struct tick t = {.l = &l};
+	/* as when its kernel's timer is cancelled: the descriptor is readable */
+	const struct itimerspec soon = {.it_value = {.tv_nsec = 50000000}};
+	struct timespec from, to;
+
+	(void)state;
+	assert_int_equal(loop_init(&l, &cfg), 0);
+	t.stop = true;
+	timer_start_ms(&l.timers, &t.t, 1800000, on_tick);
+	loop_turn(&l, 0);
+	f.wakes_fd = l.set_fd;
+	assert_int_equal(timerfd_settime(l.set_fd, 0, &soon, NULL), 0);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	loop_run(&l);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	assert_int_equal(t.n, 1);
+	assert_true(to.tv_sec - from.tv_sec < 60);
+	assert_int_equal(loop_fini(&l), 0);
+}
+
 static void a_jump_of_the_wall_clock_is_said_once_and_moves_no_timer(void **state)
 {
 	struct loop l;
@@ -476,7 +511,7 @@ static void the_clock_is_fresh_after_the_wait(void **state)
 	uv_poll_start(&r.poll, UV_READABLE, on_readable);
 	loop_turn(&l, 0);
 	usleep(30000);
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_BOOTTIME, &ts);
 	assert_int_equal(write(p[1], "x", 1), 1);
 	loop_turn(&l, 1000);
 	assert_true(r.seen_us >= (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
@@ -543,6 +578,7 @@ int main(void)
 	    cmocka_unit_test(stopping_finishes_the_turn),
 	    cmocka_unit_test(a_slow_callback_is_named_once_in_a_while),
 	    cmocka_unit_test(long_turns_are_counted),
+	    cmocka_unit_test(what_came_due_while_it_slept_runs_at_once),
 	    cmocka_unit_test(a_jump_of_the_wall_clock_is_said_once_and_moves_no_timer),
 	    cmocka_unit_test(the_clock_is_fresh_after_the_wait),
 	    cmocka_unit_test(a_turn_whose_time_is_over_does_not_wait),
