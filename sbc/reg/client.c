@@ -202,6 +202,7 @@ void client_review(struct client *c)
 	if (wanted && client_runs(c) && same(c->t, t)) {
 		adopt(c, t);
 		c->leaving = false;
+		client_readdress(c);
 		return;
 	}
 	if (client_runs(c)) {

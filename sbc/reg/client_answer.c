@@ -170,6 +170,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 			client_tell(c, REASON_REG_NO_GIN);
 	}
 	client_step(c, REG_CLIENT_REGISTERED, "200");
+	client_readdress(c);
 	if (asked)
 		client_outbound_is(c, outbound ? OUTBOUND_ACCEPTED : OUTBOUND_IGNORED, flow_timer(m));
 	if (asked && !outbound && c->t->reg.outbound == POL_OUTBOUND_REQUIRED) {

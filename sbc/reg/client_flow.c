@@ -127,6 +127,31 @@ static void on_bad(void *ctx, uint32_t trunk_id, const struct net_path *path)
 	}
 }
 
+/* At once, and later and later for an address that changes with each REGISTER. */
+void client_readdress(struct client *c)
+{
+	if (c->state != REG_CLIENT_REGISTERED || !client_holds(c))
+		return;
+	if (!client_moved(c)) {
+		c->moves = 0;
+		return;
+	}
+	log_info(&c->log, "reg_address_changed", "in_a_row=%u", c->moves);
+	client_wait_us(c, c->moves ? client_part_us(c, client_doubled(1, c->moves), 50, 100) : 0);
+	if (c->moves < UINT8_MAX)
+		c->moves++;
+}
+
+static void on_address(void *ctx, uint32_t trunk_id)
+{
+	const struct reg_clients *cs = ctx;
+	struct account *a = account_find(cs, trunk_id);
+
+	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++)
+		if (a->flow[i])
+			client_readdress(a->flow[i]);
+}
+
 static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
 {
 	const struct reg_clients *cs = ctx;
@@ -142,7 +167,7 @@ static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
 	return held || !sticky;
 }
 
-const struct targets_user client_targets_user = {on_bad, may_probe};
+const struct targets_user client_targets_user = {on_bad, on_address, may_probe};
 
 /* Without outbound a registration is more than its flow: calls go on as before, only the registrar may need a new one
  * to reach us. */

@@ -61,6 +61,7 @@ struct client {
 	bool kept;                  /* we ping it */
 	bool unwanted;              /* bound without outbound, which is required: taken back, then refused */
 	uint8_t flaps;              /* losses in a row of a flow that was not up for long */
+	uint8_t moves;              /* changes of our address in a row that were registered anew */
 	int64_t up_us;              /* since when the flow is up */
 	int64_t lost_us;            /* when it was last lost, 0: never */
 	struct policy *policy;      /* ref: the snapshot it registers by */
@@ -167,6 +168,9 @@ void client_over(struct timer *tm); /* its time is over */
 /* client_send.c */
 int client_send(struct client *c, const struct way *w, uint32_t expires_s); /* 0, or -errno: this way cannot be used */
 
+/* Is the Contact that is bound one we are not reached by any more? (our address is another: NAT, configuration) */
+bool client_moved(const struct client *c);
+
 /* client_flow.c */
 /* Do we ask for outbound? */
 static inline bool client_outbound(const struct client *c)
@@ -180,6 +184,8 @@ bool client_other_lives(const struct client *c);
 /* at is where it is bound now; and not any more */
 void client_place(struct client *c, const struct net_path *at);
 void client_unplace(struct client *c);
+/* A registration with an address of ours that has changed is made anew. */
+void client_readdress(struct client *c);
 /* for targets_set_user() */
 extern const struct targets_user client_targets_user;
 /* What the registrar said of outbound, and the interval of pings (Flow-Timer, 0: none said). May free other flows. */

@@ -38,6 +38,18 @@ static void put_contact(const struct client *c, const struct net_path *path, con
 	buf_str(b, str_z(c->cookie));
 }
 
+bool client_moved(const struct client *c)
+{
+	char text[CONTACT_MAX];
+	const struct net_local *us = targets_local(c->cs->targets, c->id, &c->at);
+	struct buf k;
+
+	buf_init(&k, text, sizeof(text));
+	if (us)
+		put_contact(c, &c->at, us, &k);
+	return us && !buf_err(&k) && !str_eq(buf_text(&k), str_n(c->contact, c->contact_n));
+}
+
 int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 {
 	struct reg_clients *cs = c->cs;

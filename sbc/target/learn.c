@@ -66,4 +66,6 @@ void targets_learn(struct targets *ts, uint32_t trunk_id, const struct net_path 
 	l->local = (struct net_local){.bound = us->bound, .host = buf_text(&b), .port = port};
 	log_info(&t->log, "address_learned", "address=%.*s:%u proto=%.*s", STR(l->local.host), port,
 	    STR(net_proto_name((enum net_proto)path->proto)));
+	if (ts->user)
+		ts->user->on_address(ts->user_ctx, trunk_id);
 }

@@ -48,6 +48,8 @@ struct targets_user {
 	/* An address did not answer, or could not be reached: the one try, whatever the threshold says. Nothing may be freed
 	 * in here. */
 	void (*on_bad)(void *ctx, uint32_t trunk_id, const struct net_path *path);
+	/* Its answers taught us another address of ours (learn-address). */
+	void (*on_address)(void *ctx, uint32_t trunk_id);
 	/* May OPTIONS of ours be sent there, that nobody asked for? */
 	bool (*may_probe)(void *ctx, uint32_t trunk_id, const struct net_path *path);
 };

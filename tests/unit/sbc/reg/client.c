@@ -371,6 +371,35 @@ static void sticky_trunks_probe_who_holds_it(void **state)
 	}
 }
 
+/* What the registrar sees of us has changed (a NAT that forgot us): what it holds leads nowhere, so it is told at once; and
+ * later and later when that comes with each REGISTER. */
+static void another_address_of_ours_is_registered_at_once(void **state)
+{
+	struct world w;
+	char seen[64];
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42 learn-address=yes");
+	must_register(&w, 100);
+	assert_has(w.last, "\r\nContact: <sip:trunk42@10.0.0.9:5060;tk=");
+	w.seen_as = ";received=198.51.100.7";
+	ok(&w, 600, "");
+	must_register(&w, 50);
+	assert_has(w.last, "\r\nContact: <sip:trunk42@198.51.100.7:5060;tk=");
+	ok(&w, 600, "");
+	assert_null(next_register(&w, 200000));
+	assert_true(reg_client_register(w.cs, w.id));
+	for (unsigned i = 0; i < 8; i++) {
+		must_register(&w, i ? 1000 << i : 50);
+		snprintf(seen, sizeof(seen), ";received=198.51.100.%u", 10 + i);
+		w.seen_as = seen;
+		ok(&w, 600, "");
+		if (i)
+			assert_true(until_next_ms(&w) >= 499 << i);
+	}
+	world_fini(&w);
+}
+
 /* A registration that cannot be renewed is gone when its time is over, and said so. */
 static void lost_when_its_time_is_over(void **state)
 {
@@ -773,6 +802,7 @@ int main(void)
 	    cmocka_unit_test(a_silent_registrar_is_left_at_once),
 	    cmocka_unit_test(a_registrar_that_went_down_is_left),
 	    cmocka_unit_test(sticky_trunks_probe_who_holds_it),
+	    cmocka_unit_test(another_address_of_ours_is_registered_at_once),
 	    cmocka_unit_test(lost_when_its_time_is_over),
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),

@@ -23,6 +23,7 @@ struct world {
 	char log[2048]; /* events */
 	size_t n_log;
 	char last[8192]; /* the newest REGISTER */
+	const char *seen_as; /* what the registrar's answers add to our Via; NULL: nothing */
 };
 
 static UNUSED void on_event(void *ctx, uint32_t trunk_id, const struct net_path *at, struct str contact, enum reason why)
@@ -154,9 +155,9 @@ static UNUSED void answer(struct world *w, const char *status, const char *lines
 	const char *m = w->last;
 	struct net_path from = w->r.sent_to[0];
 	int n = snprintf(text, sizeof(text),
-	    "SIP/2.0 %s\r\nVia: %.*s\r\nFrom: %.*s\r\nTo: %.*s;tag=s1\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\n%sContent-Length: "
+	    "SIP/2.0 %s\r\nVia: %.*s%s\r\nFrom: %.*s\r\nTo: %.*s;tag=s1\r\nCall-ID: %.*s\r\nCSeq: %.*s\r\n%sContent-Length: "
 	    "0\r\n\r\n",
-	    status, STR(field(m, "\r\nVia: ")), STR(field(m, "\r\nFrom: ")), STR(field(m, "\r\nTo: ")),
+	    status, STR(field(m, "\r\nVia: ")), w->seen_as ? w->seen_as : "", STR(field(m, "\r\nFrom: ")), STR(field(m, "\r\nTo: ")),
 	    STR(field(m, "\r\nCall-ID: ")), STR(field(m, "\r\nCSeq: ")), lines);
 
 	txn_on_message(w->r.txn, &from, text, (size_t)n, REASON_NONE);
