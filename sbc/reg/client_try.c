@@ -11,6 +11,7 @@
 #define START_GAP_US 20000      /* between REGISTERs that begin an attempt: 50 a second over all trunks */
 #define NAME_WAIT_US 10000000   /* for the first answer of the DNS */
 #define NAME_POLL_MS 250
+#define NAME_AGAIN_US 1000000   /* once it is said that the name leads nowhere; nobody is asked but the DNS's memory */
 #define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed */
 #define RETRY_OTHER_S 90u       /* while another flow works */
 #define RETRY_MAX_S 1800u
@@ -109,14 +110,10 @@ void client_settle(struct client *c)
 }
 
 /* It cannot be done now: later, as RFC 5626 4.5 has it (KA-05). */
-void client_failed(struct client *c, enum reason why, const char *because)
+static void to_retry(struct client *c, enum reason why, const char *because)
 {
 	int64_t us, asked_us = (int64_t)c->wait_s * 1000000;
 
-	if (c->state == REG_CLIENT_REMOVING) {
-		client_removed(c);
-		return;
-	}
 	c->fails++;
 	c->why = why;
 	c->cs->metrics[M_FAILED]++;
@@ -124,6 +121,15 @@ void client_failed(struct client *c, enum reason why, const char *because)
 	client_wait_us(c, us > asked_us ? us : asked_us);
 	client_tell(c, why);
 	client_step(c, REG_CLIENT_RETRY, because);
+}
+
+void client_failed(struct client *c, enum reason why, const char *because)
+{
+	if (c->state == REG_CLIENT_REMOVING) {
+		client_removed(c);
+		return;
+	}
+	to_retry(c, why, because);
 	client_settle(c);
 }
 
@@ -210,6 +216,15 @@ static enum reason find_ways(struct client *c)
 	return c->n_ways ? REASON_NONE : taken ? REASON_REG_ONE_SERVER : why;
 }
 
+/* There is no address to send to. No registrar would be hammered, so the pause after a failure is not for this: it is
+ * said once, and then looked at often. */
+static void no_address(struct client *c, enum reason why)
+{
+	if (c->state != REG_CLIENT_RETRY || c->why != why)
+		to_retry(c, why, "no_way");
+	client_wait_us(c, client_part_us(c, NAME_AGAIN_US / 1000000, 80, 120));
+}
+
 static void attempt(struct client *c)
 {
 	int64_t now = c->cs->env->clock->mono_us;
@@ -217,13 +232,17 @@ static void attempt(struct client *c)
 
 	if (c->state != REG_CLIENT_WAITING || c->begun_us == 0)
 		c->begun_us = now;
-	if (why == REASON_NAME_UNRESOLVED && now - c->begun_us < NAME_WAIT_US) {
+	if (why == REASON_NAME_UNRESOLVED && c->state != REG_CLIENT_RETRY && now - c->begun_us < NAME_WAIT_US) {
 		client_step(c, REG_CLIENT_WAITING, "names");
 		timer_start_ms(c->cs->env->timers, &c->timer, NAME_POLL_MS, on_timer);
 		return;
 	}
 	c->asked[0] = c->asked[1] = c->briefs = c->redirects = 0;
 	c->wait_s = 0;
+	if (why != REASON_NONE && why != REASON_TARGET_DOWN && why != REASON_NO_LISTENER && why != REASON_REG_ONE_SERVER) {
+		no_address(c, why);
+		return;
+	}
 	if (why != REASON_NONE) {
 		client_failed(c, why, "no_way");
 		return;

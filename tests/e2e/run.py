@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab  # noqa: E402
 
 # a file t_NAME.py is a suite; these take longest and begin first, so that the end of the run is not one of them alone
-LONG = ['t_pool', 't_timers', 't_calls', 't_raw', 't_media', 't_faults', 't_audio', 't_tls', 't_tlscalls', 't_failover', 't_outbound']
+LONG = ['t_regfaults', 't_pool', 't_timers', 't_calls', 't_raw', 't_media', 't_faults', 't_audio', 't_tls', 't_tlscalls', 't_failover', 't_outbound']
 SUITES = sorted((f[:-3] for f in os.listdir(os.path.dirname(os.path.abspath(__file__))) if re.match(r't_\w+\.py$', f)),
                 key=lambda s: (LONG.index(s) if s in LONG else len(LONG), s))
 

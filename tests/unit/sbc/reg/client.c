@@ -400,6 +400,43 @@ static void another_address_of_ours_is_registered_at_once(void **state)
 	world_fini(&w);
 }
 
+/* The wall clock is nobody's business here */
+static void a_clock_that_is_set_changes_nothing(void **state)
+{
+	static const int64_t day_us = 86400ll * 1000000;
+	struct world w;
+	int64_t next;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42");
+	must_register(&w, 100);
+	ok(&w, 600, "");
+	for (int i = 0; i < 2; i++) {
+		next = until_next_ms(&w);
+		w.r.clock.wall_us += i ? -2 * day_us : day_us;
+		assert_null(next_register(&w, next - 100));
+		assert_true(reg_client_holds(w.cs, w.id));
+		must_register(&w, 300);
+		ok(&w, 600, "");
+	}
+	world_fini(&w);
+}
+
+/* A name that leads nowhere is said once; it is looked at each second, and used as soon as it leads somewhere. */
+static void a_name_that_is_back_is_used_at_once(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, "role=itsp realm=wan target=sip.itsp.example.com domain=itsp.example.com probe=off auth=register aor=trunk42");
+	assert_null(next_register(&w, 60000));
+	assert_state(&w, "retry");
+	assert_in_range(until_next_ms(&w), 0, 1200);
+	assert_int_equal(view(&w).failures, 1);
+	assert_string_equal(w.log, "4:NAME_UNRESOLVED ");
+	world_fini(&w);
+}
+
 /* A registration that cannot be renewed is gone when its time is over, and said so. */
 static void lost_when_its_time_is_over(void **state)
 {
@@ -803,6 +840,8 @@ int main(void)
 	    cmocka_unit_test(a_registrar_that_went_down_is_left),
 	    cmocka_unit_test(sticky_trunks_probe_who_holds_it),
 	    cmocka_unit_test(another_address_of_ours_is_registered_at_once),
+	    cmocka_unit_test(a_clock_that_is_set_changes_nothing),
+	    cmocka_unit_test(a_name_that_is_back_is_used_at_once),
 	    cmocka_unit_test(lost_when_its_time_is_over),
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
