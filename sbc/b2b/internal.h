@@ -86,6 +86,7 @@ struct leg {
 	uint32_t ack_cseq, old_ack_cseq;
 	struct try *try;        /* B: its line in the record */
 	struct leg_auth *auth;  /* in the arena; NULL: nobody asked who we are (credentials.c) */
+	struct leg_flow *flow;  /* in the arena; NULL: not one that somebody registered by */
 	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
 	bool connecting;        /* B: its INVITE waits until it is known which of two families it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
@@ -317,6 +318,7 @@ void setup_next(struct call *c, const struct sip_msg *m /* NULL: from the kept t
 /* The same INVITE once more to where it was challenged, with credentials; false: it could not be sent. */
 bool walk_same_way(struct leg *l, const struct net_path *path);
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
+bool walk_other_flow(const struct setup *s); /* is the next way another flow of the same instance (RFC 5626)? */
 bool walk_can_go_on(const struct call *c); /* to another target */
 /* The hop that failed by silence or without a connection is tried once more, since its registration moves: true, and
  * setup_next() does. */
@@ -414,6 +416,7 @@ struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct t
 struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
     const struct txn_cli_ops *ops, void *owner);
 bool leg_has_ways(const struct leg *l); /* more than one place for requests in its dialog */
+void leg_set_flow(struct leg *l, const struct target_way *w); /* its INVITE went by that way */
 /* ACK for the 2xx m of our INVITE; body may be empty */
 void leg_ack(struct leg *l, uint32_t cseq, struct str body);
 /* with the answer that refuses every stream of the 2xx's offer; empty: of the offer the media session holds (OFA-07) */
@@ -433,9 +436,30 @@ void leg_pass_headers(const struct leg *from, const struct leg *to, const struct
 void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
-/* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did */
+/* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did (NOT_REGISTERED), or by
+ * flows of which none stands any more (FLOW_FAILED) */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
-    const struct sip_msg *m /* what is to go there: says which of them; NULL: all */, struct target_way *ways);
+    const struct sip_msg *m /* what is to go there: says which of them; NULL: all */, struct target_way *ways,
+    enum reason *ret_why);
+/* What a caller is told when they cannot be reached for that reason; 0: what the reason says. */
+uint16_t registered_status(const struct pol_trunk *t, enum reason why);
+/* The ways that are left once one of an instance gave its final answer (0: none came): its other flows are for when
+ * that one failed, not for another opinion (RFC 5626 7); 430: nothing leads to that contact. Of n; returns how many
+ * stay, in order. */
+unsigned registered_left(const struct target_way *tried, uint16_t status, struct target_way *ways, unsigned n);
+/* Is the way a flow that leads here, not to a proxy that has it? */
+static inline bool registered_by_flow(const struct target_way *w)
+{
+	return w->instance.n && !w->route.n;
+}
+/* A flow by which somebody registered (RFC 5626): a leg that uses it goes on by another one of the same instance. */
+struct leg_flow {
+	struct str instance, aor;
+};
+/* The flow of a request's path, its texts in the arena; NULL: it is none, or there is no memory */
+struct leg_flow *registered_flow(const struct b2b *b, struct arena *arena, const struct net_path *from);
+/* Another flow of that instance that stands, put into path; false: there is none. */
+bool registered_other_flow(const struct b2b *b, uint32_t trunk_id, const struct leg_flow *f, struct net_path *path);
 /* Where a request goes: as policy_route() says, or to the one that a GRUU means. NONE with hops, or why nowhere */
 enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_trunk *from, const struct sip_msg *m,
     struct str calling, struct str called, struct pol_route_result *ret);

@@ -213,6 +213,21 @@ static unsigned way_in_use(const struct target_way *ways, unsigned n, const stru
 	return i;
 }
 
+void leg_set_flow(struct leg *l, const struct target_way *w)
+{
+	l->flow = registered_by_flow(w) ? arena_new_obj(l->call->arena, struct leg_flow) : NULL;
+	if (l->flow)
+		*l->flow = (struct leg_flow){w->instance, w->aor};
+}
+
+/* The flow of the dialog does not stand any more: by another one of the same instance, if there is one. */
+static void follow_flow(struct leg *l)
+{
+	if (l->flow && !net_alive(l->call->b2b->net, &l->dlg.path) &&
+	    registered_other_flow(l->call->b2b, l->trunk->id, l->flow, &l->dlg.path))
+		b2b_count(l->call->b2b, B2B_NEXT_WAYS);
+}
+
 static struct txn_cli *send_request(struct leg *l, unsigned again, enum sip_method method, struct str method_name, uint32_t cseq,
     struct str extra, struct str type, struct str body, const struct txn_cli_ops *ops, void *owner)
 {
@@ -225,7 +240,9 @@ static struct txn_cli *send_request(struct leg *l, unsigned again, enum sip_meth
 	unsigned n;
 
 	buf_init(&h, text, sizeof(text));
+	follow_flow(l);
 	dlg_request(&l->dlg, method, method_name, cseq, &h, &r);
+	r.one_flow = l->flow;
 	n = named_ways(l, ways);
 	if (n && way_in_use(ways, n, &r.path) == n)
 		r.path = l->dlg.path = ways[0].path;
@@ -267,6 +284,16 @@ static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uin
 
 	if (err == -ECANCELED)
 		return false;
+	if (l->flow && *again == 0) {
+		struct net_path other = failed->path;
+
+		if (!registered_other_flow(l->call->b2b, l->trunk->id, l->flow, &other))
+			return false;
+		l->dlg.path = other;
+		(*again)++;
+		b2b_count(l->call->b2b, B2B_NEXT_WAYS);
+		return true;
+	}
 	n = named_ways(l, ways);
 	if (n < 2 || *again + 1u >= n)
 		return false;
@@ -303,7 +330,7 @@ bool leg_has_ways(const struct leg *l)
 {
 	struct target_way ways[TARGET_WAYS_MAX];
 
-	return named_ways(l, ways) > 1;
+	return l->flow || named_ways(l, ways) > 1;
 }
 
 void leg_ack(struct leg *l, uint32_t cseq, struct str body)
@@ -316,6 +343,7 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	unsigned n;
 
 	buf_init(&h, text, sizeof(text));
+	follow_flow(l);
 	dlg_request(&l->dlg, SIP_ACK, STR_NONE, cseq, &h, &r);
 	n = named_ways(l, ways);
 	if (n && way_in_use(ways, n, &r.path) == n)

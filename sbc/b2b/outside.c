@@ -349,6 +349,7 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 	r.cseq = k->cseq;
 	r.call_id = k->call_id;
 	r.branch_tail = buf_text(&k_mark);
+	r.one_flow = registered_by_flow(w);
 	if (m->body.n)
 		r.content_type = sip_hdr_value(m, SIP_H_CONTENT_TYPE);
 	buf_init(&s, small, sizeof(small));
@@ -362,6 +363,7 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 /* The last word: to who asked, when he still waits. */
 static void finish(struct outside *k, enum reason why)
 {
+	uint16_t status = k->route.n_hops ? registered_status(k->route.hops[0].trunk, why) : 0;
 	struct txn_srv *srv = k->srv;
 	const struct pol_trunk *t = k->from;
 	struct b2b *b = k->b2b;
@@ -373,8 +375,8 @@ static void finish(struct outside *k, enum reason why)
 		txn_srv_bind(srv, NULL, NULL);
 		k->srv = NULL;
 		/* silence: 408 is never sent to such a request (TXN-17), and the transaction knows it */
-		if (why == REASON_NOT_REGISTERED)
-			b2b_refuse_as(b, srv, t, why, k->route.hops[0].trunk->down_code, STR_NONE);
+		if (status)
+			b2b_refuse_as(b, srv, t, why, status, STR_NONE);
 		else
 			b2b_refuse(b, srv, t, why, STR_NONE);
 	}
@@ -462,8 +464,9 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 	}
 	if ((m->status == 401 || m->status == 407) && again(k, m))
 		return;
+	k->n_ways = k->at_way + registered_left(&k->ways[k->at_way - 1], m->status, &k->ways[k->at_way], k->n_ways - k->at_way);
 	if ((m->status == 503 || m->status == 408 || m->status == 430) && more_ways(k)) {
-		k->best = m->status == 408 ? REASON_PEER_SILENT : REASON_PEER_ERROR;
+		k->best = m->status == 408 ? REASON_PEER_SILENT : m->status == 430 ? REASON_FLOW_FAILED : REASON_PEER_ERROR;
 		next(k, NULL);
 		return;
 	}

@@ -4,7 +4,11 @@
  * is the contact made for the number (RFC 6140 5.2), the Route is the Path it registered with (RFC 3327 5.3), and it
  * goes where the registration came from: to the contact's own address when that is where it came from, by the
  * transport it names; else, behind NAT or a proxy, back along the flow. A connection that is gone is not missed when
- * the contact can be connected to.
+ * the contact, or the proxy of the Path, can be connected to.
+ *
+ * A flow of RFC 5626 (reg-id) is what it is: another connection to that address would be another flow. One that does
+ * not stand any more is passed over, and so the call goes by the next flow of the same instance (5626 7). That goes for
+ * requests in the dialogs of its calls too: they change over to a flow that stands.
  *
  * A request to a GRUU goes to the one that registered it, not to another place of its trunk (RFC 5627 5.1).
  *
@@ -33,8 +37,28 @@ static enum net_proto proto_of(const struct sip_uri *u, enum net_proto flow)
 	return str_ieq(transport, S("tls")) ? NET_TLS : flow;
 }
 
+/* It registered by a flow that leads here, not to a proxy that has it (RFC 5626 6). */
+static bool own_flow(const struct reg_contact *c)
+{
+	return c->reg_id && !c->path.n;
+}
+
+/* Whom a request for the contact is handed to: the first of its Path, else itself. */
+static bool next_hop(const struct reg_contact *c, struct sip_uri *ret)
+{
+	struct sip_addr first;
+	ptrdiff_t end = str_chr(c->path, '>');
+
+	if (!c->path.n)
+		return sip_uri_parse(c->uri, ret) == 0;
+	if (end < 0 || sip_addr_parse(str_head(c->path, (size_t)end + 1), &first) < 0)
+		return false;
+	*ret = first.uri;
+	return true;
+}
+
 /* Where a contact is reached, best first: the connection it registered on while it lasts, then its own address. One
- * behind NAT or a proxy, or with a flow of its own (RFC 5626 5.3), only where it came from. */
+ * behind NAT, or with a flow of its own (RFC 5626 5.3), only where it came from. */
 static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 {
 	struct net_path p = {.realm = c->flow.realm, .proto = c->flow.proto, .remote = c->flow.remote, .conn = c->flow.conn};
@@ -44,7 +68,7 @@ static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 	unsigned n = 0;
 
 	paths[0] = p;
-	if (c->path.n || sip_uri_parse(c->uri, &u) < 0)
+	if (own_flow(c) || !next_hop(c, &u))
 		return 1;
 	proto = proto_of(&u, (enum net_proto)p.proto);
 	if (!sip_uri_addr(&u, &a)) { /* names are not looked up; over TLS whoever answers has to prove who it is */
@@ -58,7 +82,7 @@ static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 	if (addr_port(&a) == 0)
 		addr_set_port(&a, proto == NET_TLS ? 5061 : 5060);
 	if (proto == p.proto && net_reliable(proto)) {
-		if (c->reg_id || addr_eq(&a, &p.remote))
+		if (addr_eq(&a, &p.remote))
 			return 1;
 		n = p.conn != 0; /* a connection from before a restart is gone, and nobody listens at its port */
 	}
@@ -69,14 +93,25 @@ static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 	return n + 1;
 }
 
+/* Copies what a way keeps of its contact. false: no memory */
+static bool keep_flow(struct arena *arena, const struct reg_contact *c, struct target_way *w)
+{
+	if (!c->reg_id)
+		return true;
+	w->instance = str_dup(arena, c->instance);
+	w->aor = str_dup(arena, c->aor);
+	return w->instance.p && w->aor.p;
+}
+
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
-    const struct sip_msg *m, struct target_way *ways)
+    const struct sip_msg *m, struct target_way *ways, enum reason *ret_why)
 {
 	struct reg_way found[REG_WAYS_MAX];
 	char space[8192];
 	struct buf s;
 	unsigned n, kept = 0;
 
+	*ret_why = REASON_NOT_REGISTERED;
 	if (!b->cfg.reg)
 		return 0;
 	buf_init(&s, space, sizeof(space));
@@ -93,7 +128,11 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 		    .route = found[i].route.n ? str_dup(arena, found[i].route) : STR_NONE,
 		    .try_ms = t->sip.try_ms};
 
-		if (!w.uri.p || (found[i].route.n && !w.route.p))
+		if (own_flow(found[i].contact) && !net_alive(b->net, &found[i].contact->flow)) {
+			*ret_why = REASON_FLOW_FAILED;
+			continue;
+		}
+		if (!w.uri.p || (found[i].route.n && !w.route.p) || !keep_flow(arena, found[i].contact, &w))
 			break;
 		w.server = w.uri;
 		for (unsigned k = 0; k < n_paths && kept < TARGET_WAYS_MAX; k++) {
@@ -103,6 +142,54 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 		}
 	}
 	return kept;
+}
+
+uint16_t registered_status(const struct pol_trunk *t, enum reason why)
+{
+	return why == REASON_NOT_REGISTERED || why == REASON_FLOW_FAILED ? t->down_code : 0;
+}
+
+/* ------------------------------------------------------------------ flows of one instance */
+
+unsigned registered_left(const struct target_way *tried, uint16_t status, struct target_way *ways, unsigned n)
+{
+	struct str instance = tried->instance; /* it may be one of them */
+	const char *uri = tried->uri.p;        /* each contact has its own copy */
+	unsigned kept = 0;
+
+	if (!instance.n || status == 0 || status == 408)
+		return n;
+	for (unsigned i = 0; i < n; i++)
+		if (status == 430 ? ways[i].uri.p != uri : !str_eq(ways[i].instance, instance))
+			ways[kept++] = ways[i];
+	return kept;
+}
+
+struct leg_flow *registered_flow(const struct b2b *b, struct arena *arena, const struct net_path *from)
+{
+	const struct reg_contact *c = b->cfg.reg ? bindings_at(reg_bindings(b->cfg.reg), from) : NULL;
+	struct leg_flow *f = c && own_flow(c) ? arena_new_obj(arena, struct leg_flow) : NULL;
+
+	if (!f)
+		return NULL;
+	f->instance = str_dup(arena, c->instance);
+	f->aor = str_dup(arena, c->aor);
+	return f->instance.p && f->aor.p ? f : NULL;
+}
+
+bool registered_other_flow(const struct b2b *b, uint32_t trunk_id, const struct leg_flow *f, struct net_path *path)
+{
+	const struct bindings *bs = reg_bindings(b->cfg.reg);
+
+	for (const struct reg_contact *c = bindings_next(bs, trunk_id, f->aor, NULL); c; c = bindings_next(bs, trunk_id, f->aor, c)) {
+		if (!own_flow(c) || !str_eq(c->instance, f->instance) || !net_alive(b->net, &c->flow) ||
+		    (c->flow.proto == path->proto && c->flow.conn == path->conn && addr_eq(&c->flow.remote, &path->remote)))
+			continue;
+		*path = (struct net_path){.realm = c->flow.realm, .proto = c->flow.proto, .remote = c->flow.remote,
+		    .conn = c->flow.conn, .peer = path->peer};
+		return true;
+	}
+	return false;
 }
 
 /* ------------------------------------------------------------------ GRUUs */

@@ -165,7 +165,7 @@ int rewrite_invite(struct leg *l, const struct sip_msg *m, const struct net_path
 		return -ENOMEM;
 	dlg_init_uac(&l->dlg, c->arena, l->dlg.call_id, l->dlg.local_tag, l->dlg.local, l->dlg.remote, path);
 	l->dlg.target = target;
-	l->dlg.nat = l->trunk->sip.nat;
+	l->dlg.nat = l->trunk->sip.nat || registered_by_flow(w); /* by its flow, whatever Contact says (RFC 5626 5.3) */
 	l->dlg.sips = l->sips;
 	l->dlg.local_cseq = c->setup->invite_cseq ? c->setup->invite_cseq : 1;
 

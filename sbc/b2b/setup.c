@@ -141,7 +141,8 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	default:
 		break;
 	}
-	c->a->dlg.nat = t->sip.nat;
+	c->a->flow = t->registered ? registered_flow(b, a, from) : NULL;
+	c->a->dlg.nat = t->sip.nat || c->a->flow;
 	c->a->dlg.path.peer = targets_peer(b->targets, t->id);
 	c->sips = m->is_request && m->ruri.scheme == SIP_SCHEME_SIPS;
 	c->a->sips = c->sips || str_iprefix(c->a->dlg.first_route, S("sips:"));
@@ -292,6 +293,8 @@ static enum reason reason_of(uint16_t status)
 		return REASON_PEER_NOT_FOUND;
 	case 408:
 		return REASON_PEER_SILENT;
+	case 430:
+		return REASON_FLOW_FAILED;
 	case 480:
 		return REASON_PEER_UNAVAILABLE;
 	case 486:
@@ -320,6 +323,8 @@ uint16_t setup_status_towards(uint16_t status)
 		return 403; /* a challenge to us is not one to them */
 	if (status == 487)
 		return 480; /* nobody of ours cancelled */
+	if (status == 430)
+		return 480; /* a flow of theirs is none of the caller's (RFC 5626 11.5) */
 	return status;
 }
 
@@ -331,7 +336,7 @@ static bool may_fail_over(const struct call *c, const struct leg *l, uint16_t st
 		return false;
 	if (status >= 600 || status == 486)
 		return false;
-	if (status == 503 || status == 408 || status == 0)
+	if (status == 503 || status == 408 || status == 430 || status == 0)
 		return true;
 	for (; code && *code; code++)
 		if (*code == status)
@@ -572,7 +577,7 @@ static void final_failure(struct leg *l, const struct sip_msg *m)
 	c->peer_status = status;
 	setup_keep_reason(c, m);
 	report(l, m);
-	if (status == 503 && walk_next_way(l, why, status))
+	if ((status == 503 || status == 430 || (status == 408 && walk_other_flow(c->setup))) && walk_next_way(l, why, status))
 		return;
 	if (status < 400) {
 		why = REASON_REDIRECTED;

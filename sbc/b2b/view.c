@@ -175,8 +175,7 @@ static struct target_way explain_ways(struct call *c, struct b2b_explain *ret, c
 		unsigned n;
 
 		if (hop->target->registered) {
-			n = registered_ways(b, c->arena, hop->trunk, c->called, NULL, ways);
-			why = REASON_NOT_REGISTERED;
+			n = registered_ways(b, c->arena, hop->trunk, c->called, NULL, ways, &why);
 		} else {
 			why = registrar_asks(b, hop->trunk);
 			if (why != REASON_NONE)

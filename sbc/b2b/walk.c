@@ -251,6 +251,7 @@ static enum reason write_invite(
 	timers = leg_timers(l);
 	r.timers = &timers;
 	r.keep = l->trunk->sip.keep;
+	r.one_flow = registered_by_flow(w);
 	buf_init(&sm, small, sizeof(small));
 	why = large_fit(l, &r, &sm, &fragmented);
 	if (why != REASON_NONE)
@@ -258,6 +259,7 @@ static enum reason write_invite(
 	l->cli = l->inv_cli = txn_request(b->txn, &r, &leg_invite_ops, l);
 	if (!l->cli)
 		return REASON_NO_MEMORY;
+	leg_set_flow(l, w);
 	l->try->sip_call_id = l->dlg.call_id;
 	l->try->fragmented = fragmented;
 	b2b_count(b, B2B_TRIES);
@@ -419,6 +421,12 @@ static void on_connected(void *arg, const struct net_path *path, bool proven, in
 		setup_leave(l, why);
 }
 
+bool walk_other_flow(const struct setup *s)
+{
+	return s->at_way && other_way(s) && s->ways[s->at_way - 1].instance.n &&
+	       str_eq(s->ways[s->at_way - 1].instance, s->ways[s->at_way].instance);
+}
+
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 {
 	struct call *c = l->call;
@@ -427,6 +435,8 @@ bool walk_next_way(struct leg *l, enum reason why, uint16_t status)
 	struct again g;
 	bool went;
 
+	if (s->at_way)
+		s->n_ways = s->at_way + registered_left(&s->ways[s->at_way - 1], status, &s->ways[s->at_way], s->n_ways - s->at_way);
 	if (s->sdp_sent || !other_way(s))
 		return false;
 	m = parse_again(c, &g);
@@ -557,9 +567,9 @@ enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *
 	if (why != REASON_NONE)
 		return why;
 	if (n == 0 && hop->target->registered) {
-		n = registered_ways(b, arena, hop->trunk, called, m, ways);
+		n = registered_ways(b, arena, hop->trunk, called, m, ways, &why);
 		if (n == 0)
-			return REASON_NOT_REGISTERED;
+			return why;
 	} else if (registrar_sticks(b, hop->trunk)) {
 		n = registrar_only(b, hop->trunk, ways);
 	} else if (n == 0) {
@@ -653,7 +663,7 @@ static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort
 	t = try_new(c, hop, NULL);
 	if (t)
 		t->reason = why;
-	(void)walk_note_failure(c, why, 0, why == REASON_NOT_REGISTERED ? hop->trunk->down_code : 0);
+	(void)walk_note_failure(c, why, 0, registered_status(hop->trunk, why));
 	return false;
 }
 

@@ -298,7 +298,7 @@ const struct reg_contact *bindings_walk(const struct bindings *bs, const struct 
 	return n ? &container_of(n, struct binding, by_id)->c : NULL;
 }
 
-uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *from)
+const struct reg_contact *bindings_at(const struct bindings *bs, const struct net_path *from)
 {
 	for (struct hnode *n = htab_first(&bs->flows, flow_hash(bs, from)); n; n = htab_next(n)) {
 		const struct binding *b = container_of(n, struct binding, by_flow);
@@ -306,9 +306,16 @@ uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *fro
 		if (b->c.flow.realm == from->realm && b->c.flow.proto == from->proto &&
 		    addr_eq(&b->c.flow.remote, &from->remote) &&
 		    (!net_reliable((enum net_proto)from->proto) || (from->conn && b->c.flow.conn == from->conn)))
-			return b->c.trunk_id;
+			return &b->c;
 	}
-	return 0;
+	return NULL;
+}
+
+uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *from)
+{
+	const struct reg_contact *c = bindings_at(bs, from);
+
+	return c ? c->trunk_id : 0;
 }
 
 unsigned bindings_count(const struct bindings *bs)

@@ -59,6 +59,8 @@ const struct reg_contact *bindings_walk(const struct bindings *bs, const struct 
 /* Whose registration came from there (ACC-01: flow before address)? 0: nobody's. UDP: address and port; streams: that
  * very connection, since behind one NAT the next one from the same address and port may be somebody else's. */
 uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *from);
+/* ... and by which registration; NULL: none */
+const struct reg_contact *bindings_at(const struct bindings *bs, const struct net_path *from);
 unsigned bindings_count(const struct bindings *bs);
 size_t bindings_bytes(const struct bindings *bs);
 /* highest id ever put */

@@ -29,6 +29,8 @@ struct target_way {
 	struct str server;    /* name behind it; borrow: until the next turn */
 	struct str uri;       /* a registration: the request URI it wants; empty: not one */
 	struct str route;     /* of requests by it: Path of a registration, Service-Route of our own; or empty */
+	struct str instance;  /* a flow of an instance (RFC 5626): which, "<urn:uuid:...>"; empty: not one */
+	struct str aor;       /* of that registration: a number, or empty */
 };
 #define TARGET_WAYS_MAX 16
 

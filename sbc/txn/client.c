@@ -395,6 +395,7 @@ struct txn_cli *txn_request(struct txn_layer *l, const struct txn_req *r, const 
 	t->pub.path = d.path;
 	t->keep = r->keep;
 	t->moved = d.moved;
+	t->one_flow = t->reopened = r->one_flow;
 	if (d.local) {
 		t->host = str_dup(t->n.a, d.local->host); /* the configuration may go first */
 		t->port = d.local->port;
@@ -658,8 +659,9 @@ void cli_flow_lost(struct cli *t, int err)
 		return;
 	if (!t->reopened && reopen(t))
 		return;
-	/* the second one as well: who took it and closes each time will answer over one of its own */
-	if (!t->moved && (invite ? ict_waiting(t) : nict_waiting(t)))
+	/* the second one as well: who took it and closes each time will answer over one of its own; a flow that is lost took
+	 * along what had only arrived */
+	if (!t->moved && (invite ? ict_waiting(t) || (t->one_flow && t->pub.status <= 100) : nict_waiting(t)))
 		cli_broken(t, err ? err : -ECONNRESET);
 }
 

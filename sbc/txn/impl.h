@@ -58,7 +58,8 @@ struct cli {
 	bool moved;       /* from UDP to TCP for its size, not refused so far (LOOP-09) */
 	bool keep;        /* asks for keepalives in Via */
 	bool on_flow;     /* pub.path.conn is what it went out by */
-	bool reopened;    /* was lost with its connection and went out on a new one */
+	bool reopened;    /* was lost with its connection and went out on a new one, or may not (one_flow) */
+	bool one_flow;    /* by its own connection or not at all */
 	bool cancel_asked;  /* by the user */
 	bool cancel_wanted; /* and waits for a 1xx */
 	int err;          /* what on_failed says */

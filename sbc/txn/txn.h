@@ -124,6 +124,7 @@ struct txn_req {
 	const struct txn_timers *timers; /* NULL: defaults; copied */
 	bool keep;               /* ask for keepalives on the flow (RFC 6223): REGISTER, first INVITE of a dialog */
 	bool udp_only;           /* never move a big request to TCP (LOOP-09) */
+	bool one_flow;           /* not by another connection when that of path is lost: it would be another flow (RFC 5626 5.3) */
 	bool compact;            /* short names in the lines that are written here */
 	uint16_t mtu_limit;      /* bytes over which UDP moves to TCP; 0: 1300 */
 	const struct net_local *local; /* written into Via instead of what the network says of us; NULL: that */

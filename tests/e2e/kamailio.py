@@ -55,14 +55,14 @@ def config(modules, params, register, more=''):
 class Kamailio:
     """One process at that address; mem: MiB of its shared memory. cfg is filled with values, and with its folder."""
 
-    def __init__(self, box, host, address, cfg, d=None, mem=32, **values):
+    def __init__(self, box, host, address, cfg, d=None, mem=32, port=ITSP_PORT, **values):
         d = d or box.lab.fresh('kamailio-' + host)
         with open(d + '/k.cfg', 'w') as f:
             f.write(cfg % dict(values, dir=d))
         self.p = box.lab.run(host, ['kamailio', '-f', d + '/k.cfg', '-DD', '-E', '-e', '-w', d, '-Y', d, '-m', str(mem), '-M', '8',
-                                    '-l', 'udp:%s:%d' % (address, ITSP_PORT), '-l', 'tcp:%s:%d' % (address, ITSP_PORT)], 'kamailio')
+                                    '-l', 'udp:%s:%d' % (address, port), '-l', 'tcp:%s:%d' % (address, port)], 'kamailio')
         wait('Kamailio to listen', lambda: not self.p.running() or
-             all(listening(host, proto, address, ITSP_PORT) for proto in ('udp', 'tcp')), 8)
+             all(listening(host, proto, address, port) for proto in ('udp', 'tcp')), 8)
         check(self.p.running(), 'Kamailio did not start: ' + self.p.text()[-500:])
 
     def got(self):

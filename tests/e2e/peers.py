@@ -103,7 +103,7 @@ class Baresip:
     """A headless baresip on a host, driven by its control port; records what it hears."""
 
     def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None,
-                 account=None, srtp=None):
+                 account=None, srtp=None, instance=None):
         self.lab, self.host, self.hz = lab, host, hz
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
@@ -119,7 +119,11 @@ class Baresip:
                 'jitter_buffer_delay 1-10', 'rtp_timeout 0', 'net_interface eth0', 'module_path ' + mods,
                 'module g711.so', 'module srtp.so', 'module aubridge.so', 'module aufile.so', 'module sndfile.so',
                 'module_tmp account.so', 'module_app ctrl_tcp.so', 'module_app menu.so',
-                'ctrl_tcp_listen 127.0.0.1:4444', 'snd_path %s' % self.dir, 'ringback_disabled yes']) + '\n')
+                'ctrl_tcp_listen 127.0.0.1:4444', 'snd_path %s' % self.dir, 'ringback_disabled yes'] +
+                (['module uuid.so'] if instance else [])) + '\n')
+        if instance:
+            with open(os.path.join(self.dir, 'uuid'), 'w') as f:
+                f.write(instance)
         with open(os.path.join(self.dir, 'accounts'), 'w') as f:
             f.write(account + '\n' if account else '<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s%s\n'
                     % (number or (CALLING if host[0] == 'p' else CALLED), hp(a, port), transport, codecs,

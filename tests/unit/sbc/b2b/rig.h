@@ -64,6 +64,7 @@ struct rig {
 	uint8_t rx_proto;      /* what comes in next came over this, on that connection */
 	uint32_t rx_conn;
 	uint32_t n_conns;      /* connections made for sends */
+	uint32_t gone[4];      /* connections that do not stand any more */
 	bool not_public;       /* wan: public = no; before rig_compile() */
 	bool tls;              /* both realms listen for TLS, as sbc.example.com */
 	struct net_local *local[2]; /* what we say of ourselves in that realm instead, NULL: rig_local */
@@ -147,6 +148,16 @@ static void rig_net_close(struct net *n, const struct net_path *path, bool now)
 	(void)now;
 }
 
+static bool rig_net_alive(struct net *n, const struct net_path *path)
+{
+	const struct rig *r = container_of(n, struct rig, net);
+
+	for (unsigned i = 0; i < ARRAY_LEN(r->gone); i++)
+		if (r->gone[i] == path->conn)
+			return false; /* 0 is none */
+	return true;
+}
+
 static struct addr rig_addr(const char *text);
 
 static int rig_net_prepare(struct net *n, struct net_path *path, const struct addr *alt)
@@ -172,7 +183,7 @@ __attribute__((unused)) static void rig_flow_up(struct rig *r, const char *addr)
 }
 
 static const struct net_ops rig_net_ops = {
-    .send = rig_net_send, .local = rig_net_local, .close = rig_net_close, .prepare = rig_net_prepare};
+    .send = rig_net_send, .local = rig_net_local, .close = rig_net_close, .prepare = rig_net_prepare, .alive = rig_net_alive};
 
 static struct rig_name *rig_name_of(struct rig *r, const char *host)
 {
