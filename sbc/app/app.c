@@ -482,7 +482,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 	if (rc)
 		return rc;
 	a->reg_history = reg_history_new(2048);
-	a->reg = reg_new(&a->env, &(struct reg_cfg){.realm = S("postern")}, &app_reg_user, a);
+	a->reg = reg_new(&a->env, &(struct reg_cfg){.realm = S("postern"), .net = netio_net(a->net)}, &app_reg_user, a);
 	if (!a->reg || !a->reg_history)
 		return say(REASON_NO_MEMORY, "no memory for the registrar");
 	if (app_gruu_load(a) != REASON_NONE)

@@ -139,8 +139,9 @@ static bool for_somebody(struct b2b *b, const struct pol_trunk *t, const struct 
 	buf_init(&to, called, sizeof(called));
 	buf_init(&who, calling, sizeof(calling));
 	screen_calling(t, m, &who);
-	if (screen_called(b, b->policy, t, m, at, &to) != REASON_NONE)
-		return false;
+	why = screen_called(b, b->policy, t, m, at, &to);
+	if (why != REASON_NONE)
+		return why == REASON_FLOW_FORGED || why == REASON_FLOW_FAILED; /* and is refused as that */
 	why = registered_route(b, b->policy, t, m, buf_err(&who) ? STR_NONE : buf_text(&who), buf_text(&to), &route);
 	if (why == REASON_GRUU_UNKNOWN || why == REASON_GRUU_RATE)
 		return true; /* and is refused as that */

@@ -10,7 +10,8 @@
  * not stand any more is passed over, and so the call goes by the next flow of the same instance (5626 7). That goes for
  * requests in the dialogs of its calls too: they change over to a flow that stands.
  *
- * A request to a GRUU goes to the one that registered it, not to another place of its trunk (RFC 5627 5.1).
+ * A request to a GRUU goes to the one that registered it, not to another place of its trunk (RFC 5627 5.1), and so does
+ * one whose first Route names a flow of ours (RFC 5626 5.3).
  *
  * Calls to a provider go first where the registration is held: that one knows us. Its Service-Route is their Route
  * (RFC 3608 6.1), whichever of its addresses takes them.
@@ -107,6 +108,7 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
     const struct sip_msg *m, struct target_way *ways, enum reason *ret_why)
 {
 	struct reg_way found[REG_WAYS_MAX];
+	const struct reg_contact *only = NULL;
 	char space[8192];
 	struct buf s;
 	unsigned n, kept = 0;
@@ -115,11 +117,14 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	if (!b->cfg.reg)
 		return 0;
 	buf_init(&s, space, sizeof(space));
+	if (m && (reg_find_flow(b->cfg.reg, 0, m, &only) != REASON_NONE || (only && only->trunk_id != t->id)))
+		only = NULL;
 	n = reg_ways(b->cfg.reg, t->id,
 	    &(struct reg_wish){.number = called.n && called.p[0] == '+' ? called : STR_NONE, /* else its own address */
 	        .uri = m ? &m->ruri : NULL,
 	        .msg = m,
-	        .from_trunk = t->id},
+	        .from_trunk = t->id,
+	        .only = only},
 	    &s, found);
 	for (unsigned i = 0; i < n && kept < TARGET_WAYS_MAX; i++) {
 		struct net_path paths[2];
@@ -227,12 +232,15 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 {
 	const struct reg_contact *c = NULL;
 	const struct pol_trunk *t = NULL;
-	bool gruu = b->cfg.reg && reg_is_gruu(&m->ruri);
+	bool gruu = b->cfg.reg && reg_is_gruu(&m->ruri), one;
 	enum reason why = REASON_NONE;
 	unsigned kept = 0;
 
 	*ret = (struct pol_route_result){.n_hops = 0};
-	if (gruu)
+	if (b->cfg.reg)
+		why = reg_find_flow(b->cfg.reg, from->id, m, &c);
+	one = gruu || c;
+	if (gruu && !c && why == REASON_NONE)
 		why = reg_find_gruu(b->cfg.reg, from->id, &m->ruri, &c);
 	if (why != REASON_NONE)
 		return why;
@@ -248,7 +256,7 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 	else
 		policy_route(p, from, calling, called, b->env->clock->wall_us, b->env->rng, ret);
 	registrar_hops(b, ret);
-	if (gruu && ret->n_hops && ret->hops[0].trunk->registered) {
+	if (one && ret->n_hops && ret->hops[0].trunk->registered) {
 		/* one contact is meant, and nothing that stands in for it */
 		for (unsigned i = 0; i < ret->n_hops; i++)
 			if (ret->hops[i].target->registered)

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "sbc/reg/gin.h"
+#include "sbc/reg/reg.h"
 
 /* Option tags we understand as a UAS. 100rel, timer and replaces come with their parts of the product. */
 static bool supported(struct str tag)
@@ -169,7 +170,13 @@ enum reason screen_called(struct b2b *b, const struct policy *p, const struct po
 
 	if (m->ruri.scheme != SIP_SCHEME_TEL) {
 		bool ours = sip_uri_addr(&m->ruri, &a) && b->user->is_local(b->ctx, from->realm, &a);
+		const struct reg_contact *by_flow = NULL;
+		enum reason why = b->cfg.reg ? reg_find_flow(b->cfg.reg, t->id, m, &by_flow) : REASON_NONE;
 
+		if (why != REASON_NONE)
+			return why;
+		if (by_flow) /* whoever has the Path has the contact too, and may call it so (RFC 3327 5.3) */
+			ours = true;
 		/* what we registered there may have become another address on its way (NAT, learn-address) */
 		if (!ours && !b2b_ruri_registered(b, t, m) && !policy_host_is_ours(p, from->realm, m->ruri.host))
 			return REASON_RELAY_DENIED;

@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "sbc/reg/flow_token.h"
 #include "sbc/sip/print.h"
 
 #define ANSWER_MAX 49152 /* bytes of headers of a 200 */
@@ -123,6 +124,34 @@ static void put_contact(struct work *w, const struct reg_contact *c, struct str 
 	buf_lit(h, "\r\n");
 }
 
+/* What a first hop adds for a flow (RFC 5626 5.1), and a registrar gives back (RFC 3327 5.3); for who knows it. */
+static void put_own_path(const struct work *w, struct buf *h)
+{
+	const struct net_local *us;
+	size_t before = h->n;
+
+	if (!w->outbound || !w->knows_path || !w->r->cfg.net)
+		return;
+	us = net_local(w->r->cfg.net, w->flow.realm, (enum net_proto)w->flow.proto, w->flow.remote.sa.sa_family);
+	for (unsigned i = 0; us && i < w->n_put; i++) {
+		if (!w->put[i].reg_id)
+			continue;
+		buf_lit(h, "Path: <sip:");
+		if (flow_token_put(&w->r->gruu.secret, w->put[i].id, &w->flow, h) < 0) {
+			h->n = before;
+			return;
+		}
+		buf_chr(h, '@');
+		buf_str(h, us->host);
+		buf_chr(h, ':');
+		buf_u64(h, us->port);
+		if (w->flow.proto != NET_UDP)
+			buf_str(h, w->flow.proto == NET_TCP ? S(";transport=tcp") : S(";transport=tls"));
+		buf_lit(h, ";lr;ob>\r\n");
+		return;
+	}
+}
+
 void answer_ok(struct work *w)
 {
 	struct reg *r = w->r;
@@ -148,6 +177,8 @@ void answer_ok(struct work *w)
 		buf_lit(&h, "Path: ");
 		buf_str(&h, w->path);
 		buf_lit(&h, "\r\n");
+	} else {
+		put_own_path(w, &h);
 	}
 	if (w->outbound)
 		buf_fmt(&h, "Require: outbound\r\nFlow-Timer: %d\r\n", FLOW_TIMER_S);

@@ -6,6 +6,7 @@
  *   account.c    how somebody is asked who it is, and what its answer is worth (for calls as well)
  *   ways.c       where those are who registered, and whom GRUUs mean
  *   gruu.c       keys of temporary GRUUs
+ *   flow_token.c names of flows
  *   prefs.c      what a caller prefers
  */
 #ifndef SBC_REG_INTERNAL_H
@@ -55,7 +56,7 @@ struct work {
 	struct net_path flow;
 	struct asked c[REG_CONTACTS_MAX];
 	unsigned n;
-	bool star, gruu, outbound;
+	bool star, gruu, outbound, knows_path;
 	bool lost; /* no memory for a copy */
 	bool over; /* while the refresh of a binding was stored, its time ended */
 	/* the change, while it is stored */
@@ -88,6 +89,9 @@ struct work *work_new(struct reg *r, struct txn_srv *t, const struct sip_msg *m,
     const struct pol_trunk *trunk, struct str aor);
 /* Contacts, Path, outbound. NONE, or why it is refused, with lines for the answer in h */
 enum reason work_read(struct work *w, const struct sip_msg *m, struct buf *h);
+
+/* registrar.c: is that host, in that realm, one of ours? */
+bool reg_host_ours(const struct reg *r, unsigned realm, const struct sip_uri *u);
 
 /* answer.c; of a transaction that has ended nothing is sent */
 void answer_refuse(struct reg *r, struct txn_srv *t, const struct pol_trunk *trunk, enum reason why, struct str headers);

@@ -247,6 +247,7 @@ struct work *work_new(struct reg *r, struct txn_srv *t, const struct sip_msg *m,
 	w->flow = *from;
 	w->flow.local = (struct addr){.sa = {.sa_family = AF_UNSPEC}};
 	w->user_agent = copy(w, str_head(sip_hdr_value(m, SIP_H_USER_AGENT), 128));
+	w->knows_path = sip_has_token(m, SIP_H_SUPPORTED, S("path")) || sip_has_token(m, SIP_H_REQUIRE, S("path"));
 	w->gruu = sip_has_token(m, SIP_H_SUPPORTED, S("gruu")) || sip_has_token(m, SIP_H_REQUIRE, S("gruu"));
 	return w;
 }

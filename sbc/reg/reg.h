@@ -6,6 +6,9 @@
  * (RGS-02, threats.md 6.8). REGISTERs of one address of record are done one after the other, in order of arrival.
  *
  * Nothing here knows a socket or a database: requests come from the transaction layer, the store is a function.
+ *
+ * Who registers by a flow of its own (RFC 5626, nobody between) has us for its first hop too: the Path of its 200 names
+ * that flow, and a request whose first Route is that URI goes by it (5626 5.1 to 5.3, KA-11).
  */
 #ifndef SBC_REG_REG_H
 #define SBC_REG_REG_H
@@ -39,6 +42,7 @@ struct reg_user {
 struct reg_cfg {
 	struct auth_cfg auth;
 	struct str realm;    /* of challenges to accounts we do not know: looks like those of the others; lives as reg */
+	struct net *net;     /* which flows stand, and what we are called there; NULL: all, and no flow is given a name */
 };
 
 /* NULL: out of memory. */
@@ -69,6 +73,7 @@ struct reg_wish {
 	const struct sip_uri *uri; /* the request URI: which instance, which phone behind it (GRUUs); NULL: none */
 	const struct sip_msg *msg; /* the caller's preferences (RFC 3841); NULL: none */
 	uint32_t from_trunk;       /* who asks: each has a share of what is dear */
+	const struct reg_contact *only; /* that one, if it is of the trunk; NULL: any */
 };
 /* Where a number of a trunk, or the trunk itself (number empty), is reached: explicit registrations of that number
  * first, then those of the trunk, each by q (GINS-09, -21), then by what the caller prefers (GINS-11). uri is made for
@@ -86,6 +91,10 @@ bool reg_is_gruu(const struct sip_uri *u);
 /* Whose temporary GRUU is that? *ret NULL: it is none. NONE; GRUU_UNKNOWN: not one of ours, or its registration is over;
  * GRUU_RATE: from_trunk has asked for too many. Borrow: until the next turn. */
 enum reason reg_find_gruu(struct reg *r, uint32_t from_trunk, const struct sip_uri *u, const struct reg_contact **ret);
+
+/* Does the first Route of a request name a flow that somebody registered by? *ret NULL: none, or it is of the trunk that
+ * asks, which sends by it. NONE; FLOW_FORGED, FLOW_FAILED: it does not stand any more. Borrow: until the next turn. */
+enum reason reg_find_flow(struct reg *r, uint32_t from_trunk, const struct sip_msg *m, const struct reg_contact **ret);
 
 /* ---- keys of GRUUs (RFC 6140 7.1.2) ---- */
 

@@ -608,7 +608,7 @@ struct check {
 	unsigned realm;
 };
 
-static bool host_ours(const struct reg *r, unsigned realm, const struct sip_uri *u)
+bool reg_host_ours(const struct reg *r, unsigned realm, const struct sip_uri *u)
 {
 	struct addr a;
 
@@ -700,7 +700,7 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		answer_refuse(r, t, NULL, REASON_SCHEME, STR_NONE);
 		return;
 	}
-	if (!host_ours(r, from->realm, &m->ruri)) {
+	if (!reg_host_ours(r, from->realm, &m->ruri)) {
 		answer_refuse(r, t, NULL, REASON_RELAY_DENIED, STR_NONE);
 		return;
 	}

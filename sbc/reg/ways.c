@@ -7,7 +7,9 @@
 
 #include <errno.h>
 
+#include "sbc/reg/flow_token.h"
 #include "sbc/reg/prefs.h"
+#include "sbc/sip/header.h"
 
 /* The value of gr=, or empty: the URI names no instance. */
 static struct str gr_of(const struct sip_uri *u)
@@ -39,6 +41,42 @@ enum reason reg_find_gruu(struct reg *r, uint32_t from_trunk, const struct sip_u
 	if (!c || gin_cookie_check(&r->gruu.secret, cookie, c->call_id) < 0)
 		return REASON_GRUU_UNKNOWN; /* made up, or its registration is over (RFC 6140 7.1.2.1) */
 	*ret = c;
+	return REASON_NONE;
+}
+
+/* In whichever realm: it was given out in one, and may come back in another. */
+static bool ours(const struct reg *r, const struct sip_uri *u)
+{
+	for (unsigned i = 0; r->policy && i < policy_realm_count(r->policy); i++)
+		if (reg_host_ours(r, i, u))
+			return true;
+	return false;
+}
+
+enum reason reg_find_flow(struct reg *r, uint32_t from_trunk, const struct sip_msg *m, const struct reg_contact **ret)
+{
+	struct sip_values values = sip_values(m, SIP_H_ROUTE);
+	const struct reg_contact *c;
+	char text[2 * FLOW_TOKEN_TEXT];
+	struct sip_addr route;
+	struct str first;
+	struct buf token;
+	uint32_t flow;
+	uint64_t id;
+
+	*ret = NULL;
+	if (!sip_hdr(m, SIP_H_ROUTE) || !sip_values_next(&values, &first) || sip_addr_parse(first, &route) < 0 ||
+	    !flow_token_is(route.uri.user) || !ours(r, &route.uri))
+		return REASON_NONE;
+	buf_init(&token, text, sizeof(text));
+	sip_unescape(&token, route.uri.user);
+	if (buf_err(&token) || flow_token_open(&r->gruu.secret, buf_text(&token), &id, &flow) < 0)
+		return REASON_FLOW_FORGED;
+	c = bindings_find(r->bindings, id);
+	if (!c || flow_token_flow(&c->flow) != flow || (r->cfg.net && !net_alive(r->cfg.net, &c->flow)))
+		return REASON_FLOW_FAILED;
+	if (c->trunk_id != from_trunk)
+		*ret = c;
 	return REASON_NONE;
 }
 
@@ -127,7 +165,7 @@ static void add_all(struct reg *r, struct collect *l, uint32_t trunk_id, struct 
 	const struct reg_contact *c = bindings_next(r->bindings, trunk_id, aor, NULL);
 
 	for (; c; c = bindings_next(r->bindings, trunk_id, aor, c))
-		if (!gr.n || is_instance(c, gr))
+		if ((!gr.n || is_instance(c, gr)) && (!w->only || w->only == c))
 			add(l, c, aor, w);
 }
 

@@ -13,7 +13,7 @@ from kamailio import BEGIN, Kamailio
 from lab import BOX, HERE, ITSP_PORT, LISTEN, Failed, addr, check, listening, wait
 from raw import party
 from sip import Dialog, Ua, ack_failure, sdp
-from t_register import CONFIG, DOMAIN, PHONE, SECRET, Pbx, trunks  # noqa: F401 (CONFIG is read by the runner)
+from t_register import CONFIG, DOMAIN, GIN, PHONE, SECRET, Pbx, trunks  # noqa: F401 (CONFIG is read by the runner)
 
 INSTANCE = 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6'
 NUMBER = PHONE + '507'
@@ -181,4 +181,61 @@ def edges(box):
         e.stop()
 
 
-CASES = [cut, edges]
+def by_flow(box, i, token, number, method='INVITE'):
+    """A request of the ITSP with that Route."""
+    t = i.request(method, uri(number, 'wan'), NUMBERS['itsp'], number, headers=['Route: ' + token],
+                  body=sdp(i.addr, 30000) if method == 'INVITE' else '')
+    i.raw(t, i.hop)
+    return t
+
+
+def token(box):
+    """the Path of the 200 names the flow: a request with that Route goes by it and no other, changed it is 403, and 430 once it is cut"""
+    trunks(box)
+    number = GIN + '541'
+    flow = [Pbx(box), Pbx(box)]
+    paths = []
+    for k, p in enumerate(flow):
+        m = p.register('Require: gin', 'Proxy-Require: gin', 'Supported: path, outbound',
+                       p.contact(';+sip.instance="<urn:uuid:%s>";reg-id=%d' % (INSTANCE, k + 1)))
+        check(m.status == 200 and m.get('require') == 'outbound', str(m))
+        paths.append(m.get('path'))
+        check(re.match(r'<sip:fl\.[\w+/]{38}@%s:%d;transport=tcp;lr;ob>$' % (re.escape(BOX[('lan', 4)]), LISTEN), paths[k]), str(m))
+    check(paths[0] != paths[1], 'one name for two flows')
+    i = party(box, 'itsp')
+    for k, p in enumerate(flow):
+        t = by_flow(box, i, paths[k], number)
+        inv = p.ua.expect('INVITE')
+        check(not inv.all('route'), str(inv))
+        p.ua.reply(inv, 486, 'Busy Here', tag='b')
+        ack_failure(i, t, i.expect(lambda m: m.status >= 200), i.hop)
+        t = by_flow(box, i, paths[k].replace(paths[k][15], 'A' if paths[k][15] != 'A' else 'B', 1), number)
+        m = i.expect(lambda m: m.status >= 200)
+        check(m.status == 403, m.start)
+        ack_failure(i, t, m, i.hop)
+    # what the PBX sends by it is its own
+    t = flow[0].ua.request('INVITE', 'sip:%s@%s' % (NUMBERS['itsp'], DOMAIN), number, NUMBERS['itsp'], headers=['Route: ' + paths[0]],
+                           body=sdp(flow[0].ua.addr, 30000))
+    flow[0].ua.raw(t, flow[0].ua.hop, flow[0].conn)
+    i.reply(i.expect('INVITE'), 486, 'Busy Here', tag='b')
+    i.expect('ACK')
+    ack_failure(flow[0].ua, t, flow[0].ua.expect(lambda m: m.status == 486), flow[0].ua.hop)
+    flow[0].ua.close()
+    flows(box, 'lost', 'up')
+    for method in ('INVITE', 'OPTIONS'):
+        t = by_flow(box, i, paths[0], number, method)
+        m = i.expect(lambda m: m.status >= 200)
+        check(m.status == 430, m.start)
+        if method == 'INVITE':
+            ack_failure(i, t, m, i.hop)
+    flow[1].ua.nothing(0.2, lambda m: m.method == 'INVITE')
+    # without that Route the call is not lost
+    t = i.request('INVITE', uri(number, 'wan'), NUMBERS['itsp'], number, body=sdp(i.addr, 30000))
+    i.raw(t, i.hop)
+    flow[1].ua.reply(flow[1].ua.expect('INVITE'), 486, 'Busy Here', tag='b')
+    ack_failure(i, t, i.expect(lambda m: m.status == 486), i.hop)
+    i.close()
+    flow[1].ua.close()
+
+
+CASES = [cut, edges, token]

@@ -453,7 +453,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	arena_pool_init(&w->pool, 8192, 8);
 	w->arena = arena_new(&w->pool);
 	w->txn = txn_new(&w->env, &w->net, &txn_user, w);
-	w->reg = reg_new(&w->env, &(struct reg_cfg){.realm = S("sbc.example.net")}, &reg_user, w);
+	w->reg = reg_new(&w->env, &(struct reg_cfg){.realm = S("sbc.example.net"), .net = &w->net}, &reg_user, w);
 	CHECK(w->arena && w->txn && w->reg);
 	reg_set_policy(w->reg, policies[0]);
 	w->p = p;

@@ -2,6 +2,7 @@
  * calls whose flow is gone (KA-11). */
 #include "rig.h"
 
+#include "sbc/reg/flow_token.h"
 #include "sbc/reg/reg.h"
 
 #define DID "+49301234507"
@@ -29,6 +30,8 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, 
 	(void)why;
 }
 
+static const struct gin_secret secret = {{7}};
+
 static const struct reg_user reg_user = {store, rig_is_local, on_event};
 
 static struct flows *begin(void)
@@ -38,13 +41,14 @@ static struct flows *begin(void)
 
 	f->r = r;
 	f->next_id = 1;
-	f->reg = reg_new(&r->env, &(struct reg_cfg){.realm = S("x")}, &reg_user, f);
+	f->reg = reg_new(&r->env, &(struct reg_cfg){.realm = S("x"), .net = &r->net}, &reg_user, f);
 	b2b_free(r->b2b);
 	r->b2b = b2b_new(&r->env, &r->net, r->media,
 	    &(struct b2b_cfg){.user_agent = S("Postern/test"), .locator = &r->locator, .auth = r->auth, .digest_realm = S("usual"),
 	        .reg = f->reg},
 	    &rig_user, r);
 	assert_non_null(r->b2b);
+	reg_set_cookie_secret(f->reg, secret.key);
 	rig_set(r, PBX, "auth", "gin");
 	rig_set(r, PBX, "aor", "trunk42");
 	r->trunks[PBX].n_targets = 0; /* nowhere else to go */
@@ -370,6 +374,64 @@ static void a_proxy_is_connected_to(void **state)
 	end(f);
 }
 
+/* A request of the ITSP with the name of a flow as its Route: registration id by that flow. */
+static void routed(struct flows *f, const char *method, const char *ruri, uint64_t id, uint32_t conn, const char *from, bool tampered)
+{
+	struct net_path flow = {.proto = NET_TCP, .realm = 0, .remote = rig_addr(from), .conn = conn};
+	char token[64];
+	struct buf b;
+
+	buf_init(&b, token, sizeof(token));
+	assert_int_equal(flow_token_put(&secret, id, &flow, &b), 0);
+	if (tampered)
+		token[20] = token[20] == 'x' ? 'y' : 'x';
+	buf_z(&b);
+	f->r->branch++;
+	rig_rx(f->r, 1, "203.0.113.20", strcmp(method, "INVITE") == 0 ? sdp_b : NULL,
+	    "%s %s SIP/2.0\nVia: SIP/2.0/UDP 203.0.113.20:5060;branch=z9hG4bKf%u\nRoute: <sip:%s@203.0.113.1;lr;ob>\n"
+	    "From: <sip:+4989998877@itsp.example>;tag=itag\nTo: <sip:" DID "@203.0.113.1>\nCall-ID: r%u\n"
+	    "CSeq: 1 %s\nMax-Forwards: 30\nContact: <sip:bob@203.0.113.20:5060>\n",
+	    method, ruri, f->r->branch, token, f->r->branch, method);
+}
+
+/* By the flow that the Route names and no other, also when the request URI is the contact; changed: 403; gone: 430. */
+static void route_of_a_flow(void **state)
+{
+	static const char *const ruris[] = {"sip:" DID "@203.0.113.1", "sip:" DID "@10.9.8.7:5070;tk=c41f"};
+	struct flows *f = begin();
+	struct rig *r = f->r;
+	struct sent *s;
+
+	(void)state;
+	registers(f, 1, NET_TCP, 71, "198.51.100.10:40001", NULL);
+	registers(f, 2, NET_TCP, 72, "198.51.100.10:40002", NULL);
+	for (unsigned i = 0; i < ARRAY_LEN(ruris); i++) {
+		routed(f, "INVITE", ruris[i], 2, 72, "198.51.100.10:40002", false);
+		rig_answer(r, invite_by(f, 72), "430 Flow Failed", "p", "", NULL);
+		told(f, "SIP/2.0 480", REASON_FLOW_FAILED); /* not by the first */
+		routed(f, "OPTIONS", ruris[i], 1, 71, "198.51.100.10:40001", false);
+		s = rig_find(r, "OPTIONS ");
+		assert_int_equal(s->to.conn, 71);
+		rig_answer(r, s, "200 OK", "p", "", NULL);
+		rig_find(r, "SIP/2.0 200");
+		routed(f, "INVITE", ruris[i], 2, 72, "198.51.100.10:40002", true);
+		told(f, "SIP/2.0 403", REASON_FLOW_FORGED);
+		routed(f, "OPTIONS", ruris[i], 2, 72, "198.51.100.10:40002", true);
+		rig_find(r, "SIP/2.0 403");
+	}
+	routed(f, "INVITE", ruris[0], 2, 73, "198.51.100.10:40003", false); /* the one before */
+	told(f, "SIP/2.0 430", REASON_FLOW_FAILED);
+	routed(f, "INVITE", ruris[0], 9, 71, "198.51.100.10:40001", false); /* unregistered */
+	told(f, "SIP/2.0 430", REASON_FLOW_FAILED);
+	r->gone[0] = 72;
+	routed(f, "INVITE", ruris[0], 2, 72, "198.51.100.10:40002", false);
+	told(f, "SIP/2.0 430", REASON_FLOW_FAILED);
+	routed(f, "OPTIONS", ruris[0], 2, 72, "198.51.100.10:40002", false);
+	rig_find(r, "SIP/2.0 430");
+	assert_int_equal(rig_count(r, 0, "INVITE "), 2);
+	end(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +442,7 @@ int main(void)
 	    cmocka_unit_test(a_call_changes_over),
 	    cmocka_unit_test(a_call_of_the_pbx_changes_over),
 	    cmocka_unit_test(a_proxy_is_connected_to),
+	    cmocka_unit_test(route_of_a_flow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -504,6 +504,15 @@ static void rgs_12_restart(void **s)
 	free(r);
 }
 
+static const char *rig_routed(char *text, size_t cap, const char *token, const char *host)
+{
+	snprintf(text, cap,
+	    "OPTIONS sip:+4930123450@x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKr\r\nRoute: <sip:%s@%s:5060;lr>, <sip:next;lr>\r\n"
+	    "From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: r\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+	    token, host);
+	return text;
+}
+
 #define FLOW "Supported: path, outbound\r\nContact: <sip:a@192.0.2.10:%d>;reg-id=%d;+sip.instance=\"<urn:uuid:1>\"\r\n"
 
 static void ka_10_instance_and_reg_id(void **s)
@@ -538,6 +547,69 @@ static void ka_10_instance_and_reg_id(void **s)
 	    "Via: SIP/2.0/UDP 192.0.2.99;branch=z9hG4bKp\r\nSupported: outbound\r\n"
 	    "Contact: <sip:z@h>;reg-id=1;+sip.instance=\"<urn:uuid:2>\"\r\n");
 	assert_status(a, 439);
+	rig_fini(r);
+	free(r);
+}
+
+/* Who registers by a flow is told its name, which is no more once it registered by another one (KA-11). */
+static void ka_11_path_of_a_flow(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const struct reg_contact *c;
+	struct sip_msg *m;
+	char text[256], first[64];
+	const char *a;
+
+	(void)s;
+	rig_init(r);
+	snprintf(text, sizeof(text), FLOW, 5060, 1);
+	a = rig_register(r, AOR, text);
+	assert_status(a, 200);
+	a = strstr(a, "\r\nPath: <sip:fl.");
+	assert_non_null(a);
+	assert_memory_equal(a + 54, "@10.0.0.9:5060;lr;ob>\r\n", 23);
+	snprintf(first, sizeof(first), "%.41s", a + 13);
+#define ROUTED(token, host) rig_parse(r, rig_routed(text, sizeof(text), token, host))
+	m = (struct sip_msg *)ROUTED(first, "10.0.0.9");
+	assert_int_equal(reg_find_flow(r->reg, 2, m, &c), REASON_NONE);
+	assert_non_null(c);
+	assert_int_equal(c->trunk_id, 1);
+	assert_int_equal(reg_find_flow(r->reg, 1, m, &c), REASON_NONE); /* its own: it sends by it */
+	assert_null(c);
+	/* nobody's host of ours: none of our business */
+	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED(first, "192.0.2.77"), &c), REASON_NONE);
+	assert_null(c);
+	for (unsigned i = 3; i < strlen(first); i += 7) {
+		char bad[64];
+
+		snprintf(bad, sizeof(bad), "%s", first);
+		bad[i] = bad[i] == 'A' ? 'B' : 'A';
+		assert_int_equal(reg_find_flow(r->reg, 2, ROUTED(bad, "10.0.0.9"), &c), REASON_FLOW_FORGED);
+	}
+	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED("fl.", "10.0.0.9"), &c), REASON_FLOW_FORGED);
+	/* from another port: another flow, with another name */
+	addr_set_port(&r->from.remote, 7777);
+	snprintf(text, sizeof(text), FLOW, 5060, 1);
+	a = rig_register(r, AOR, text);
+	assert_status(a, 200);
+	assert_null(strstr(a, first));
+	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED(first, "10.0.0.9"), &c), REASON_FLOW_FAILED);
+	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED("trunk42", "10.0.0.9"), &c), REASON_NONE);
+	/* who does not say that it knows Path, or registers by no flow, gets none */
+	a = rig_register(r, AOR,
+	    "Supported: outbound\r\nContact: <sip:a@192.0.2.10>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"\r\n");
+	assert_status(a, 200);
+	assert_null(strstr(a, "\r\nPath:"));
+	a = rig_register(r, AOR, "Supported: path, outbound\r\nContact: <sip:b@192.0.2.10>\r\n");
+	assert_status(a, 200);
+	assert_null(strstr(a, "\r\nPath:"));
+	/* behind a proxy it is the proxy's Path */
+	a = rig_register(r, AOR,
+	    "Via: SIP/2.0/UDP 192.0.2.99;branch=z9hG4bKp\r\nSupported: path, outbound\r\nPath: <sip:x@192.0.2.99;lr;ob>\r\n"
+	    "Contact: <sip:z@h>;reg-id=1;+sip.instance=\"<urn:uuid:2>\"\r\n");
+	assert_status(a, 200);
+	assert_non_null(strstr(a, "\r\nPath: <sip:x@192.0.2.99;lr;ob>\r\n"));
+	assert_int_equal(rig_count(a, "\r\nPath: "), 1);
 	rig_fini(r);
 	free(r);
 }
@@ -1097,6 +1169,7 @@ int main(void)
 	    cmocka_unit_test(rgs_01_identity),
 	    cmocka_unit_test(rgs_12_restart),
 	    cmocka_unit_test(ka_10_instance_and_reg_id),
+	    cmocka_unit_test(ka_11_path_of_a_flow),
 	    cmocka_unit_test(gruu_01_03_answers),
 	    cmocka_unit_test(gins_16_sealed_body),
 	    cmocka_unit_test(gruu_02_public_ways),

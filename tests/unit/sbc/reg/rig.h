@@ -222,7 +222,7 @@ static UNUSED void rig_init(struct rig *r)
 	fix_number(&r->fix, "+4940777", 2);
 	fix_number(&r->fix, "+4930123450..+4930123459", 1);
 	r->txn = txn_new(&r->env, &r->net, &rig_txn_user, r);
-	r->reg = reg_new(&r->env, &(struct reg_cfg){.realm = S("sbc.example.net")}, &rig_user, r);
+	r->reg = reg_new(&r->env, &(struct reg_cfg){.realm = S("sbc.example.net"), .net = &r->net}, &rig_user, r);
 	assert_non_null(r->txn);
 	assert_non_null(r->reg);
 	rig_compile(r);
