@@ -17,6 +17,12 @@ void gruu_init(struct gruu *g, const struct env *env)
 	g->all.tokens = ALL_S * 1000;
 }
 
+static void forget(struct gruu *g)
+{
+	memset(g->seen, 0, sizeof(g->seen));
+	memset(g->bad, 0, sizeof(g->bad));
+}
+
 static void drop_keys(struct gruu *g)
 {
 	for (unsigned i = 0; i < g->n; i++)
@@ -41,7 +47,7 @@ void gruu_set_keys(struct gruu *g, const struct reg_key *keys, unsigned n)
 		g->until_wall_us[g->n] = keys[i].until_wall_us;
 		g->key[g->n++] = keys[i].rsa;
 	}
-	memset(g->seen, 0, sizeof(g->seen));
+	forget(g);
 }
 
 const struct gin_rsa *gruu_key(const struct gruu *g)
@@ -57,7 +63,7 @@ static void expire(struct gruu *g)
 	for (unsigned i = 0; i < g->n; i++) {
 		if (g->until_wall_us[i] && g->until_wall_us[i] <= g->env->clock->wall_us) {
 			gin_rsa_free(g->key[i]);
-			memset(g->seen, 0, sizeof(g->seen));
+			forget(g);
 			continue;
 		}
 		g->key[kept] = g->key[i];
@@ -94,20 +100,25 @@ static bool may_read(struct gruu *g, uint32_t trunk)
 enum reason gruu_open(struct gruu *g, uint32_t from_trunk, struct str user, uint8_t ret[GIN_COOKIE_RAW])
 {
 	uint64_t a = hash_str(&g->seen_key[0], user), b = hash_str(&g->seen_key[1], user);
-	unsigned at = a % ARRAY_LEN(g->seen);
+	unsigned at = a % ARRAY_LEN(g->seen), bad = a % ARRAY_LEN(g->bad);
 
 	expire(g);
-	if (!g->n)
+	if (!g->n || (g->bad[bad].a == a && g->bad[bad].b == b))
 		return REASON_GRUU_UNKNOWN;
 	if (g->seen[at].a != a || g->seen[at].b != b) {
+		uint8_t cookie[GIN_COOKIE_RAW];
+
 		if (!may_read(g, from_trunk))
 			return REASON_GRUU_RATE;
+		if (gin_temp_gruu_open(g->key, g->n, user, cookie) < 0) {
+			g->bad[bad].a = a;
+			g->bad[bad].b = b;
+			return REASON_GRUU_UNKNOWN;
+		}
 		g->seen[at].a = a;
 		g->seen[at].b = b;
-		g->seen[at].good = gin_temp_gruu_open(g->key, g->n, user, g->seen[at].cookie) == 0;
+		memcpy(g->seen[at].cookie, cookie, sizeof(cookie));
 	}
-	if (!g->seen[at].good)
-		return REASON_GRUU_UNKNOWN;
 	memcpy(ret, g->seen[at].cookie, GIN_COOKIE_RAW);
 	return REASON_NONE;
 }

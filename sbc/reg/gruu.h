@@ -19,12 +19,15 @@ struct gruu {
 	struct gin_rsa *key[GRUU_KEYS_MAX]; /* own; the one in force first */
 	int64_t since_wall_us[GRUU_KEYS_MAX], until_wall_us[GRUU_KEYS_MAX]; /* until 0: in force */
 	unsigned n;
-	/* those read last: two keyed hashes of the user part, and the cookie in it */
+	/* those read last: two keyed hashes of the user part, and the cookie in it; and those that could not be read, which
+	 * push out none of the good ones */
 	struct {
 		uint64_t a, b;
 		uint8_t cookie[GIN_COOKIE_RAW];
-		bool good;
 	} seen[256];
+	struct {
+		uint64_t a, b;
+	} bad[64];
 	struct hash_key seen_key[2];
 	/* who may have how many read: tokens in thousandths, by trunk and for all */
 	struct {
