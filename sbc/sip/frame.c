@@ -12,6 +12,44 @@
 #include "sbc/sip/chars.h"
 #include "sbc/sip/msg.h"
 
+/* Where the first "\r\n\r\n" of n bytes stands; NULL: nowhere. A head has few CRs, so one is looked for and then looked at. */
+static const char *empty_line(const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	while ((p = memchr(p, '\r', (size_t)(end - p))) && end - p >= 4) {
+		if (memcmp(p, "\r\n\r\n", 4) == 0)
+			return p;
+		p++;
+	}
+	return NULL;
+}
+
+/* Behind the line, with its folds, that head begins with. */
+static size_t line_len(struct str head)
+{
+	size_t end = 0;
+
+	while (end < head.n) {
+		const char *lf = memchr(head.p + end, '\n', head.n - end);
+
+		if (!lf)
+			return head.n;
+		end = (size_t)(lf - head.p) + 1;
+		if (end >= 2 && lf[-1] == '\r' && (end == head.n || !sip_is_ws(head.p[end])))
+			break;
+	}
+	return end;
+}
+
+/* Can the line be Content-Length or its short form? Most lines are not read any further. */
+static bool may_be_length(struct str line)
+{
+	char c = line.n ? chr_lower(line.p[0]) : '\0';
+
+	return c == 'c' || c == 'l';
+}
+
 /* 0: found and fine (*ret_len); 1: none; -1: not usable */
 static int content_length(struct str head, size_t *ret_len)
 {
@@ -19,23 +57,12 @@ static int content_length(struct str head, size_t *ret_len)
 	uint32_t len = 0, n;
 
 	while (head.n) {
-		struct str line, name, value;
-		size_t end = 0, i = 0;
+		struct str line = str_head(head, line_len(head)), name, value;
+		size_t i = 0;
 
-		/* a line with its folds */
-		for (;;) {
-			ptrdiff_t at = str_find(str_from(head, end), S("\r\n"));
-
-			if (at < 0) {
-				end = head.n;
-				break;
-			}
-			end += (size_t)at + 2;
-			if (end == head.n || !sip_is_ws(head.p[end]))
-				break;
-		}
-		line = str_head(head, end);
-		head = str_from(head, end);
+		head = str_from(head, line.n);
+		if (!may_be_length(line))
+			continue;
 		while (i < line.n && sip_is(line.p[i], SIP_C_TOKEN))
 			i++;
 		name = str_head(line, i);
@@ -73,7 +100,7 @@ enum sip_frame_kind sip_frame(struct sip_framer *f, const char *p, size_t n, siz
 			*ret_len = 4;
 			return SIP_FRAME_PING;
 		}
-		end = memmem(p + from, n - from, "\r\n\r\n", 4);
+		end = empty_line(p + from, n - from);
 		f->scanned = n;
 		if (!end && n <= SIP_HEAD_MAX)
 			return SIP_FRAME_MORE;
