@@ -35,6 +35,8 @@ bool addr_eq_ip(const struct addr *a, const struct addr *b)
 {
 	if (addr_none(a) || addr_none(b))
 		return addr_none(a) && addr_none(b);
+	if (!addr_is6(a) && !addr_is6(b))
+		return a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
 	return str_eq(addr_ip_bytes(a), addr_ip_bytes(b));
 }
 

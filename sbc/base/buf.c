@@ -11,7 +11,7 @@ void buf_fail(struct buf *b)
 	b->cap = b->n; /* later writes fail at once */
 }
 
-void buf_u64(struct buf *b, uint64_t v)
+void buf_u64_long(struct buf *b, uint64_t v)
 {
 	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
 	                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
@@ -20,7 +20,7 @@ void buf_u64(struct buf *b, uint64_t v)
 	char *p;
 
 	if (v < 100000) { /* nearly always */
-		n = 1u + (v >= 10) + (v >= 100) + (v >= 1000) + (v >= 10000);
+		n = 2u + (v >= 100) + (v >= 1000) + (v >= 10000);
 	} else {
 		n = 5;
 		for (uint64_t t = v / 100000; t; t /= 10)
@@ -32,19 +32,14 @@ void buf_u64(struct buf *b, uint64_t v)
 	}
 	b->n += n;
 	p = b->p + b->n;
-	while (v >= 100) {
-		const char *two = pairs + v % 100 * 2;
-
-		v /= 100;
-		*--p = two[1];
-		*--p = two[0];
+	for (; v >= 100; v /= 100) {
+		p -= 2;
+		memcpy(p, pairs + v % 100 * 2, 2);
 	}
-	if (v >= 10) {
-		*--p = pairs[v * 2 + 1];
-		*--p = pairs[v * 2];
-	} else {
-		*--p = (char)('0' + v);
-	}
+	if (v >= 10)
+		memcpy(p - 2, pairs + v * 2, 2);
+	else
+		p[-1] = (char)('0' + v);
 }
 
 void buf_hex(struct buf *b, const void *p, size_t n)

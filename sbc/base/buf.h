@@ -57,7 +57,17 @@ static inline void buf_chr(struct buf *b, char c)
 
 #define buf_lit(b, lit) buf_put((b), "" lit, sizeof(lit) - 1)
 
-void buf_u64(struct buf *b, uint64_t v);
+/* of two digits or more */
+void buf_u64_long(struct buf *b, uint64_t v);
+
+static inline void buf_u64(struct buf *b, uint64_t v)
+{
+	if (v < 10)
+		buf_chr(b, (char)('0' + v));
+	else
+		buf_u64_long(b, v);
+}
+
 void buf_hex(struct buf *b, const void *p, size_t n);
 /* as "%llx" */
 void buf_hex64(struct buf *b, uint64_t v);

@@ -81,20 +81,23 @@ struct str str_cut(struct str s, char c, struct str *ret_head)
 
 int str_u64(struct str s, uint64_t max, uint64_t *ret)
 {
+	const uint64_t last = UINT64_MAX / 10; /* what takes one digit more, when that is not above 5 */
 	uint64_t v = 0;
+	bool over = false;
 
 	if (s.n == 0)
 		return -EINVAL;
-	for (size_t i = 0; i < s.n; i++)
-		if (!chr_digit(s.p[i]))
-			return -EINVAL;
 	for (size_t i = 0; i < s.n; i++) {
-		unsigned d = (unsigned)(s.p[i] - '0');
+		unsigned d = (unsigned)s.p[i] - '0';
 
-		if (d > max || v > (max - d) / 10)
-			return -ERANGE;
+		if (d > 9)
+			return -EINVAL;
+		if (v >= last)
+			over |= v > last || d > 5;
 		v = v * 10 + d;
 	}
+	if (over || v > max)
+		return -ERANGE;
 	*ret = v;
 	return 0;
 }

@@ -74,9 +74,10 @@ bool str_ieq_bytes(const char *a, const char *b, size_t n);
 
 static inline bool str_ieq(struct str a, struct str b)
 {
-	/* most that differ do so in length or in the first byte */
-	return a.n == b.n &&
-	       (a.n == 0 || (chr_lower(a.p[0]) == chr_lower(b.p[0]) && str_ieq_bytes(a.p, b.p, a.n)));
+	/* most that differ do so in length, in the first byte or in the last (PCMA, PCMU) */
+	return a.n == b.n && (a.n == 0 || (chr_lower(a.p[0]) == chr_lower(b.p[0]) &&
+	                                      chr_lower(a.p[a.n - 1]) == chr_lower(b.p[a.n - 1]) &&
+	                                      str_ieq_bytes(a.p, b.p, a.n)));
 }
 
 bool str_prefix(struct str s, struct str prefix);

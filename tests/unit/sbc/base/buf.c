@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -30,6 +31,34 @@ static void writes_of_each_kind(void **state)
 	assert_int_equal(buf_err(&b), 0);
 	assert_string_equal(buf_z(&b), "a=0,18446744073709551615;009fff-010affffffffffffffff -5 x");
 	assert_int_equal(b.n, strlen(m));
+}
+
+/* each length, at its first and its last number, with room to the byte */
+static void numbers_of_each_length(void **state)
+{
+	uint64_t v = 1;
+
+	(void)state;
+	for (size_t n = 1; n <= 20; n++, v *= 10) {
+		uint64_t two[] = {v, n < 20 ? v * 10 - 1 : UINT64_MAX};
+
+		for (size_t i = 0; i < ARRAY_LEN(two); i++) {
+			char m[24], want[24];
+			struct buf b;
+
+			snprintf(want, sizeof(want), "%llu", (unsigned long long)two[i]);
+			assert_int_equal(strlen(want), n);
+			buf_init(&b, m, n);
+			buf_u64(&b, two[i]);
+			assert_int_equal(buf_err(&b), 0);
+			assert_int_equal(b.n, n);
+			assert_memory_equal(m, want, n);
+			buf_init(&b, m, n - 1);
+			buf_u64(&b, two[i]);
+			assert_int_equal(buf_err(&b), -ENOSPC);
+			assert_int_equal(b.n, 0);
+		}
+	}
 }
 
 static void the_first_error_stays_and_stops_all(void **state)
@@ -118,6 +147,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(writes_of_each_kind),
+	    cmocka_unit_test(numbers_of_each_length),
 	    cmocka_unit_test(the_first_error_stays_and_stops_all),
 	    cmocka_unit_test(it_fits_to_the_byte),
 	    cmocka_unit_test(c_strings),

@@ -17,6 +17,8 @@ static void equality_and_prefixes(void **state)
 	assert_false(str_eq(S("abc"), S("ab")));
 	assert_true(str_ieq(S("Via-[z]"), S("vIA-[Z]")));
 	assert_false(str_ieq(S("a@"), S("a`"))); /* only letters have a case */
+	assert_false(str_ieq(S("a@z"), S("a`z")));
+	assert_false(str_ieq(S("PCMA"), S("PCMU")));
 	assert_true(str_ieq(STR_NONE, STR_NONE));
 	assert_true(str_prefix(S("sip:x"), S("sip:")));
 	assert_true(str_prefix(S("x"), STR_NONE));
@@ -85,6 +87,10 @@ static void numbers(void **state)
 	assert_int_equal(str_u64(S("18446744073709551615"), UINT64_MAX, &v), 0);
 	assert_true(v == UINT64_MAX);
 	assert_int_equal(str_u64(S("18446744073709551616"), UINT64_MAX, &v), -ERANGE);
+	assert_int_equal(str_u64(S("18446744073709551620"), UINT64_MAX, &v), -ERANGE);
+	assert_int_equal(str_u64(S("36893488147419103232"), UINT64_MAX, &v), -ERANGE); /* 2^65: 0 in 64 bits */
+	assert_int_equal(str_u64(S("368934881474191032320"), UINT64_MAX, &v), -ERANGE);
+	assert_int_equal(str_u64(S("000000000000000000018446744073709551615"), UINT64_MAX, &v), 0);
 	assert_int_equal(str_u64(S("99999999999999999999999999"), UINT64_MAX, &v), -ERANGE);
 	assert_true(v == UINT64_MAX); /* untouched on failure */
 	assert_int_equal(str_u32(S("65535"), 65535, &w), 0);
