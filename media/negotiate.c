@@ -460,11 +460,12 @@ void neg_pt_map(const struct sdp_media *loc_x, const struct sdp_media *rem_x, co
 	for (unsigned i = 0; i < rem_x->n_formats; i++) {
 		const struct sdp_format *f = &rem_x->formats[i];
 		bool ours = false;
-		int own = codec_match(loc_x, f, true, &by_own_name);
+		int own;
 
 		for (unsigned k = 0; k < loc_x->n_formats; k++)
 			ours |= loc_x->formats[k].pt == f->pt;
-		if (ours || own < 0)
+		own = ours ? -1 : codec_match(loc_x, f, true, &by_own_name);
+		if (own < 0)
 			continue;
 		clock_khz[f->pt] = khz(f);
 		map[f->pt] = map[loc_x->formats[own].pt];

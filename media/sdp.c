@@ -44,15 +44,14 @@ static enum reason fail(struct reader *r, enum reason reason, const char *why)
 /* next run of non-blanks, cut off the front of *s */
 static struct str word(struct str *s)
 {
-	size_t i = 0, from;
+	const char *p = s->p, *end = p + s->n, *from;
 
-	while (i < s->n && (s->p[i] == ' ' || s->p[i] == '\t'))
-		i++;
-	for (from = i; i < s->n && s->p[i] != ' ' && s->p[i] != '\t';)
-		i++;
-	struct str w = str_n(s->p + from, i - from);
-	*s = str_from(*s, i);
-	return w;
+	while (p < end && (*p == ' ' || *p == '\t'))
+		p++;
+	for (from = p; p < end && *p != ' ' && *p != '\t';)
+		p++;
+	*s = str_n(p, (size_t)(end - p));
+	return str_n(from, (size_t)(p - from));
 }
 
 /* visible ASCII only: fit to be printed to the other side */
@@ -182,27 +181,27 @@ static enum reason end_stream(struct reader *r)
 static enum reason read_formats(struct reader *r, struct sdp_media *m)
 {
 	struct str v = m->fmts, w;
+	uint8_t pts[SDP_FORMATS_MAX];
 	unsigned n = 0, words = 0;
+	uint32_t pt;
 
-	for (w = word(&v); w.n; w = word(&v))
-		words++;
-	if (words > SDP_FORMATS_MAX)
-		return fail(r, REASON_SDP_TOO_LARGE, "more than 64 formats in one m= line");
 	memset(r->index, NO_FORMAT, sizeof(r->index));
-	if (!sdp_is_rtp(m) || words == 0)
+	for (w = word(&v); w.n; w = word(&v)) {
+		if (++words > SDP_FORMATS_MAX)
+			return fail(r, REASON_SDP_TOO_LARGE, "more than 64 formats in one m= line");
+		if (!sdp_is_rtp(m) || str_u32(w, SDP_PT_MAX, &pt) < 0 || r->index[pt] != NO_FORMAT)
+			continue;
+		r->index[pt] = (uint8_t)n;
+		pts[n++] = (uint8_t)pt;
+	}
+	if (n == 0)
 		return REASON_NONE;
-	m->formats = arena_alloc(r->a, words * sizeof(*m->formats));
+	m->formats = arena_alloc(r->a, n * sizeof(*m->formats));
 	if (!m->formats)
 		return fail(r, REASON_NO_MEMORY, "out of memory");
-	v = m->fmts;
-	for (w = word(&v); w.n; w = word(&v)) {
-		uint32_t pt;
-
-		if (str_u32(w, SDP_PT_MAX, &pt) < 0 || r->index[pt] != NO_FORMAT)
-			continue;
-		m->formats[n] = (struct sdp_format){.pt = (uint8_t)pt, .channels = 1};
-		codec_static((uint8_t)pt, &m->formats[n]);
-		r->index[pt] = (uint8_t)n++;
+	for (unsigned i = 0; i < n; i++) {
+		m->formats[i] = (struct sdp_format){.pt = pts[i], .channels = 1};
+		codec_static(pts[i], &m->formats[i]);
 	}
 	m->n_formats = n;
 	return REASON_NONE;
@@ -355,32 +354,40 @@ static enum reason read_line(struct reader *r, char type, struct str v)
 	}
 }
 
-/* how many m= lines: the size of the array */
+/* how many m= lines there may be: the size of the array */
 static unsigned count_media(struct str t)
 {
+	const char *p = t.p, *end = p + t.n;
 	unsigned n = 0;
-	size_t i = 0;
 
-	while (i + 1 < t.n) {
-		const char *lf;
-
-		if (t.p[i] == 'm' && t.p[i + 1] == '=')
-			n++;
-		lf = memchr(t.p + i, '\n', t.n - i);
-		if (!lf)
-			break;
-		i = (size_t)(lf - t.p) + 1;
+	while ((p = memchr(p, '=', (size_t)(end - p)))) {
+		n += p > t.p && p[-1] == 'm' && (p - 1 == t.p || p[-2] == '\n');
+		p++;
 	}
 	return n;
+}
+
+/* Cuts the next line off *text, without its LF or CRLF. false: there is a bare CR in it. */
+static bool next_line(struct str *text, struct str *ret)
+{
+	const char *p = text->p, *end = p + text->n, *eol = p;
+
+	while ((eol = str_find_ctl(eol, end)) < end && *eol != '\n' && *eol != '\r')
+		eol++;
+	*ret = str_n(p, (size_t)(eol - p));
+	if (eol < end && *eol == '\r' && ++eol < end && *eol != '\n')
+		return false;
+	*text = str_from(*text, (size_t)(eol - p) + 1);
+	return true;
 }
 
 enum reason sdp_parse(struct arena *a, struct str text, unsigned max_media, struct sdp **ret_sdp,
     struct sdp_error *err)
 {
 	struct reader r = {.a = a, .err = err, .dir = DIR_UNSAID};
+	struct str line, rest = text;
 	enum reason reason;
 	unsigned n_media;
-	size_t i = 0;
 
 	*err = (struct sdp_error){.reason = REASON_NONE, .why = "ok"};
 	if (text.n > SDP_TEXT_MAX)
@@ -401,17 +408,10 @@ enum reason sdp_parse(struct arena *a, struct str text, unsigned max_media, stru
 			return fail(&r, REASON_NO_MEMORY, "out of memory");
 	}
 	r.tail = &r.sdp->attrs;
-	while (i < text.n) {
-		const char *lf = memchr(text.p + i, '\n', text.n - i);
-		size_t end = lf ? (size_t)(lf - text.p) : text.n;
-		struct str line = str_n(text.p + i, end - i);
-
-		i = end + 1;
+	while (rest.n) {
 		if (++err->line > SDP_LINES_MAX)
 			return fail(&r, REASON_SDP_TOO_LARGE, "more than 2000 lines");
-		if (line.n && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (memchr(line.p, '\r', line.n))
+		if (!next_line(&rest, &line))
 			return fail(&r, REASON_SDP_MALFORMED, "a bare CR in a line");
 		if (line.n == 0)
 			continue;
@@ -440,20 +440,26 @@ const struct sdp_attr *sdp_attr(const struct sdp_attr *list, struct str name)
 	return NULL;
 }
 
-/* What differs between the wire and the memo. */
-struct style {
-	struct str eol;
-	bool memo;
-};
+/* What is written: the memo leaves out what is known without it, and the CR of line ends. */
+enum style { WIRE, MEMO };
 
-static void put_conn(struct buf *b, const struct addr *a, const struct style *st)
+static void put_eol(struct buf *b, enum style st)
 {
-	buf_str(b, addr_is6(a) ? S("c=IN IP6 ") : S("c=IN IP4 "));
-	addr_put_ip(b, a);
-	buf_str(b, st->eol);
+	if (st == WIRE)
+		buf_chr(b, '\r');
+	buf_chr(b, '\n');
 }
 
-static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, const struct style *st)
+static void put_conn(struct buf *b, const struct addr *a, enum style st)
+{
+	buf_lit(b, "c=IN IP");
+	buf_chr(b, addr_is6(a) ? '6' : '4');
+	buf_chr(b, ' ');
+	addr_put_ip(b, a);
+	put_eol(b, st);
+}
+
+static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, enum style st)
 {
 	for (; list; list = list->next) {
 		if (list->type != type)
@@ -465,7 +471,7 @@ static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, con
 			buf_chr(b, ':');
 			buf_str(b, list->value);
 		}
-		buf_str(b, st->eol);
+		put_eol(b, st);
 	}
 }
 
@@ -475,23 +481,24 @@ static bool is_live(const struct sdp_media *m)
 	return m->port != 0 && m->conn != SDP_CONN_BAD;
 }
 
-static void put_m(struct buf *b, const struct sdp_media *m, const struct style *st)
+static void put_m(struct buf *b, const struct sdp_media *m, enum style st)
 {
 	struct str fmts = m->fmts, w;
+	bool live = is_live(m);
 	unsigned n = 0;
 
 	buf_lit(b, "m=");
 	buf_str(b, m->kind);
 	buf_chr(b, ' ');
-	buf_u64(b, is_live(m) ? m->port : 0);
+	buf_u64(b, live ? m->port : 0);
 	buf_chr(b, ' ');
 	buf_str(b, m->proto);
-	if (is_live(m))
+	if (live)
 		for (; n < m->n_formats; n++) {
 			buf_chr(b, ' ');
 			buf_u64(b, m->formats[n].pt);
 		}
-	for (w = word(&fmts); w.n && (n == 0 || (is_live(m) && !sdp_is_rtp(m))); w = word(&fmts)) {
+	while ((n == 0 || (live && !sdp_is_rtp(m))) && (w = word(&fmts)).n) {
 		if (!visible(w))
 			continue;
 		buf_chr(b, ' ');
@@ -500,12 +507,12 @@ static void put_m(struct buf *b, const struct sdp_media *m, const struct style *
 	}
 	if (n == 0) /* the grammar asks for one, also of a stream that is refused */
 		buf_lit(b, " 0");
-	buf_str(b, st->eol);
+	put_eol(b, st);
 }
 
-static void put_format(struct buf *b, const struct sdp_format *f, const struct style *st)
+static void put_format(struct buf *b, const struct sdp_format *f, enum style st)
 {
-	if (f->name.n && !(st->memo && codec_is_static(f))) {
+	if (f->name.n && !(st == MEMO && codec_is_static(f))) {
 		buf_lit(b, "a=rtpmap:");
 		buf_u64(b, f->pt);
 		buf_chr(b, ' ');
@@ -516,14 +523,14 @@ static void put_format(struct buf *b, const struct sdp_format *f, const struct s
 			buf_chr(b, '/');
 			buf_u64(b, f->channels);
 		}
-		buf_str(b, st->eol);
+		put_eol(b, st);
 	}
 	if (f->fmtp.n) {
 		buf_lit(b, "a=fmtp:");
 		buf_u64(b, f->pt);
 		buf_chr(b, ' ');
 		buf_str(b, f->fmtp);
-		buf_str(b, st->eol);
+		put_eol(b, st);
 	}
 }
 
@@ -533,7 +540,7 @@ static bool rtcp_is_odd(const struct sdp_media *m)
 	return !addr_none(&m->rtcp) && (!addr_eq_ip(&m->rtcp, &m->rtp) || addr_port(&m->rtcp) != m->port + 1u);
 }
 
-static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media *m, const struct style *st)
+static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media *m, enum style st)
 {
 	put_m(b, m, st);
 	if (!is_live(m))
@@ -542,7 +549,7 @@ static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media
 		put_conn(b, &m->rtp, st);
 	} else if (m->conn == SDP_CONN_HOLD) {
 		buf_lit(b, "c=IN IP4 0.0.0.0");
-		buf_str(b, st->eol);
+		put_eol(b, st);
 	}
 	put_attrs(b, m->attrs, 'b', st);
 	for (unsigned i = 0; i < m->n_formats; i++)
@@ -551,19 +558,17 @@ static void put_media(struct buf *b, const struct sdp *s, const struct sdp_media
 	if (m->conn == SDP_CONN_IP && rtcp_is_odd(m)) {
 		buf_fmt(b, "a=rtcp:%u IN IP%c ", addr_port(&m->rtcp), addr_is6(&m->rtcp) ? '6' : '4');
 		addr_put_ip(b, &m->rtcp);
-		buf_str(b, st->eol);
+		put_eol(b, st);
 	}
-	if (m->dir != SDP_SENDRECV || (!st->memo && sdp_is_rtp(m))) {
+	if (m->dir != SDP_SENDRECV || (st == WIRE && sdp_is_rtp(m))) {
 		buf_lit(b, "a=");
 		buf_str(b, str_z(sdp_dir_names[m->dir]));
-		buf_str(b, st->eol);
+		put_eol(b, st);
 	}
 }
 
 void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o)
 {
-	static const struct style wire = {.eol = {"\r\n", 2}};
-
 	buf_lit(b, "v=0\r\no=- ");
 	buf_u64(b, o->session);
 	buf_chr(b, ' ');
@@ -571,23 +576,21 @@ void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o)
 	buf_str(b, addr_is6(&o->addr) ? S(" IN IP6 ") : S(" IN IP4 "));
 	addr_put_ip(b, &o->addr);
 	buf_lit(b, "\r\ns=-\r\n");
-	put_conn(b, addr_none(&s->conn) ? &o->addr : &s->conn, &wire);
-	put_attrs(b, s->attrs, 'b', &wire);
+	put_conn(b, addr_none(&s->conn) ? &o->addr : &s->conn, WIRE);
+	put_attrs(b, s->attrs, 'b', WIRE);
 	buf_lit(b, "t=0 0\r\n");
-	put_attrs(b, s->attrs, 'a', &wire);
+	put_attrs(b, s->attrs, 'a', WIRE);
 	for (unsigned i = 0; i < s->n_media; i++)
-		put_media(b, s, &s->media[i], &wire);
+		put_media(b, s, &s->media[i], WIRE);
 }
 
 void sdp_memo(struct buf *b, const struct sdp *s)
 {
-	static const struct style memo = {.eol = {"\n", 1}, .memo = true};
-
 	buf_lit(b, "v=0\n");
 	if (!addr_none(&s->conn))
-		put_conn(b, &s->conn, &memo);
-	put_attrs(b, s->attrs, 'b', &memo);
-	put_attrs(b, s->attrs, 'a', &memo);
+		put_conn(b, &s->conn, MEMO);
+	put_attrs(b, s->attrs, 'b', MEMO);
+	put_attrs(b, s->attrs, 'a', MEMO);
 	for (unsigned i = 0; i < s->n_media; i++)
-		put_media(b, s, &s->media[i], &memo);
+		put_media(b, s, &s->media[i], MEMO);
 }

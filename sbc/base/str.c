@@ -3,8 +3,41 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "sbc/base/arena.h"
+
+const char *str_find_ctl(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	const __m128i limit = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t');
+
+	while (end - p >= 16) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+		__m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, limit), x);
+		int found = _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(x, tab), low));
+
+		if (found)
+			return p + __builtin_ctz((unsigned)found);
+		p += 16;
+	}
+#endif
+	while (end - p >= 8) {
+		uint64_t v;
+
+		memcpy(&v, p, sizeof(v));
+		if ((v - 0x2020202020202020u) & ~v & 0x8080808080808080u)
+			for (int i = 0; i < 8; i++)
+				if (chr_ctl(p[i]))
+					return p + i;
+		p += 8;
+	}
+	while (p < end && !chr_ctl(*p))
+		p++;
+	return p;
+}
 
 bool str_ieq_bytes(const char *a, const char *b, size_t n)
 {

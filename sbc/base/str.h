@@ -69,6 +69,15 @@ static inline bool chr_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* but HT, which may stand in any text */
+static inline bool chr_ctl(char c)
+{
+	return (unsigned char)c < 0x20 && c != '\t';
+}
+
+/* the first control character but HT, or end */
+const char *str_find_ctl(const char *p, const char *end);
+
 /* of the same length, not empty */
 bool str_ieq_bytes(const char *a, const char *b, size_t n);
 

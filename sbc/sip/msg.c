@@ -55,50 +55,14 @@ static void fail(struct parser *ps, enum reason reason, const char *at, const ch
 	    .reason = reason, .status = reason_info(reason)->sip, .at = (size_t)(at - ps->buf), .why = why};
 }
 
-static bool is_ctl(char c)
-{
-	return (unsigned char)c < 0x20 && c != '\t';
-}
-
-/* the first control character but HT, or end */
-static const char *find_ctl(const char *p, const char *end)
-{
-#ifdef __SSE2__
-	const __m128i limit = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t');
-
-	while (end - p >= 16) {
-		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-		__m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, limit), x);
-		int found = _mm_movemask_epi8(_mm_andnot_si128(_mm_cmpeq_epi8(x, tab), low));
-
-		if (found)
-			return p + __builtin_ctz((unsigned)found);
-		p += 16;
-	}
-#endif
-	while (end - p >= 8) {
-		uint64_t v;
-
-		memcpy(&v, p, sizeof(v));
-		if ((v - 0x2020202020202020u) & ~v & 0x8080808080808080u)
-			for (int i = 0; i < 8; i++)
-				if (is_ctl(p[i]))
-					return p + i;
-		p += 8;
-	}
-	while (p < end && !is_ctl(*p))
-		p++;
-	return p;
-}
-
 static char *scan_ctl(char *p, char *end)
 {
-	return p + (find_ctl(p, end) - p);
+	return p + (str_find_ctl(p, end) - p);
 }
 
 static bool has_ctl(struct str s)
 {
-	return find_ctl(s.p, s.p + s.n) != s.p + s.n;
+	return str_find_ctl(s.p, s.p + s.n) != s.p + s.n;
 }
 
 /* Where the line of a value ends, for the rare value with a control character in it: legal only as quoted-pair
@@ -117,7 +81,7 @@ static char *scan_quoted_pairs(char *p, char *end, char **ret_at)
 				return p;
 			p[0] = p[1] = ' ';
 			p++;
-		} else if (is_ctl(*p)) {
+		} else if (chr_ctl(*p)) {
 			break;
 		}
 	}
