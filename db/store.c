@@ -654,6 +654,8 @@ enum reason db_open(const struct db_cfg *cfg, struct db **ret, struct db_err *er
 	list_init(&db->journal);
 	list_init(&db->slabs);
 	pthread_mutex_init(&db->lock, NULL);
+	/* nobody asks SQLite how much memory it has: no lock and no sums for each piece; too late once the library runs */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if ((r = db_handle_open(&db->cfg, &db->h, err)) == REASON_NONE) {
 		db->h.db = db;
 		db->stats.schema = db_schema_version;

@@ -141,6 +141,7 @@ int dns_set_get(struct dns *d, struct str name, enum dns_type type, struct dns_s
 	struct dns_set *s;
 	uint64_t hash;
 
+	lower[0] = '\0';
 	for (size_t i = 0; i < name.n; i++)
 		lower[i] = chr_lower(name.p[i]);
 	name.p = lower;
