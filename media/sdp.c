@@ -2,8 +2,8 @@
  *
  * Reading is one pass over the lines. A line belongs to the session until the first m= line and to the last m= line
  * afterwards. Formats stand in an array per stream, and a table number -> index lives as long as the stream is the
- * current one, so that rtpmap and fmtp lines cost no search. After the pass each stream inherits what it did not say
- * itself: c= and the direction.
+ * current one, so that rtpmap and fmtp lines cost no search. Each stream inherits what it did not say itself: c= and the
+ * direction when it ends, keys after the pass.
  *
  * What is refused: what cannot be understood without guessing (an m= line without port, a NUL, a bare CR, a line
  * that is not x=...), and what is larger than the limits. What is bent: see sdp.h. An odd format, rtpmap or rtcp line
@@ -18,6 +18,7 @@
 const char *const sdp_dir_names[4] = {"inactive", "sendonly", "recvonly", "sendrecv"};
 
 #define NO_FORMAT 0xff
+#define SHARED_MAX 4 /* lines of a name that stand for all streams */
 #define DIR_UNSAID 0xff
 
 struct reader {
@@ -74,7 +75,7 @@ static enum sdp_profile profile_of(struct str proto)
 		{"RTP/SAVP", SDP_PROFILE_SAVP},
 		{"RTP/SAVPF", SDP_PROFILE_SAVPF},
 		{"UDP/TLS/RTP/SAVP", SDP_PROFILE_DTLS},
-		{"UDP/TLS/RTP/SAVPF", SDP_PROFILE_DTLS},
+		{"UDP/TLS/RTP/SAVPF", SDP_PROFILE_DTLSF},
 		{"udptl", SDP_PROFILE_UDPTL},
 	};
 
@@ -354,6 +355,54 @@ static enum reason read_line(struct reader *r, char type, struct str v)
 	}
 }
 
+/* What a session says once and means for every stream that does not say it itself (RFC 8122 5, RFC 4145 4). */
+static const char *const shared_names[] = {"fingerprint", "setup", "tls-id"};
+
+static struct sdp_attr **end_of(struct sdp_attr **list)
+{
+	while (*list)
+		list = &(*list)->next;
+	return list;
+}
+
+/* moves the attributes of one name from the session to its streams, at the most SHARED_MAX of them */
+static enum reason share(struct reader *r, struct str name)
+{
+	struct sdp_attr **at = &r->sdp->attrs;
+	struct str values[SHARED_MAX];
+	enum reason reason = REASON_NONE;
+	unsigned n = 0;
+
+	while (*at) {
+		if ((*at)->type != 'a' || !str_ieq((*at)->name, name)) {
+			at = &(*at)->next;
+			continue;
+		}
+		if (n < SHARED_MAX)
+			values[n++] = (*at)->value;
+		*at = (*at)->next;
+	}
+	for (unsigned i = 0; n && i < r->sdp->n_media; i++) {
+		struct sdp_media *m = &r->sdp->media[i];
+
+		if (sdp_attr(m->attrs, name))
+			continue;
+		r->tail = end_of(&m->attrs);
+		for (unsigned k = 0; k < n && !reason; k++)
+			reason = keep(r, 'a', name, values[k]);
+	}
+	return reason;
+}
+
+static enum reason share_all(struct reader *r)
+{
+	enum reason reason = REASON_NONE;
+
+	for (size_t i = 0; i < ARRAY_LEN(shared_names) && !reason; i++)
+		reason = share(r, str_z(shared_names[i]));
+	return reason;
+}
+
 /* how many m= lines there may be: the size of the array */
 static unsigned count_media(struct str t)
 {
@@ -422,6 +471,8 @@ enum reason sdp_parse(struct arena *a, struct str text, unsigned max_media, stru
 			return reason;
 	}
 	reason = end_stream(&r);
+	if (!reason)
+		reason = share_all(&r);
 	if (reason)
 		return reason;
 	err->line = 0;

@@ -1,8 +1,8 @@
 /* sdp.h - session descriptions: text to structs and back (RFC 8866, 4566). Pure: knows no call, no port, no clock.
  *
  * Reading is lenient, because the field is: any order of lines, LF or CRLF, unknown lines and attributes, missing
- * s= and t=, session-level values that count for every stream. Writing is strict. What is inherited (c=, direction)
- * is resolved by the reader, so that a stream stands for itself.
+ * s= and t=, session-level values that count for every stream. Writing is strict. What is inherited (c=, direction,
+ * fingerprint, setup) is resolved by the reader, so that a stream stands for itself.
  */
 #ifndef MEDIA_SDP_H
 #define MEDIA_SDP_H
@@ -31,7 +31,8 @@ enum sdp_profile {
 	SDP_PROFILE_AVPF,   /* RTP/AVPF */
 	SDP_PROFILE_SAVP,   /* RTP/SAVP: encrypted, keys in a=crypto */
 	SDP_PROFILE_SAVPF,  /* RTP/SAVPF */
-	SDP_PROFILE_DTLS,   /* UDP/TLS/RTP/SAVP(F) */
+	SDP_PROFILE_DTLS,   /* UDP/TLS/RTP/SAVP: encrypted, keys by DTLS */
+	SDP_PROFILE_DTLSF,  /* UDP/TLS/RTP/SAVPF */
 	SDP_PROFILE_UDPTL,  /* T.38 */
 };
 
@@ -120,12 +121,17 @@ static inline enum sdp_dir sdp_dir(const struct sdp_media *m)
 
 static inline bool sdp_is_rtp(const struct sdp_media *m)
 {
-	return m->profile >= SDP_PROFILE_AVP && m->profile <= SDP_PROFILE_SAVPF;
+	return m->profile >= SDP_PROFILE_AVP && m->profile <= SDP_PROFILE_DTLSF;
 }
 
 static inline bool sdp_is_secure(const struct sdp_media *m)
 {
 	return m->profile == SDP_PROFILE_SAVP || m->profile == SDP_PROFILE_SAVPF;
+}
+
+static inline bool sdp_is_dtls(const struct sdp_media *m)
+{
+	return m->profile == SDP_PROFILE_DTLS || m->profile == SDP_PROFILE_DTLSF;
 }
 
 #endif

@@ -40,7 +40,7 @@ enum reason media_usable(const struct media_call *mc, enum media_side side, cons
 
 	if (m->port == 0 || m->profile == SDP_PROFILE_OTHER)
 		return REASON_MEDIA_REFUSED;
-	if (m->profile == SDP_PROFILE_DTLS)
+	if (sdp_is_dtls(m))
 		return REASON_SRTP_DTLS;
 	if (m->conn == SDP_CONN_BAD)
 		return REASON_MEDIA_ADDRESS;

@@ -175,7 +175,7 @@ static void test_streams(void **state)
 	assert_true(str_eq(m->fmts, S("t38 other")));
 	assert_int_equal(m->n_formats, 0);
 	m = &w.s->media[3];
-	assert_int_equal(m->profile, SDP_PROFILE_DTLS);
+	assert_int_equal(m->profile, SDP_PROFILE_DTLSF);
 	assert_int_equal(m->conn, SDP_CONN_HOLD);
 	assert_int_equal(sdp_dir(m), SDP_INACTIVE); /* recvonly that wants nothing */
 	end(&w);
