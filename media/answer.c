@@ -76,7 +76,7 @@ static enum reason answer_stream(struct answer *an, struct stream *st, enum reas
 	if (!why)
 		why = neg_answer(an->a, off, our, an->rem_y, ans, mc->side[an->x].codecs, &m);
 	if (!why)
-		why = media_secure_answer(mc, an->x, off, media_at(an->told_x, st->slot[an->x]), an->a, &m);
+		why = media_secure_answer(mc, an->x, off, media_at(an->told_x, st->slot[an->x]), st->dtls[an->x], an->a, &m);
 	if (why == REASON_NO_MEMORY)
 		*r = why;
 	if (why)
@@ -207,7 +207,7 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 	struct view v, kept;
 	struct sdp *s = NULL;
 	struct str copy = STR_NONE;
-	bool again;
+	bool again, linked;
 	enum reason reason;
 
 	if (!x || mc->offerer == side || mc->state < MEDIA_OFFER_SENT)
@@ -221,6 +221,7 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 	reason = a && f ? media_desc_parse(mc, side, a, text, &copy, &s) : REASON_NO_MEMORY;
 	if (!reason)
 		reason = take_answer(mc, a, &v, s);
+	linked = !reason && !(reason = media_links_agree(mc, &v));
 	if (!reason && !media_view_compact(mc->m, f, &v, &kept))
 		reason = REASON_NO_MEMORY;
 	if (!reason) {
@@ -233,10 +234,14 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 		}
 	}
 	if (reason) {
+		if (linked)
+			media_links_drop(&v);
 		arena_free(a);
 		arena_free(f);
 		return reason;
 	}
+	if (again)
+		media_links_drop(&x->now);
 	if (mc->answered && !x->told)
 		x->told = x->answer; /* sx->told lives in it */
 	else

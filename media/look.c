@@ -5,6 +5,8 @@
  */
 #include "media/session.h"
 
+const char *const media_dtls_names[4] = {"none", "waits", "up", "failed"};
+
 const struct view *media_view(const struct media_call *mc)
 {
 	const struct exchange *x = mc->x;
@@ -46,6 +48,13 @@ bool media_stream(const struct media_call *mc, enum media_side side, unsigned st
 	relay_pair_stats(st->pair[side], ret_stats);
 	ret_stats->local = *relay_pair_local(st->pair[side]);
 	ret_stats->remote = ret_stats->latched ? ret_stats->source : st->remote[side];
+	if (st->dtls[side]) {
+		static const uint8_t states[] = {[DTLS_RUNNING] = MEDIA_DTLS_WAITS, [DTLS_UP] = MEDIA_DTLS_UP,
+			[DTLS_FAILED] = MEDIA_DTLS_FAILED};
+
+		ret_stats->dtls = states[dtls_link_state(st->dtls[side])];
+		ret_stats->dtls_why = (uint16_t)dtls_link_why(st->dtls[side]);
+	}
 	return true;
 }
 

@@ -22,8 +22,10 @@
 #include "sbc/base/reason.h"
 #include "sbc/loop/env.h"
 
+struct loop;
 struct media;
 struct media_call;
+struct workers;
 
 enum media_side { MEDIA_A, MEDIA_B };
 static inline enum media_side media_other(enum media_side s)
@@ -46,6 +48,8 @@ struct media_cfg {
 	unsigned workers;        /* threads; 0: none, for simulation (no sockets are opened, ports are numbers) */
 	uint32_t quarantine_ms;  /* before a port is used again; 0: 5000 */
 	unsigned max_streams;    /* m= lines of one session; 0: 16 */
+	struct loop *loop;       /* borrow: of the signalling thread, for DTLS; NULL: its handshakes are not made */
+	struct workers *dtls_workers; /* borrow: make its arithmetic; NULL: the signalling thread does */
 };
 
 /* NULL with *ret_reason (ADDRESS_MISSING, NO_MEMORY …) and a log line. env lives longer. */
@@ -61,6 +65,7 @@ enum media_srtp {
 	MEDIA_SRTP_OFF,       /* in clear; RTP/SAVP is refused */
 	MEDIA_SRTP_PREFERRED, /* offered as RTP/AVP with keys (RFC 8643), taken when offered */
 	MEDIA_SRTP_REQUIRED,  /* RTP/SAVP or no call */
+	MEDIA_SRTP_DTLS,      /* keys by DTLS or no call */
 };
 
 /* How the streams of a side are encrypted (secure.c). */
@@ -129,6 +134,9 @@ bool media_needs_reoffer(const struct media_call *mc, enum media_side side);
  * the re-offer above. Opens an exchange whose offerer is the other side. */
 enum reason media_reoffer(struct media_call *mc, enum media_side side, struct buf *out);
 
+enum media_dtls { MEDIA_DTLS_NONE, MEDIA_DTLS_WAITS, MEDIA_DTLS_UP, MEDIA_DTLS_FAILED };
+extern const char *const media_dtls_names[4]; /* "none", "waits", "up", "failed" */
+
 struct media_stats {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 	uint64_t rtcp_rx, rtcp_tx;
@@ -144,6 +152,8 @@ struct media_stats {
 	int64_t unreadable_us;  /* since when nothing that came could be decrypted; 0: it can be, or nothing came */
 	uint8_t rx_suite, tx_suite; /* enum crypt_suite */
 	uint8_t rx_guess;       /* enum crypt_guess: what the far end does against the rules of SRTP */
+	uint8_t dtls;           /* enum media_dtls */
+	uint16_t dtls_why;      /* enum reason, when it failed */
 	bool latched;
 };
 
@@ -170,6 +180,10 @@ const char *media_judge(const struct media_call *mc, enum media_side side, unsig
 /* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
  * off. The B2BUA compares with timeout_s (RTP-12). */
 int64_t media_silent_us(const struct media_call *mc, enum media_side side);
+
+/* Why a stream of the agreed session can have no media any more: DTLS_FINGERPRINT, DTLS_HANDSHAKE, DTLS_TIMEOUT; REASON_NONE:
+ * nothing of that kind. The B2BUA ends the call. */
+enum reason media_broken(const struct media_call *mc);
 
 /* Does the kernel hand out ports of [min, max] to others by itself? ephemeral and reserved are the texts of
  * net.ipv4.ip_local_port_range and ip_local_reserved_ports. true: fix gets the value that the latter should have. */

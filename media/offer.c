@@ -135,6 +135,8 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 	if (r)
 		return r;
 	media_line_address(&m, st->pair[to]);
+	if (dtls_is_said(&m))
+		relay_pair_expect(st->pair[to]);
 	r = neg_hist_add(x->a, &sv->hist, slot, &m, false);
 	if (r)
 		return r;
@@ -190,7 +192,7 @@ static enum reason make_offer(struct media_call *mc, enum media_side to, struct 
 			continue;
 		offered++;
 		r = offer_stream(mc, v, st, to, offer, before, out);
-		if (r == REASON_NO_COMMON_CODEC || r == REASON_TOO_MANY_STREAMS || r == REASON_SRTP_IN_CLEAR)
+		if (r == REASON_NO_COMMON_CODEC || r == REASON_TOO_MANY_STREAMS || r == REASON_SRTP_IN_CLEAR || r == REASON_SRTP_DTLS)
 			why = media_worse(why, r);
 		else if (r)
 			return r;

@@ -192,6 +192,7 @@ void relay_range_fini(struct relay_range *g)
 		if (p->prog)
 			relay_keys_free(atomic_load(&p->prog)->keys);
 		relay_keys_free(p->rest);
+		free(p->ear);
 		free(p->prog);
 		free(p->latch);
 		free(p);

@@ -5,8 +5,7 @@
  */
 #include "media/session.h"
 
-/* LAT-01, -02: who may take the source over. */
-static struct addr latch_source(const struct side *sd, const struct addr *media)
+struct addr media_latch_source(const struct side *sd, const struct addr *media)
 {
 	bool nat = addr_none(media) || addr_is_private(media) || !addr_eq_ip(media, &sd->signalling);
 
@@ -15,23 +14,27 @@ static struct addr latch_source(const struct side *sd, const struct addr *media)
 	return sd->signalling;
 }
 
-/* The keys of both sides. false: one of them has to be encrypted and cannot be: nothing may pass. */
+/* The keys of both sides, and whether packets have to wait for them. false: one side has to be encrypted and cannot be. */
 static bool put_keys(const struct media_call *mc, const struct view *v, const struct stream *st, enum media_side from,
     struct relay_program *p)
 {
 	enum media_side to = media_other(from);
-	struct crypt_key unused;
-	bool ok;
+	struct crypt_key *open[2] = {&p->open, &p->open_rtcp}, *seal[2] = {&p->seal, &p->seal_rtcp}, unused;
+	bool *wait[2] = {&p->wait_rtp, &p->wait_rtcp};
 
-	ok = media_secure_keys(mc, from, media_at(v->side[from].told.sdp, st->slot[from]),
-	         media_at(v->side[from].remote.sdp, st->slot[from]), &p->open, &unused) &&
-	     media_secure_keys(mc, to, media_at(v->side[to].told.sdp, st->slot[to]),
-	         media_at(v->side[to].remote.sdp, st->slot[to]), &unused, &p->seal);
+	for (unsigned i = 0; i < 2; i++) {
+		bool in = media_links_keys(mc, v, st, from, i, open[i], &unused);
+		bool out = media_links_keys(mc, v, st, to, i, &unused, seal[i]);
+
+		*wait[i] = !in || !out;
+		if ((!in && !st->dtls[from]) || (!out && !st->dtls[to]))
+			return false;
+	}
 	explicit_bzero(&unused, sizeof(unused));
 	/* a description that was agreed before is known by its memo */
 	p->renew = mc->side[from].srtp.roc == CRYPT_ROC_RESET &&
 	           !(v->side[from].remote.memo.p && v->side[from].remote.memo.p == mc->base.side[from].remote.memo.p);
-	return ok;
+	return true;
 }
 
 /* Packets from the far end `from` to the other one. false: there can be no program. */
@@ -51,7 +54,7 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 		p->source_rtcp = p->source_rtp;
 		addr_set_port(&p->source_rtcp, (uint16_t)(addr_port(&p->source_rtp) + 1));
 	}
-	p->latch_ip = latch_source(&mc->side[from], &p->source_rtp);
+	p->latch_ip = media_latch_source(&mc->side[from], &p->source_rtp);
 	if (dest->conn == SDP_CONN_IP) {
 		p->dest_rtp = dest->rtp;
 		p->dest_rtcp = dest->rtcp;
@@ -59,6 +62,7 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 	p->rtp_on = st->on_us[from] != 0;
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
+	p->dtls = st->dtls[from] != NULL;
 	return put_keys(mc, v, st, from, p);
 }
 
@@ -81,14 +85,15 @@ enum reason media_publish(const struct media_call *mc, const struct view *v, con
 
 			if (!st->pair[s])
 				continue;
+			if (st->dtls[s])
+				dtls_link_listen(st->dtls[s]);
 			if (!st->live || !st->pair[!s] || !make_program(mc, v, st, (enum media_side)s, &p)) {
 				r = relay_program_set(st->pair[s], NULL, NULL);
 			} else {
 				p.in_before = pair_before(before, i, s, st->pair[s]);
 				p.out_before = pair_before(before, i, !s, st->pair[!s]);
 				r = relay_program_set(st->pair[s], st->pair[!s], &p);
-				explicit_bzero(&p.open, sizeof(p.open));
-				explicit_bzero(&p.seal, sizeof(p.seal));
+				explicit_bzero(&p, sizeof(p));
 			}
 			if (r)
 				return r;

@@ -40,6 +40,7 @@ const char *const relay_drop_names[RELAY_DROPS] = {
     [RELAY_DROP_AUTH] = "srtp_auth",
     [RELAY_DROP_REPLAY] = "srtp_replay",
     [RELAY_DROP_CRYPT] = "srtp_unusable",
+    [RELAY_DROP_NO_KEY] = "srtp_no_key",
 };
 
 static const char *const metric_names[RELAY_METRICS] = {
@@ -65,6 +66,7 @@ static const char *const metric_names[RELAY_METRICS] = {
     [RELAY_M_DROP + RELAY_DROP_AUTH] = "drop_srtp_auth",
     [RELAY_M_DROP + RELAY_DROP_REPLAY] = "drop_srtp_replay",
     [RELAY_M_DROP + RELAY_DROP_CRYPT] = "drop_srtp_unusable",
+    [RELAY_M_DROP + RELAY_DROP_NO_KEY] = "drop_srtp_no_key",
 };
 
 const char *relay_range_name(const struct relay_range *g)
@@ -379,6 +381,10 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 				goto fail;
 		}
 	}
+	if (r->n_workers && cfg->loop && relay_up_init(r, cfg->loop) < 0) {
+		why = REASON_NO_MEMORY;
+		goto fail;
+	}
 	if (r->n_workers) {
 		warn_ephemeral(r);
 		warn_descriptors(r);
@@ -415,6 +421,7 @@ void relay_free(struct relay *r)
 	metrics_del(&r->metrics);
 	for (unsigned i = 0; i < r->n_workers; i++)
 		relay_worker_stop(&r->worker[i]);
+	relay_up_fini(r);
 	for (unsigned i = 0; r->range && i < 2 * r->n_realms; i++)
 		relay_range_fini(&r->range[i]);
 	free_list(r, r->fresh);
@@ -496,6 +503,7 @@ void relay_pair_put(struct relay_pair *p)
 	relay_program_clear(p);
 	relay_keys_free(p->rest);
 	p->rest = NULL;
+	relay_up_forget(p);
 	list_each(n, &p->feeders)
 		relay_program_clear(container_of(n, struct relay_pair, feeds));
 	retire(r, atomic_exchange(&p->latch, NULL));
@@ -528,6 +536,9 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	memcpy(ret->clock_khz, g->map->clock_khz, sizeof(ret->clock_khz));
 	ret->rtp_on = g->rtp_on;
 	ret->raw = g->raw;
+	ret->wait_rtp = g->wait_rtp;
+	ret->wait_rtcp = g->wait_rtcp;
+	ret->dtls = g->dtls;
 	return true;
 }
 
@@ -577,6 +588,9 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->dest_rtcp = prog->dest_rtcp;
 	g->rtp_on = prog->rtp_on;
 	g->raw = prog->raw;
+	g->wait_rtp = prog->wait_rtp;
+	g->wait_rtcp = prog->wait_rtcp;
+	g->dtls = prog->dtls;
 	g->out = out;
 	g->latch = latch;
 	list_del(&in->feeds);

@@ -30,6 +30,7 @@ enum relay_drop {
 	RELAY_DROP_AUTH,       /* not encrypted with the key that was agreed, or changed on the way */
 	RELAY_DROP_REPLAY,     /* came before, or much too late */
 	RELAY_DROP_CRYPT,      /* cannot be opened or sealed: too many SSRCs, key used up, no memory */
+	RELAY_DROP_NO_KEY,     /* to be encrypted, and the keys are not agreed yet (DTLS) */
 	RELAY_DROPS
 };
 extern const char *const relay_drop_names[RELAY_DROPS];
@@ -48,6 +49,9 @@ struct relay_program {
 	bool renew;                          /* open begins at index 0, also when it is the key that was there before */
 	struct crypt_key open;               /* of the far end that sends them; CRYPT_NONE: they come in clear */
 	struct crypt_key seal;               /* ours towards the far end they go to */
+	struct crypt_key open_rtcp, seal_rtcp; /* the same for reports; CRYPT_NONE: those of RTP */
+	bool wait_rtp, wait_rtcp;            /* keys of a side are not there yet: nothing passes */
+	bool dtls;                           /* DTLS from the source goes to whoever listens (relay_pair_listen()) */
 	/* Pairs that in and out took the place of in this stream: a key that is the same goes on counting. NULL: none.
 	 * Only looked at by relay_program_set(). */
 	struct relay_pair *in_before, *out_before;
@@ -70,6 +74,19 @@ const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is
 enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog);
 /* What p's program is, but its keys, and where its packets leave (ret_out may be NULL); false: it has none. */
 bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, struct relay_pair **ret_out);
+
+/* What came at a socket of a pair (0: RTP, 1: RTCP) and is DTLS, from where the program allows. Signalling thread. */
+typedef void relay_listen_fn(void *ctx, unsigned sock, const struct addr *from, const uint8_t *d, size_t n);
+/* One listens at a pair; fn NULL: nobody. Ends with relay_pair_put(). A hello that came before (relay_pair_expect()) is told
+ * on the spot. */
+void relay_pair_listen(struct relay_pair *p, relay_listen_fn *fn, void *ctx);
+/* ends it, when it is still this one who listens */
+void relay_pair_unlisten(struct relay_pair *p, const void *ctx);
+/* A far end may begin DTLS before the answer that names it: the first hello that comes while there is no program is kept for
+ * who will listen (RFC 5763 5). */
+void relay_pair_expect(struct relay_pair *p);
+/* One datagram, now, from a socket of the pair; what the system refuses is lost. Signalling thread. */
+void relay_pair_send(struct relay_pair *p, unsigned sock, const struct addr *to, const uint8_t *d, size_t n);
 /* Counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) since it was taken or
  * reset. rx counts what was valid, from where it may come and of a negotiated type, also when the direction is held;
  * first_rx_us and last_rx_us count RTCP as well (RTP-12). */

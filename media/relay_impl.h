@@ -88,12 +88,13 @@ struct relay_key {
 struct relay_keys {
 	struct relay_key *open, *open_before; /* ref; NULL: in clear; none, or over */
 	struct relay_key *seal, *seal_before; /* the one before is used for its counter only (CRYPT_ROC_KEEP) */
+	struct relay_key *open_rtcp, *seal_rtcp; /* ref; NULL: reports have the keys of RTP */
 };
 
 /* A program as it is published: where its packets come from stands in the latch. */
 struct relay_prog {
 	struct relay_dead dead;
-	bool rtp_on, raw;
+	bool rtp_on, raw, wait_rtp, wait_rtcp, dtls; /* as in struct relay_program */
 	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
 	struct addr dest_rtp, dest_rtcp;
 	struct relay_map *map;     /* ref */
@@ -133,6 +134,7 @@ struct relay_pair {
 	_Atomic(struct relay_latch *) latch; /* own; that of prog */
 	/* signalling only */
 	struct relay_keys *rest; /* own: keys of a program that was taken away, should it come back; NULL: none */
+	struct relay_ear *ear;   /* own: who listens; NULL: nobody ever did */
 	struct list feeders; /* pairs whose program leaves here, by feeds */
 	struct list feeds;
 	int64_t released_us;
@@ -143,6 +145,8 @@ struct relay_pair {
 	uint16_t index;
 	uint8_t worker;
 	uint8_t state; /* enum relay_pair_state */
+	_Atomic bool expects;    /* a hello of DTLS, though there is no program */
+	_Atomic uint8_t up;      /* datagrams of it that wait for the signalling thread */
 };
 _Static_assert(RELAY_TAIL >= CRYPT_TAIL, "a packet of any length can be sealed");
 _Static_assert(sizeof(struct relay_pair) <= 200, "an idle pair is small");
@@ -189,6 +193,7 @@ struct relay_batch;
 struct relay_worker {
 	struct relay *relay;
 	struct relay_batch *batch; /* own */
+	struct relay_up *up;       /* own: what waits for the signalling thread; NULL: nobody would take it */
 	pthread_t thread;
 	int ep, stop;
 	bool running;
@@ -217,6 +222,7 @@ struct relay {
 	struct list maps; /* struct relay_map */
 	unsigned pairs_used;
 	struct timer housekeeping;
+	struct relay_post *post; /* own, or the loop's when it comes late; NULL: no loop */
 	struct metric_set metrics;
 	uint64_t values[RELAY_METRICS];
 };
@@ -254,6 +260,17 @@ void relay_keys_rest(struct relay_pair *in);
 void relay_keys_stats(const struct relay_pair *p, struct media_stats *ret);
 /* NULL: none feeds it */
 struct relay_pair *relay_feeder(const struct relay_pair *out);
+
+/* relay_up.c */
+
+/* 0 or -ENOMEM; before the workers start */
+MUST_USE int relay_up_init(struct relay *r, struct loop *loop);
+/* after they have ended */
+void relay_up_fini(struct relay *r);
+/* p is given back: nobody listens */
+void relay_up_forget(struct relay_pair *p);
+/* Hands a datagram up. false: nobody takes it, or too much waits. Worker of p only. */
+bool relay_up_put(struct relay_worker *w, struct relay_pair *p, unsigned sock, const uint8_t *d, size_t n, const struct addr *from);
 
 /* relay.c */
 void relay_program_clear(struct relay_pair *in);

@@ -83,7 +83,18 @@ void relay_keys_free(struct relay_keys *k)
 	unref(k->open_before);
 	unref(k->seal);
 	unref(k->seal_before);
+	unref(k->open_rtcp);
+	unref(k->seal_rtcp);
 	free(k);
+}
+
+/* Reports with keys of their own (RFC 5764 5.1.2): made by a handshake, so there is none that comes back. NULL: none, or no
+ * memory. */
+static struct relay_key *rtcp_key(struct relay_key *had, const struct crypt_key *want, bool seals, struct relay_worker *w)
+{
+	if (want->suite == CRYPT_NONE)
+		return NULL;
+	return same_key(had, want) ? ref(had) : key_new(want, seals, w);
 }
 
 enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog,
@@ -94,7 +105,9 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 	struct relay_keys *k;
 
 	*ret = NULL;
-	if ((prog->open.suite == CRYPT_NONE && prog->seal.suite == CRYPT_NONE) || !in->range->relay->n_workers)
+	if ((prog->open.suite == CRYPT_NONE && prog->seal.suite == CRYPT_NONE && prog->open_rtcp.suite == CRYPT_NONE &&
+	        prog->seal_rtcp.suite == CRYPT_NONE) ||
+	    !in->range->relay->n_workers)
 		return REASON_NONE;
 	if (!had)
 		had = in->rest ? in->rest : keys_of(prog->in_before);
@@ -128,7 +141,10 @@ enum reason relay_keys_make(struct relay_pair *in, struct relay_pair *out, const
 			k->seal_before = fed ? ref(fed->seal) : NULL;
 		}
 	}
-	if ((prog->open.suite != CRYPT_NONE && !k->open) || (prog->seal.suite != CRYPT_NONE && !k->seal)) {
+	k->open_rtcp = rtcp_key(had ? had->open_rtcp : NULL, &prog->open_rtcp, false, w);
+	k->seal_rtcp = rtcp_key(fed ? fed->seal_rtcp : NULL, &prog->seal_rtcp, true, w);
+	if ((prog->open.suite != CRYPT_NONE && !k->open) || (prog->seal.suite != CRYPT_NONE && !k->seal) ||
+	    (prog->open_rtcp.suite != CRYPT_NONE && !k->open_rtcp) || (prog->seal_rtcp.suite != CRYPT_NONE && !k->seal_rtcp)) {
 		relay_keys_free(k);
 		return REASON_NO_MEMORY;
 	}
@@ -143,7 +159,8 @@ void relay_keys_rest(struct relay_pair *in)
 
 	if (!k) /* without memory a far end has to live with what a new context does */
 		return;
-	*k = (struct relay_keys){ref(had->open), ref(had->open_before), ref(had->seal), ref(had->seal_before)};
+	*k = (struct relay_keys){ref(had->open), ref(had->open_before), ref(had->seal), ref(had->seal_before), ref(had->open_rtcp),
+	    ref(had->seal_rtcp)};
 	relay_keys_free(in->rest);
 	in->rest = k;
 }
@@ -169,7 +186,8 @@ void relay_keys_take(struct relay_pair *in, struct relay_pair *out, const struct
 	struct relay_worker *w = worker_of(in);
 	struct relay_pair *others[] = {prog->in_before, relay_feeder(out), relay_feeder(prog->out_before)};
 
-	if (!moves(k->open, w) && !moves(k->open_before, w) && !moves(k->seal, w) && !moves(k->seal_before, w))
+	if (!moves(k->open, w) && !moves(k->open_before, w) && !moves(k->seal, w) && !moves(k->seal_before, w) &&
+	    !moves(k->open_rtcp, w) && !moves(k->seal_rtcp, w))
 		return;
 	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
 		if (others[i] && others[i] != in && keys_of(others[i]))
@@ -178,6 +196,8 @@ void relay_keys_take(struct relay_pair *in, struct relay_pair *out, const struct
 	hand_over(k->open_before, w);
 	hand_over(k->seal, w);
 	hand_over(k->seal_before, w);
+	hand_over(k->open_rtcp, w);
+	hand_over(k->seal_rtcp, w);
 }
 
 void relay_keys_stats(const struct relay_pair *p, struct media_stats *ret)

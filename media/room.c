@@ -44,6 +44,9 @@ struct media *media_new(const struct env *env, const struct media_cfg *cfg, enum
 	m->text = malloc(MEDIA_TEXT);
 	if (!m->text || !realms_copy(m, cfg))
 		goto fail;
+	m->dtls = dtls_room_new(env, cfg->dtls_workers, cfg->loop != NULL);
+	if (!m->dtls)
+		goto fail;
 	m->relay = relay_new(env, cfg, &reason);
 	if (!m->relay)
 		goto fail;
@@ -59,6 +62,7 @@ void media_free(struct media *m)
 	if (!m)
 		return;
 	relay_free(m->relay);
+	dtls_room_free(m->dtls);
 	arena_pool_fini(&m->exchanges);
 	arena_pool_fini(&m->views);
 	free(m->realms);

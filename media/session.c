@@ -21,7 +21,7 @@
  * counted as NO_STREAM. The answer opens both directions at once. Until the answer to a re-offer the old programs
  * stand, so the moving side is heard at its old address until it is told ours (SDP-09).
  *
- * Files: room.c what calls share, desc.c descriptions and memos, offer.c and answer.c the exchange, publish.c programs; here
+ * Files: links.c DTLS of streams, room.c what calls share, desc.c descriptions and memos, offer.c and answer.c the exchange, publish.c programs; here
  * calls, sides, ports and the end of an exchange.
  *
  * What goes wrong: a refused call leaves everything as it was. Out of memory is a refusal.
@@ -40,8 +40,6 @@ enum reason media_usable(const struct media_call *mc, enum media_side side, cons
 
 	if (m->port == 0 || m->profile == SDP_PROFILE_OTHER)
 		return REASON_MEDIA_REFUSED;
-	if (sdp_is_dtls(m))
-		return REASON_SRTP_DTLS;
 	if (m->conn == SDP_CONN_BAD)
 		return REASON_MEDIA_ADDRESS;
 	if (m->conn == SDP_CONN_IP) {
@@ -152,6 +150,8 @@ void media_exchange_free(struct media_call *mc)
 	mc->x = NULL;
 	mc->state = MEDIA_IDLE;
 	mc->reoffer = mc->answered = false;
+	if (x->keep)
+		media_links_drop(&x->now);
 	arena_free(x->answer);
 	arena_free(x->told);
 	arena_free(x->keep);
@@ -166,6 +166,9 @@ void media_call_free(struct media_call *mc)
 		media_pairs_drop(&mc->x->offer, &mc->base);
 	media_pairs_drop(&mc->base, &(struct view){0});
 	media_exchange_free(mc);
+	media_links_drop(&mc->base);
+	for (unsigned s = 0; s < 2; s++)
+		dtls_cert_unref(mc->side[s].srtp.cert);
 	arena_free(mc->arena);
 	mc->m->n_calls--;
 	free(mc);
@@ -184,6 +187,7 @@ static void view_forget(struct view *v, enum media_side side)
 		struct stream *st = &v->streams[i];
 
 		st->pair[side] = NULL;
+		st->dtls[side] = NULL;
 		st->slot[side] = SLOT_NONE;
 		st->remote[side] = (struct addr){0};
 		st->on_us[0] = st->on_us[1] = 0;
@@ -201,12 +205,16 @@ static void side_forget(struct media_call *mc, enum media_side side)
 		if (p && !(i < mc->base.n_streams && mc->base.streams[i].pair[side] == p))
 			relay_pair_put(p);
 	}
-	for (unsigned i = 0; i < mc->base.n_streams; i++)
+	for (unsigned i = 0; i < mc->base.n_streams; i++) {
+		dtls_link_unref(mc->base.streams[i].dtls[side]);
 		relay_pair_put(mc->base.streams[i].pair[side]);
+	}
 	view_forget(&mc->base, side);
 	if (!x)
 		return;
 	view_forget(&x->offer, side);
+	if (x->keep)
+		media_links_drop(&x->now);
 	/* what the offerer was told stays told */
 	if (mc->answered && !x->told) {
 		x->told = x->answer;
@@ -228,6 +236,7 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 	if (mc->x && mc->offerer == side)
 		media_rollback(mc);
 	side_forget(mc, side);
+	dtls_cert_unref(sd->srtp.cert);
 	*sd = (struct side){
 		.signalling = cfg->signalling,
 		.codecs = cfg->codecs,
@@ -240,6 +249,9 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.open = true,
 	};
 	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);
+	sd->srtp.n_dtls = (uint8_t)dtls_suites(sd->srtp.suites, sd->srtp.n_suites, sd->srtp.dtls);
+	if (cfg->srtp.mode != MEDIA_SRTP_OFF && sd->srtp.n_dtls)
+		sd->srtp.cert = dtls_room_cert(mc->m->dtls);
 	sd->session = media_new_session(mc->m);
 	return REASON_NONE;
 }
@@ -260,6 +272,7 @@ void media_commit(struct media_call *mc)
 	/* an answer that nobody asked for counts as told */
 	if (!mc->answered && !mc->reoffer)
 		media_told_answer(mc, (enum media_side)mc->offerer, media_answer_version(mc, (enum media_side)mc->offerer));
+	media_links_drop(&mc->base);
 	media_pairs_drop(&mc->base, &x->kept);
 	for (unsigned i = 0; i < x->kept.n_streams; i++) {
 		struct stream st = x->kept.streams[i];
@@ -278,6 +291,7 @@ void media_commit(struct media_call *mc)
 	mc->base = x->kept;
 	x->keep = NULL;
 	media_exchange_free(mc);
+	media_links_confirm(&mc->base);
 }
 
 void media_rollback(struct media_call *mc)

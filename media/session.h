@@ -11,6 +11,7 @@
 #ifndef MEDIA_SESSION_H
 #define MEDIA_SESSION_H
 
+#include "media/dtls_link.h"
 #include "media/media.h"
 #include "media/negotiate.h"
 #include "media/relay.h"
@@ -35,6 +36,7 @@ struct side_view {
 /* A stream joins one m= line of each side. */
 struct stream {
 	struct relay_pair *pair[2]; /* own: given back by the call, see session.c */
+	struct dtls_link *dtls[2];  /* ref of base and of now, borrowed by other views; NULL: no DTLS on that side */
 	struct addr remote[2];      /* last real RTP address of the far end */
 	int64_t on_us[2];           /* mono_us since which packets from that side pass, 0: they do not */
 	char kind[12], codec[24];
@@ -71,6 +73,8 @@ struct side {
 		uint8_t mode;  /* enum media_srtp */
 		uint8_t roc;   /* enum crypt_roc */
 		uint8_t n_suites, suites[CRYPT_SUITES];
+		uint8_t n_dtls, dtls[CRYPT_SUITES]; /* those of them that DTLS knows */
+		struct dtls_cert *cert;             /* ref: what this side is told; NULL: no DTLS */
 		bool private, lifetime; /* see struct media_srtp_cfg */
 	} srtp;
 	uint8_t realm, family /* AF_ */, latch;
@@ -97,6 +101,7 @@ struct media {
 	const struct env *env; /* borrow: process */
 	struct log log;
 	struct relay *relay;       /* own */
+	struct dtls_room *dtls;    /* own */
 	struct realm_addr *realms; /* own */
 	unsigned n_realms;
 	unsigned max_streams;
@@ -198,6 +203,8 @@ void media_told_answer(struct media_call *mc, enum media_side side, uint32_t ver
 enum reason media_publish(const struct media_call *mc, const struct view *v, const struct view *before);
 /* the programs as base has them; what cannot be restored for want of memory stays as it is and is logged */
 void media_publish_base(struct media_call *mc);
+/* LAT-01, -02: who may take the source of a side over, whose media is at that address by its SDP */
+struct addr media_latch_source(const struct side *sd, const struct addr *media);
 
 /* secure.c */
 
@@ -211,12 +218,33 @@ enum reason media_secure_offer(const struct media_call *mc, enum media_side to, 
 /* Does an answer fit what we offered? REASON_NONE or SRTP_ANSWER. */
 enum reason media_secure_answered(const struct media_call *mc, enum media_side side, const struct sdp_media *our,
     const struct sdp_media *answer);
-/* Keys of a line that is answered. */
+/* Keys of a line that is answered.
+ * @was  the DTLS that the stream has; NULL: none */
 enum reason media_secure_answer(const struct media_call *mc, enum media_side to, const struct sdp_media *offer,
-    const struct sdp_media *before, struct arena *a, struct sdp_media *m);
-/* The keys that a side's stream has now; both CRYPT_NONE: in clear. false: it has to be encrypted and has none. */
+    const struct sdp_media *before, const struct dtls_link *was, struct arena *a, struct sdp_media *m);
+/* Are a side's keys agreed by DTLS? */
+bool media_secure_by_dtls(const struct media_call *mc, enum media_side side, const struct sdp_media *told,
+    const struct sdp_media *remote);
+/* Then: who the far end is and which part is ours. false: what was said does not fit together. */
+bool media_secure_terms(const struct media_call *mc, enum media_side side, const struct sdp_media *told,
+    const struct sdp_media *remote, struct dtls_terms *ret);
+/* The keys in the descriptions of a side's stream; both CRYPT_NONE: in clear, or by DTLS. false: it has to be encrypted and has
+ * none. */
 bool media_secure_keys(const struct media_call *mc, enum media_side side, const struct sdp_media *told,
     const struct sdp_media *remote, struct crypt_key *ret_theirs, struct crypt_key *ret_ours);
+
+/* links.c */
+
+/* The DTLS of each stream of a view that an answer made: a link that fits stays, else there is a new one. The view has its
+ * references then; on failure (NO_MEMORY) it has none. */
+enum reason media_links_agree(struct media_call *mc, struct view *v);
+/* gives the references of a view back */
+void media_links_drop(struct view *v);
+/* the view is agreed: handshakes have to come to an end */
+void media_links_confirm(const struct view *v);
+/* The keys of a stream's side, from the descriptions or its link. false: there have to be some, and there are none (yet). */
+bool media_links_keys(const struct media_call *mc, const struct view *v, const struct stream *st, enum media_side side,
+    unsigned sock, struct crypt_key *ret_theirs, struct crypt_key *ret_ours);
 
 /* verdict.c: the words for one incoming direction, from its counters alone. */
 const char *media_verdict_of(const struct media_stats *st, bool active, int64_t on_us, int64_t now_us, bool *ret_bad);

@@ -19,6 +19,10 @@ static const char *why_nothing(const struct media_stats *st, int64_t open_us, bo
 	*ret_bad = true;
 	if (st->drops[RELAY_DROP_SOURCE])
 		return "packets come from an address that is not in the SDP (dropped)";
+	if (st->dtls == MEDIA_DTLS_WAITS) {
+		*ret_bad = open_us >= START_US;
+		return "no media before the handshake of DTLS is done: the far end does not answer it, or does not begin it";
+	}
 	if (st->drops[RELAY_DROP_AUTH])
 		return "packets cannot be decrypted: not the key of the SDP, or in clear (dropped)";
 	if (st->drops[RELAY_DROP_CRYPT])
@@ -49,6 +53,12 @@ const char *media_verdict_of(const struct media_stats *st, bool active, int64_t 
 	*ret_bad = false;
 	if (!active)
 		return "no stream";
+	if (st->dtls_why) {
+		*ret_bad = true;
+		return st->dtls_why == REASON_DTLS_FINGERPRINT
+		           ? "no media: the certificate of the far end is not the one it announced (DTLS)"
+		           : "no media: the handshake of DTLS failed";
+	}
 	if (on_us == 0)
 		return "held";
 	if (st->rx_packets == 0)

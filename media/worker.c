@@ -9,8 +9,8 @@
  * any other then; what leaves is sealed in place, in room that was left behind it. Only what is authentic teaches a
  * source (LAT-03).
  *
- * Judging (first no wins, each has its counter): kind by the first byte (RFC 7983; STUN, DTLS and the rest are never
- * answered), header bounds (RTP-09), source (LAT-01, -02), payload type, direction, destination. A source is learnt
+ * Judging (first no wins, each has its counter): kind by the first byte (RFC 7983; DTLS from the right source goes up to the
+ * signalling thread where a stream has it, relay_up.c; the rest is never answered), header bounds (RTP-09), source (LAT-01, -02), payload type, direction, destination. A source is learnt
  * only from a packet that has passed all checks but direction (LAT-05), once, and never from anywhere but latch_ip.
  * Packets leave for the address of the SDP before anything came (LAT-04) and for a learnt source after.
  *
@@ -25,6 +25,8 @@
  * are valid between the two stores to epoch (relay_impl.h).
  */
 #include "media/relay_impl.h"
+
+#include "media/dtls.h"
 #include "media/rtcp.h"
 
 #include <errno.h>
@@ -112,6 +114,7 @@ static void note_packet(struct relay_flow *f, size_t n, int64_t now_us)
 }
 
 #define PASS (-1)
+#define TAKEN (-2) /* by the signalling thread: no media */
 
 /* Is this key ours to use? One that was handed over is when the worker before has been at its quiet point since. */
 static bool key_is_ours(const struct relay *r, struct relay_key *k)
@@ -145,7 +148,7 @@ static int drop_of(enum crypt_result r)
 static int open_packet(const struct relay_prog *g, struct relay_flow *f, bool rtcp, uint8_t *d, size_t *n, int64_t now_us)
 {
 	const struct relay *relay = g->out->range->relay;
-	struct relay_key *k = g->keys ? g->keys->open : NULL, *before;
+	struct relay_key *k = !g->keys ? NULL : rtcp && g->keys->open_rtcp ? g->keys->open_rtcp : g->keys->open, *before;
 	struct crypt *old;
 	enum crypt_result r;
 
@@ -153,7 +156,7 @@ static int open_packet(const struct relay_prog *g, struct relay_flow *f, bool rt
 		return PASS;
 	if (!key_is_ours(relay, k))
 		return RELAY_DROP_CRYPT;
-	before = g->keys->open_before;
+	before = k == g->keys->open ? g->keys->open_before : NULL;
 	old = before && key_is_ours(relay, before) ? before->c : NULL;
 	r = rtcp ? crypt_open_rtcp(k->c, old, d, n) : crypt_open_rtp(k->c, old, d, n);
 	if (r == CRYPT_BAD) /* too short to be anything of this key */
@@ -170,7 +173,7 @@ static int open_packet(const struct relay_prog *g, struct relay_flow *f, bool rt
 static int seal_packet(const struct relay_prog *g, bool rtcp, uint8_t *d, size_t *n, size_t cap)
 {
 	const struct relay *relay = g->out->range->relay;
-	struct relay_key *k = g->keys ? g->keys->seal : NULL, *before;
+	struct relay_key *k = !g->keys ? NULL : rtcp && g->keys->seal_rtcp ? g->keys->seal_rtcp : g->keys->seal, *before;
 
 	if (!k)
 		return PASS;
@@ -212,7 +215,7 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
     const struct addr *from, int64_t now_us)
 {
 	struct relay_source *src = &g->latch->source[sock];
-	bool sealed = g->keys && g->keys->open;
+	bool sealed = g->keys && (g->keys->open || g->keys->open_rtcp);
 	enum relay_seen how;
 	int why;
 
@@ -222,6 +225,8 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
 		return RELAY_DROP_SOURCE;
 	if (sock == RELAY_RTP && how == RELAY_SEEN_LATCH)
 		return RELAY_DROP_SOURCE;
+	if (g->wait_rtcp)
+		return RELAY_DROP_NO_KEY;
 	if (sealed) {
 		why = open_packet(g, f, true, d, n, now_us);
 		if (why != PASS)
@@ -283,6 +288,8 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	pt = g->map->pt[d[1] & 0x7f];
 	if (pt == RELAY_PT_DROP)
 		return RELAY_DROP_PT;
+	if (g->wait_rtp)
+		return RELAY_DROP_NO_KEY;
 	if (sealed) {
 		why = open_packet(g, f, false, d, n, now_us);
 		if (why != PASS)
@@ -299,6 +306,30 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 		return RELAY_DROP_HELD;
 	d[1] = (uint8_t)((d[1] & 0x80) | (pt & 0x7f));
 	return PASS;
+}
+
+/* DTLS: TAKEN when its source is right and somebody listens. It teaches no source: only keys do. */
+static int judge_dtls(struct relay_worker *w, struct relay_pair *p, const struct relay_prog *g, unsigned sock, const uint8_t *d,
+    size_t n, const struct addr *from)
+{
+	enum relay_seen how;
+
+	if (!g->dtls)
+		return RELAY_DROP_NOT_RTP;
+	if (!source_ok(g, &g->latch->source[sock], sock == RELAY_RTCP ? &g->latch->source_rtcp : &g->latch->source_rtp, from, &how))
+		return RELAY_DROP_SOURCE;
+	return relay_up_put(w, p, sock, d, n, from) ? TAKEN : RELAY_DROP_NOT_RTP;
+}
+
+/* Hellos of DTLS among n packets that came before there is a program: the first is kept. */
+static void keep_hello(struct relay_worker *w, struct relay_pair *p, unsigned sock, unsigned n)
+{
+	const struct relay_batch *b = w->batch;
+
+	for (unsigned i = 0; i < n; i++)
+		if (dtls_is_hello(b->data[i], b->in[i].msg_len) && !(b->in[i].msg_hdr.msg_flags & MSG_TRUNC) &&
+		    relay_up_put(w, p, sock, b->data[i], b->in[i].msg_len, &b->from[i]))
+			return;
 }
 
 /* Where packets to the out pair's far end go now: to its proved source, else as the SDP says; NULL: nowhere. */
@@ -393,6 +424,8 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 	g = atomic_load(&p->prog);
 	f = atomic_load(&p->flow);
 	if (!g || !f) {
+		if (atomic_load_explicit(&p->expects, memory_order_relaxed))
+			keep_hello(w, p, sock, n);
 		drop(w, f, RELAY_DROP_NO_STREAM, n);
 		n = 0;
 	}
@@ -401,11 +434,13 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		struct mmsghdr *m = &b->in[i];
 		const struct addr *dest = NULL;
 		size_t len = m->msg_len;
-		unsigned out;
+		unsigned out = sock;
 		int why;
 
 		if (m->msg_hdr.msg_flags & MSG_TRUNC)
 			why = RELAY_DROP_SHORT;
+		else if (!g->raw && rtp_kind(b->data[i], len) == RTP_KIND_DTLS)
+			why = judge_dtls(w, p, g, sock, b->data[i], len, &b->from[i]);
 		else
 			why = judge(g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
 		if (why == PASS) {
@@ -413,6 +448,8 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))
 			           : RELAY_DROP_NO_DEST;
 		}
+		if (why == TAKEN)
+			continue;
 		if (why != PASS) {
 			drop(w, f, why, 1);
 			continue;

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "media/dtls.h"
 #include "sbc/sip/frame.h"
 #include "sbc/sip/hide.h"
 
@@ -294,6 +295,7 @@ static int open_db(struct app *a)
 
 static int open_media(struct app *a)
 {
+	static const struct workers_cfg dtls = {.name = "postern-dtls", .thread_end = dtls_thread_done};
 	struct media_realm_cfg realms[CONF_REALMS_MAX];
 	unsigned workers = a->conf->media.workers;
 	enum reason why = REASON_NONE;
@@ -321,7 +323,11 @@ static int open_media(struct app *a)
 	    .n_realms = a->conf->n_realms,
 	    .workers = workers,
 	    /* 0 would mean its default there, not none */
-	    .quarantine_ms = a->conf->media.quarantine_ms ? a->conf->media.quarantine_ms : 1};
+	    .quarantine_ms = a->conf->media.quarantine_ms ? a->conf->media.quarantine_ms : 1,
+	    .loop = &a->loop};
+	if (workers_new(&a->loop, &dtls, &a->dtls_workers) < 0) /* then calls wait for handshakes */
+		log_error(&a->log, "dtls_threads", "why=%s", "\"no thread\"");
+	cfg.dtls_workers = a->dtls_workers;
 	a->media = media_new(&a->env, &cfg, &why);
 	return a->media ? 0 : say(why, "media could not start; the log line above names the realm");
 }
@@ -596,6 +602,10 @@ void app_stop(struct app *a)
 	b2b_free(a->b2b);
 	a->b2b = NULL;
 	media_free(a->media);
+	if (a->dtls_workers) {
+		a->closing++;
+		workers_free(a->dtls_workers, one_closed, a);
+	}
 	db_close(a->db);
 	app_names_free(a);
 	if (a->net) {

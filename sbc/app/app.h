@@ -17,6 +17,7 @@
 #include "sbc/b2b/call.h"
 #include "sbc/ctl/ctl.h"
 #include "sbc/loop/loop.h"
+#include "sbc/loop/workers.h"
 #include "sbc/net/guard.h"
 #include "sbc/net/locate_dns.h"
 #include "sbc/net/netio.h"
@@ -60,6 +61,7 @@ struct app {
 	struct locator *locator;   /* of net/locate_dns.h */
 	struct htab names;         /* struct app_name: names in the rows that are watched */
 	struct media *media;
+	struct workers *dtls_workers; /* handshakes of media */
 	struct db *db;
 	struct db_rows *rows;      /* own: what the running policy was compiled from */
 	struct reg *reg;

@@ -63,6 +63,15 @@ static void put_quality(struct buf *b, const struct call_media *m)
 		buf_fmt(b, ",\"far_lost_percent\":%u", (unsigned)m->stats.far_lost * 100 / 256);
 }
 
+/* how it was encrypted, if it was or should have been */
+static void put_keys(struct buf *b, const struct call_media *m)
+{
+	if (m->stats.rx_suite && m->stats.rx_suite < CRYPT_SUITES)
+		buf_fmt(b, ",\"srtp\":\"%s\"", crypt_suites[m->stats.rx_suite].name);
+	if (m->stats.dtls)
+		buf_fmt(b, ",\"dtls\":\"%s\"", media_dtls_names[m->stats.dtls % 4]);
+}
+
 static void put_media(struct buf *b, const struct call_record *r)
 {
 	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
@@ -95,6 +104,7 @@ static void put_media(struct buf *b, const struct call_record *r)
 			buf_lit(b, ",\"jitter_us\":");
 			buf_u64(b, m->stats.jitter_us);
 			put_quality(b, m);
+			put_keys(b, m);
 			buf_lit(b, ",\"from\":\"");
 			addr_put(b, &m->stats.source);
 			buf_lit(b, "\",\"verdict\":");

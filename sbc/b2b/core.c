@@ -342,7 +342,7 @@ void b2b_put_reason(const struct pol_trunk *t, enum reason why, struct buf *h)
 static bool is_transport_of_media(enum reason why)
 {
 	return why == REASON_SRTP_OFF || why == REASON_SRTP_NEEDED || why == REASON_SRTP_NO_LINE ||
-	       why == REASON_SRTP_IN_CLEAR || why == REASON_SRTP_ANSWER || why == REASON_SRTP_DTLS;
+	       why == REASON_SRTP_IN_CLEAR || why == REASON_SRTP_ANSWER || why == REASON_SRTP_DTLS || why == REASON_SRTP_NOT_DTLS;
 }
 
 void b2b_put_warning(const struct pol_trunk *t, enum reason why, struct buf *h)

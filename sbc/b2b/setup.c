@@ -925,9 +925,14 @@ static void on_supervise(struct timer *t)
 	struct call *c = container_of(t, struct call, timer);
 	int64_t now = c->b2b->env->clock->mono_us;
 	const struct pol_trunk *trunk[2] = {c->trunk_a, c->trunk_b};
+	enum reason broken = media_broken(c->media);
 
 	if (!c->noted)
 		note(c);
+	if (broken) { /* RFC 5763 5: no media with somebody else, and none in clear */
+		call_release(c, NULL, broken, 0, STR_NONE);
+		return;
+	}
 	for (int side = 0; side < 2; side++) {
 		uint32_t max_s = trunk[side]->sip.max_duration_s, silent_s = trunk[side]->media.timeout_s;
 

@@ -197,13 +197,18 @@ static json_t *drops_json(const struct media_stats *s)
 static void put_srtp(json_t *j, const struct media_stats *s, int64_t now)
 {
 	uint8_t in = s->rx_suite < CRYPT_SUITES ? s->rx_suite : 0, out = s->tx_suite < CRYPT_SUITES ? s->tx_suite : 0;
-	char both[64];
+	char both[96];
 
 	json_object_set_new(j, "srtp_in", json_string(crypt_suites[in].name));
 	json_object_set_new(j, "srtp_out", json_string(crypt_suites[out].name));
 	/* nearly always the same both ways */
-	snprintf(both, sizeof(both), "%s%s%s", in == CRYPT_NONE && out == CRYPT_NONE ? "-" : crypt_suites[in].name,
-	    in != out ? "/" : "", in != out ? crypt_suites[out].name : "");
+	snprintf(both, sizeof(both), "%s%s%s%s", in == CRYPT_NONE && out == CRYPT_NONE ? "-" : crypt_suites[in].name,
+	    in != out ? "/" : "", in != out ? crypt_suites[out].name : "",
+	    s->dtls == MEDIA_DTLS_UP      ? " (DTLS)"
+	    : s->dtls == MEDIA_DTLS_WAITS ? " (DTLS waits)"
+	    : s->dtls                     ? " (DTLS failed)"
+	                                  : "");
+	json_object_set_new(j, "dtls", json_string(media_dtls_names[s->dtls % 4]));
 	json_object_set_new(j, "srtp", json_string(both));
 	json_object_set_new(j, "srtp_auth_failed", json_integer((json_int_t)s->drops[RELAY_DROP_AUTH]));
 	json_object_set_new(j, "srtp_replayed", json_integer((json_int_t)s->drops[RELAY_DROP_REPLAY]));

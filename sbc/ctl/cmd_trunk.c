@@ -335,12 +335,14 @@ static const char *srtp_doubt(const struct pol_trunk *t, const char **ret_todo)
 	if (t->media.srtp == MEDIA_SRTP_OFF || signals_by_tls(t))
 		return NULL;
 	*ret_todo = "postern trunk set NAME transport=tls";
+	if (t->media.srtp == MEDIA_SRTP_DTLS)
+		return "srtp=dtls, and its signalling is not TLS: who can change it on the way can take the far end's place";
 	if (t->media.srtp_clear)
 		return "keys of its SRTP cross signalling that is not TLS: who can read it can listen (srtp-clear=yes)";
 	*ret_todo = "postern trunk set NAME transport=tls, or srtp-clear=yes where nobody else can read the network";
 	return t->media.srtp == MEDIA_SRTP_REQUIRED
 	           ? "srtp=required, but keys are sent over TLS only: its calls over UDP and TCP are refused (PSN-E3014)"
-	           : "srtp=preferred, but keys are sent over TLS only: its calls over UDP and TCP stay in clear";
+	           : "srtp=preferred, but keys of SDES are sent over TLS only: over UDP and TCP its calls have DTLS, or stay in clear";
 }
 
 static void warn_srtp(struct ctl_req *r, const struct pol_trunk *t)

@@ -100,8 +100,10 @@ const struct trunk_key trunk_keys[] = {
 	"send media where it comes from: never, when its SDP address is private or not where it signals from, always", "on"},
     {"media-timeout", TKEY_S32, AT(media.timeout_s), "60s", 5, 86400, "off", NULL,
 	"a call without any media for so long is ended", "off"},
-    {"srtp", TKEY_ENUM, AT(media.srtp), "off", 0, 0, NULL, "off|preferred|required",
-	"encrypted media (SDES): off; offered beside clear (RFC 8643) and taken when offered; RTP/SAVP or no call", "required"},
+    {"srtp", TKEY_ENUM, AT(media.srtp), "off", 0, 0, NULL, "off|preferred|required|dtls",
+	"encrypted media: off; keys by SDES and DTLS offered beside clear (RFC 8643) and taken when offered; RTP/SAVP or no call; "
+	"keys by DTLS or no call",
+	"required"},
     {"srtp-suites", TKEY_SUITES, AT(media.srtp_suites), "", 0, 0, NULL,
 	"AES_CM_128_HMAC_SHA1_80|AES_CM_128_HMAC_SHA1_32|AES_256_CM_HMAC_SHA1_80|AES_256_CM_HMAC_SHA1_32|AEAD_AES_128_GCM|"
 	"AEAD_AES_256_GCM",

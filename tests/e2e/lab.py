@@ -204,11 +204,11 @@ def listening(host, proto, address, port):
 class Proc:
     """A program on a host; its output goes to a file."""
 
-    def __init__(self, lab, host, argv, log, cwd=None, env=None):
+    def __init__(self, lab, host, argv, log, cwd=None, env=None, stdin=subprocess.DEVNULL):
         self.log = log
         self.argv = argv
         self.out = open(log, 'wb')
-        self.p = subprocess.Popen(at(host, argv), stdin=subprocess.DEVNULL, stdout=self.out, cwd=cwd,
+        self.p = subprocess.Popen(at(host, argv), stdin=stdin, stdout=self.out, cwd=cwd,
                                   stderr=subprocess.STDOUT, start_new_session=True, env=env)
         self.lab = lab
         lab.procs.append(self)

@@ -85,11 +85,14 @@ static unsigned check_printed(struct world *w, enum media_side s)
 		if (m->port == 0)
 			continue;
 		CHECK(m->conn == SDP_CONN_IP && addr_is_loopback(&m->rtp) && m->port >= 20000 && m->port < 20200);
-		CHECK(m->profile != SDP_PROFILE_DTLS && m->profile != SDP_PROFILE_OTHER);
+		CHECK(m->profile != SDP_PROFILE_OTHER);
+		CHECK(!sdp_is_dtls(m) || (sdp_attr(m->attrs, S("fingerprint")) && sdp_attr(m->attrs, S("setup"))));
 		CHECK(!sdp_is_rtp(m) || neg_main_codec(m));
 		CHECK(!sdp_is_secure(m) || sdp_attr(m->attrs, S("crypto")));
-		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_REQUIRED || !sdp_is_rtp(m) || sdp_attr(m->attrs, S("crypto")));
-		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_OFF || !sdp_attr(m->attrs, S("crypto")));
+		CHECK((w->side[s].srtp.mode != MEDIA_SRTP_REQUIRED && w->side[s].srtp.mode != MEDIA_SRTP_DTLS) || !sdp_is_rtp(m) ||
+		      sdp_attr(m->attrs, S("crypto")) || sdp_attr(m->attrs, S("fingerprint")));
+		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_OFF || (!sdp_attr(m->attrs, S("crypto")) && !sdp_attr(m->attrs, S("fingerprint"))));
+		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_DTLS || !sdp_attr(m->attrs, S("crypto")));
 	}
 	arena_free(a);
 	return n;
@@ -283,7 +286,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			.signalling = p[0] & 0x20 ? ip("127.0.0.9") : ip("192.0.2.9"),
 			.codecs = str_z(lists[p[0] >> (2 * i) & 3]),
 			.timeout_s = 60,
-			.srtp = {.mode = (enum media_srtp)rng_below(&w->rng, 3), .private = rng_below(&w->rng, 8) != 0},
+			.srtp = {.mode = (enum media_srtp)rng_below(&w->rng, 4), .private = rng_below(&w->rng, 8) != 0},
 		};
 	w->mc = media_call_new(w->m, S("fuzz"));
 	CHECK(w->mc);

@@ -10,7 +10,9 @@
 struct relay_pair {
 	struct relay *r;
 	struct addr local;
-	bool used, has_program;
+	bool used, has_program, expects;
+	relay_listen_fn *listen;
+	void *listen_ctx;
 	struct relay_pair *out;
 	struct relay_program prog;
 	struct media_stats stats;
@@ -25,6 +27,7 @@ struct relay {
 	unsigned pairs_left; /* until PORTS_EXHAUSTED */
 	int fail_program;    /* counts down: the call at 0 fails with NO_MEMORY; -1: never */
 	unsigned programs;   /* relay_program_set() calls */
+	void (*on_send)(struct relay_pair *p, unsigned sock, const struct addr *to, const uint8_t *d, size_t n);
 };
 
 const char *const relay_drop_names[RELAY_DROPS] = {0};
@@ -115,6 +118,29 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	if (prog)
 		in->prog = *prog;
 	return REASON_NONE;
+}
+
+void relay_pair_listen(struct relay_pair *p, relay_listen_fn *fn, void *ctx)
+{
+	p->listen = fn;
+	p->listen_ctx = ctx;
+}
+
+void relay_pair_unlisten(struct relay_pair *p, const void *ctx)
+{
+	if (p->listen_ctx == ctx)
+		relay_pair_listen(p, NULL, NULL);
+}
+
+void relay_pair_expect(struct relay_pair *p)
+{
+	p->expects = true;
+}
+
+void relay_pair_send(struct relay_pair *p, unsigned sock, const struct addr *to, const uint8_t *d, size_t n)
+{
+	if (p->r->on_send)
+		p->r->on_send(p, sock, to, d, n);
 }
 
 void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)

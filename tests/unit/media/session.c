@@ -1176,7 +1176,7 @@ static void test_profiles(void **state)
 		{"m=audio 4000 rtp/avp 8\r\n", REASON_NONE},
 		{"m=audio 4000 RTP/SAVP 8\r\n", REASON_SRTP_OFF},
 		{"m=audio 4000 RTP/SAVPF 8\r\n", REASON_SRTP_OFF},
-		{"m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n", REASON_SRTP_DTLS},
+		{"m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n", REASON_SRTP_OFF},
 		{"m=message 4000 TCP/MSRP *\r\n", REASON_MEDIA_REFUSED},
 		{"m=application 4000 UDP/BFCP *\r\n", REASON_MEDIA_REFUSED},
 		{"m=image 4000 udptl t38\r\n", REASON_NONE},
