@@ -27,6 +27,7 @@ static bool terms_of(const struct media_call *mc, const struct view *v, const st
 	if (!media_secure_by_dtls(mc, side, told, remote) || !media_secure_terms(mc, side, told, remote, ret))
 		return false;
 	ret->pair = st->pair[side];
+	ret->mux = media_is_mux(told, remote);
 	if (remote->conn == SDP_CONN_IP) {
 		ret->to[0] = remote->rtp;
 		ret->to[1] = remote->rtcp;
@@ -87,8 +88,13 @@ bool media_links_keys(const struct media_call *mc, const struct view *v, const s
 
 	memset(ret_theirs, 0, sizeof(*ret_theirs));
 	memset(ret_ours, 0, sizeof(*ret_ours));
-	if (media_secure_by_dtls(mc, side, told, remote))
-		return st->dtls[side] && dtls_link_keys(st->dtls[side], sock, ret_theirs, ret_ours);
+	if (media_secure_by_dtls(mc, side, told, remote)) {
+		if (!st->dtls[side] || !dtls_link_keys(st->dtls[side], sock, ret_theirs, ret_ours))
+			return false;
+		if (sock && media_is_mux(told, remote)) /* one association, and so one counter of reports */
+			ret_theirs->suite = ret_ours->suite = CRYPT_NONE;
+		return true;
+	}
 	/* keys of a description are for reports too */
 	return sock ? true : media_secure_keys(mc, side, told, remote, ret_theirs, ret_ours);
 }

@@ -59,6 +59,7 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 		p->dest_rtp = dest->rtp;
 		p->dest_rtcp = dest->rtcp;
 	}
+	p->mux = media_is_mux(media_at(v->side[to].told.sdp, st->slot[to]), dest);
 	p->rtp_on = st->on_us[from] != 0;
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);

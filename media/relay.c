@@ -538,6 +538,7 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	ret->raw = g->raw;
 	ret->wait_rtp = g->wait_rtp;
 	ret->wait_rtcp = g->wait_rtcp;
+	ret->mux = g->mux;
 	ret->dtls = g->dtls;
 	return true;
 }
@@ -590,6 +591,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->raw = prog->raw;
 	g->wait_rtp = prog->wait_rtp;
 	g->wait_rtcp = prog->wait_rtcp;
+	g->mux = prog->mux;
 	g->dtls = prog->dtls;
 	g->out = out;
 	g->latch = latch;

@@ -51,6 +51,7 @@ struct relay_program {
 	struct crypt_key seal;               /* ours towards the far end they go to */
 	struct crypt_key open_rtcp, seal_rtcp; /* the same for reports; CRYPT_NONE: those of RTP */
 	bool wait_rtp, wait_rtcp;            /* keys of a side are not there yet: nothing passes */
+	bool mux;                            /* reports leave by the socket of RTP, and for its address */
 	bool dtls;                           /* DTLS from the source goes to whoever listens (relay_pair_listen()) */
 	/* Pairs that in and out took the place of in this stream: a key that is the same goes on counting. NULL: none.
 	 * Only looked at by relay_program_set(). */

@@ -94,7 +94,7 @@ struct relay_keys {
 /* A program as it is published: where its packets come from stands in the latch. */
 struct relay_prog {
 	struct relay_dead dead;
-	bool rtp_on, raw, wait_rtp, wait_rtcp, dtls; /* as in struct relay_program */
+	bool rtp_on, raw, wait_rtp, wait_rtcp, mux, dtls; /* as in struct relay_program */
 	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
 	struct addr dest_rtp, dest_rtcp;
 	struct relay_map *map;     /* ref */

@@ -159,19 +159,6 @@ bool media_secure_alternative(const struct media_call *mc, enum media_side side,
 
 /* --- lines of ours --- */
 
-static enum reason add_attr(struct arena *a, struct sdp_media *m, struct str name, struct str value)
-{
-	struct sdp_attr *at = arena_zalloc(a, sizeof(*at)), **tail = &m->attrs;
-
-	if (!at)
-		return REASON_NO_MEMORY;
-	*at = (struct sdp_attr){.type = 'a', .name = name, .value = value};
-	while (*tail)
-		tail = &(*tail)->next;
-	*tail = at;
-	return REASON_NONE;
-}
-
 static enum reason add_line(struct arena *a, struct sdp_media *m, const struct sdes_line *l)
 {
 	char *p = arena_alloc(a, SDES_LINE_MAX);
@@ -181,7 +168,7 @@ static enum reason add_line(struct arena *a, struct sdp_media *m, const struct s
 		return REASON_NO_MEMORY;
 	buf_init(&b, p, SDES_LINE_MAX);
 	sdes_print(&b, l);
-	return add_attr(a, m, S("crypto"), buf_text(&b));
+	return media_attr_add(a, m, S("crypto"), buf_text(&b));
 }
 
 static enum reason add_dtls(const struct side *sd, struct arena *a, struct sdp_media *m, enum dtls_setup setup)
@@ -196,8 +183,8 @@ static enum reason add_dtls(const struct side *sd, struct arena *a, struct sdp_m
 		return REASON_NO_MEMORY;
 	buf_init(&b, p, DTLS_PRINT_TEXT);
 	dtls_print_put(&b, dtls_cert_print(sd->srtp.cert));
-	r = add_attr(a, m, S("fingerprint"), buf_text(&b));
-	return r ? r : add_attr(a, m, S("setup"), names[setup]);
+	r = media_attr_add(a, m, S("fingerprint"), buf_text(&b));
+	return r ? r : media_attr_add(a, m, S("setup"), names[setup]);
 }
 
 static void fresh_key(const struct media_call *mc, enum media_side side, uint8_t suite, struct sdes_line *ret)

@@ -233,6 +233,15 @@ bool media_secure_terms(const struct media_call *mc, enum media_side side, const
 bool media_secure_keys(const struct media_call *mc, enum media_side side, const struct sdp_media *told,
     const struct sdp_media *remote, struct crypt_key *ret_theirs, struct crypt_key *ret_ours);
 
+/* transport.c */
+
+/* behind the attributes that are there. REASON_NONE or NO_MEMORY */
+enum reason media_attr_add(struct arena *a, struct sdp_media *m, struct str name, struct str value);
+/* What an answer says of how it travels. */
+enum reason media_transport_answer(const struct sdp_media *offer, struct arena *a, struct sdp_media *m);
+/* Do a side's reports share the port of its RTP? */
+bool media_is_mux(const struct sdp_media *told, const struct sdp_media *remote);
+
 /* links.c */
 
 /* The DTLS of each stream of a view that an answer made: a link that fits stays, else there is a new one. The view has its

@@ -14,7 +14,8 @@
  * only from a packet that has passed all checks but direction (LAT-05), once, and never from anywhere but latch_ip.
  * Packets leave for the address of the SDP before anything came (LAT-04) and for a learnt source after.
  *
- * RTCP at the RTP port (a far end that multiplexes without having negotiated it) goes out by the RTCP socket; it must
+ * RTCP at the RTP port (a far end that multiplexes, negotiated or not) goes out by the RTCP socket, unless the other side
+ * multiplexes too; it must
  * come from where RTP comes from and teaches nothing. A payload type 64..95 that was negotiated is RTP all the same:
  * without multiplexing the two are told apart by their port.
  *
@@ -352,9 +353,11 @@ static void drop(struct relay_worker *w, struct relay_flow *f, int why, unsigned
 		relay_bump32(&f->drops[why], n);
 }
 
-/* Sends what is in the batch by one socket of out. */
-static void flush(struct relay_worker *w, struct relay_pair *out, unsigned sock, struct relay_flow *in_flow)
+/* Sends what is in the batch, RTP or reports, by the socket that out has for it. */
+static void flush(struct relay_worker *w, const struct relay_prog *g, unsigned sock, struct relay_flow *in_flow)
 {
+	struct relay_pair *out = g->out;
+	int fd = out->fd[g->mux ? RELAY_RTP : sock];
 	struct relay_batch *b = w->batch;
 	struct relay_flow *f = atomic_load(&out->flow);
 	unsigned at = 0, sent = 0, errors = 0;
@@ -364,9 +367,9 @@ static void flush(struct relay_worker *w, struct relay_pair *out, unsigned sock,
 		int k;
 
 		if (b->n_out - at == 1)
-			k = sendmsg(out->fd[sock], &b->out[at].msg_hdr, 0) < 0 ? -1 : 1;
+			k = sendmsg(fd, &b->out[at].msg_hdr, 0) < 0 ? -1 : 1;
 		else
-			k = sendmmsg(out->fd[sock], b->out + at, b->n_out - at, 0);
+			k = sendmmsg(fd, b->out + at, b->n_out - at, 0);
 		if (k > 0) {
 			for (int i = 0; i < k; i++)
 				bytes += b->out[at + (unsigned)i].msg_hdr.msg_iov->iov_len;
@@ -444,7 +447,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		else
 			why = judge(g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
 		if (why == PASS) {
-			dest = destination(g, out);
+			dest = destination(g, g->mux ? RELAY_RTP : out);
 			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))
 			           : RELAY_DROP_NO_DEST;
 		}
@@ -455,7 +458,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 			continue;
 		}
 		if (b->n_out && out != by)
-			flush(w, g->out, by, f);
+			flush(w, g, by, f);
 		by = out;
 		b->out_iov[b->n_out] = (struct iovec){b->data[i], len};
 		b->out[b->n_out].msg_hdr.msg_name = (void *)(uintptr_t)dest;
@@ -463,7 +466,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		b->n_out++;
 	}
 	if (b->n_out)
-		flush(w, g->out, by, f);
+		flush(w, g, by, f);
 	for (unsigned i = 0; i < RELAY_BATCH && b->in[i].msg_hdr.msg_namelen != sizeof(struct addr); i++)
 		b->in[i].msg_hdr.msg_namelen = sizeof(struct addr);
 }

@@ -103,7 +103,7 @@ class Baresip:
     """A headless baresip on a host, driven by its control port; records what it hears."""
 
     def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None,
-                 account=None, srtp=None, instance=None):
+                 account=None, srtp=None, instance=None, mux=False):
         self.lab, self.host, self.hz = lab, host, hz
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
@@ -115,7 +115,7 @@ class Baresip:
                 'poll_method epoll', 'sip_listen ' + hp(a, port), 'call_local_timeout 30', 'call_max_calls 4',
                 'audio_player aubridge,sink', 'audio_source aufile,%s/tone.wav' % self.dir,
                 'audio_alert aubridge,alert', 'audio_level no', 'ausrc_format s16', 'auplay_format s16',
-                'auenc_format s16', 'audec_format s16', 'audio_buffer 20-160', 'rtcp_mux no',
+                'auenc_format s16', 'audec_format s16', 'audio_buffer 20-160', 'rtcp_mux ' + ('yes' if mux else 'no'),
                 'jitter_buffer_delay 1-10', 'rtp_timeout 0', 'net_interface eth0', 'module_path ' + mods,
                 'module g711.so', 'module %s.so' % ('dtls_srtp' if (srtp or '').startswith('dtls') else 'srtp'),
                 'module aubridge.so', 'module aufile.so', 'module sndfile.so',

