@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "sbc/net/internal.h"
-#include "sbc/net/stun.h"
+#include "sbc/base/stun.h"
 
 #define KEEPS_MAX 4096
 #define RTO_MS 500

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "sbc/net/internal.h"
-#include "sbc/net/stun.h"
+#include "sbc/base/stun.h"
 
 #define RX_BATCH 32
 #define RX_ROUNDS 4

@@ -1,11 +1,11 @@
 /* stun.c - any datagram as STUN: what is accepted can be answered, and the answer be read.
  *
- * links: sbc_net
+ * links: sbc_base
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "sbc/net/stun.h"
+#include "sbc/base/stun.h"
 
 #define CHECK(x)                                                                                   \
 	do {                                                                                       \

@@ -1,7 +1,7 @@
 /* STUN on the UDP socket of SIP (RFC 5626 4.4.2, 8), on real loopback sockets; time is skipped. */
 #include "world.h"
 
-#include "sbc/net/stun.h"
+#include "sbc/base/stun.h"
 
 static struct addr us;
 

@@ -2,8 +2,8 @@
  *
  * On a SIP port a STUN message is known by its first byte, 0..3, which no SIP message begins with.
  */
-#ifndef SBC_NET_STUN_H
-#define SBC_NET_STUN_H
+#ifndef SBC_BASE_STUN_H
+#define SBC_BASE_STUN_H
 
 #include "sbc/base/addr.h"
 

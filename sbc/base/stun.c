@@ -4,7 +4,7 @@
  * four bytes). Every length is checked before what it speaks of is read. Nobody is asked for credentials: the answer
  * says nothing but where the question came from, so what stands in USERNAME or MESSAGE-INTEGRITY does not matter.
  */
-#include "sbc/net/stun.h"
+#include "sbc/base/stun.h"
 
 #include <errno.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "sbc/net/stun.h"
+#include "sbc/base/stun.h"
 
 static size_t hex(const char *text, char *out)
 {
