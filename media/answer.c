@@ -78,7 +78,8 @@ static enum reason answer_stream(struct answer *an, struct stream *st, enum reas
 	if (!why)
 		why = media_secure_answer(mc, an->x, off, media_at(an->told_x, st->slot[an->x]), st->dtls[an->x], an->a, &m);
 	if (!why)
-		why = media_transport_answer(off, an->a, &m);
+		why = media_transport_answer(mc, an->x, relay_pair_local(st->pair[an->x]), off, media_at(an->told_x, st->slot[an->x]),
+		    &st->ice[an->x], an->a, &m);
 	if (why == REASON_NO_MEMORY)
 		*r = why;
 	if (why)

@@ -286,6 +286,8 @@ static bool begin(struct part *p, const struct addr *peer)
 
 static bool may_come_from(const struct dtls_link *l, unsigned sock, const struct addr *from)
 {
+	if (l->terms.ice)
+		return true;
 	if (!addr_none(&l->terms.to[sock]) && addr_eq(&l->terms.to[sock], from))
 		return true;
 	return !addr_none(&l->terms.latch_ip) && addr_eq_ip(&l->terms.latch_ip, from);
@@ -298,6 +300,15 @@ static void on_datagram(void *ctx, unsigned sock, const struct addr *from, const
 
 	if (n > DTLS_DATAGRAM_MAX || (sock && l->terms.mux) || !may_come_from(l, sock, from))
 		return;
+	if (l->terms.ice && p->hs)
+		p->peer = *from;
+	if (n == 0) { /* that is where the far end wants to be */
+		if (p->state == DTLS_RUNNING && !p->hs && l->terms.role == DTLS_ACTIVE && begin(p, from)) {
+			p->wanted = true;
+			step(p);
+		}
+		return;
+	}
 	if (!p->hs || !addr_eq(&p->peer, from)) {
 		/* who begins is heard; another source of the same far end only while none was proved */
 		if (p->state != DTLS_RUNNING || l->terms.role != DTLS_PASSIVE || p->busy || p->moves == MOVES_MAX ||
@@ -383,7 +394,7 @@ bool dtls_link_fits(const struct dtls_link *l, const struct dtls_terms *t)
 	for (unsigned i = 0; i < 2; i++)
 		if (!addr_none(&t->to[i]) && !addr_none(&was->to[i]) && !addr_eq(&t->to[i], &was->to[i]))
 			return false;
-	return was->cert == t->cert && was->pair == t->pair && was->role == t->role && was->mux == t->mux &&
+	return was->cert == t->cert && was->pair == t->pair && was->role == t->role && was->mux == t->mux && was->ice == t->ice &&
 	       memcmp(&was->far, &t->far, sizeof(t->far)) == 0;
 }
 
@@ -409,7 +420,8 @@ void dtls_link_confirm(struct dtls_link *l)
 		struct part *p = &l->part[i];
 
 		/* a far end without an address (on hold) is not asked yet */
-		if (p->state == DTLS_RUNNING && !(i && l->terms.mux) && !timer_running(&p->end) && !addr_none(&l->terms.to[i]))
+		if (p->state == DTLS_RUNNING && !(i && l->terms.mux) && !timer_running(&p->end) &&
+		    (l->terms.ice || !addr_none(&l->terms.to[i])))
 			timer_start_us(l->room->env->timers, &p->end, END_US, on_end);
 	}
 }

@@ -32,6 +32,7 @@ struct dtls_terms {
 	uint8_t role;            /* ours: DTLS_ACTIVE, DTLS_PASSIVE */
 	uint8_t n_suites, suites[CRYPT_SUITES]; /* as dtls_suites() */
 	bool mux;                /* RTCP at the RTP port: no handshake of its own */
+	bool ice;                /* to is not known: the relay says where the far end is, and lets nobody else in */
 };
 
 typedef void dtls_changed_fn(void *ctx);

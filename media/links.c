@@ -28,6 +28,9 @@ static bool terms_of(const struct media_call *mc, const struct view *v, const st
 		return false;
 	ret->pair = st->pair[side];
 	ret->mux = media_is_mux(told, remote);
+	ret->ice = st->ice[side].ours[0] != '\0';
+	if (ret->ice) /* it is where its checks say */
+		return true;
 	if (remote->conn == SDP_CONN_IP) {
 		ret->to[0] = remote->rtp;
 		ret->to[1] = remote->rtcp;
@@ -56,6 +59,8 @@ enum reason media_links_agree(struct media_call *mc, struct view *v)
 			struct dtls_terms t;
 
 			st->dtls[s] = NULL;
+			(void)media_ice_keys(mc, (enum media_side)s, media_at(v->side[s].told.sdp, st->slot[s]),
+			    media_at(v->side[s].remote.sdp, st->slot[s]), &st->ice[s]);
 			if (r || !st->live || !st->pair[s] || !terms_of(mc, v, st, (enum media_side)s, &t))
 				continue;
 			if (was && dtls_link_fits(was, &t)) {

@@ -88,6 +88,7 @@ struct media_side_cfg {
 	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
 	struct media_srtp_cfg srtp;
+	bool ice;                /* we are a lite agent of ICE towards it, when it has ICE */
 };
 
 struct media_call *media_call_new(struct media *m, struct str id);
@@ -135,6 +136,7 @@ bool media_needs_reoffer(const struct media_call *mc, enum media_side side);
 enum reason media_reoffer(struct media_call *mc, enum media_side side, struct buf *out);
 
 enum media_dtls { MEDIA_DTLS_NONE, MEDIA_DTLS_WAITS, MEDIA_DTLS_UP, MEDIA_DTLS_FAILED };
+enum media_ice { MEDIA_ICE_NONE, MEDIA_ICE_WAITS, MEDIA_ICE_UP }; /* waits: the far end has not said where it wants to be */
 extern const char *const media_dtls_names[4]; /* "none", "waits", "up", "failed" */
 
 struct media_stats {
@@ -153,6 +155,7 @@ struct media_stats {
 	uint8_t rx_suite, tx_suite; /* enum crypt_suite */
 	uint8_t rx_guess;       /* enum crypt_guess: what the far end does against the rules of SRTP */
 	uint8_t dtls;           /* enum media_dtls */
+	uint8_t ice;            /* enum media_ice */
 	uint16_t dtls_why;      /* enum reason, when it failed */
 	bool latched;
 };

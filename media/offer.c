@@ -134,8 +134,11 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 		r = media_pair_need(mc, st, to, 0);
 	if (r)
 		return r;
+	r = media_transport_offer(mc, to, relay_pair_local(st->pair[to]), media_at(before, slot), x->a, &m);
+	if (r)
+		return r;
 	media_line_address(&m, st->pair[to]);
-	if (dtls_is_said(&m))
+	if (dtls_is_said(&m) && !mc->side[to].ice) /* with ICE nobody begins before a check was answered */
 		relay_pair_expect(st->pair[to]);
 	r = neg_hist_add(x->a, &sv->hist, slot, &m, false);
 	if (r)

@@ -195,6 +195,9 @@ void relay_range_fini(struct relay_range *g)
 		free(p->ear);
 		free(p->prog);
 		free(p->latch);
+		if (p->ice)
+			ice_free(atomic_load(&p->ice)->ice);
+		free(p->ice);
 		free(p);
 	}
 	free(g->pair);

@@ -64,6 +64,7 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
 	p->dtls = st->dtls[from] != NULL;
+	p->ice = st->ice[from];
 	return put_keys(mc, v, st, from, p);
 }
 

@@ -40,6 +40,7 @@ const char *const relay_drop_names[RELAY_DROPS] = {
     [RELAY_DROP_AUTH] = "srtp_auth",
     [RELAY_DROP_REPLAY] = "srtp_replay",
     [RELAY_DROP_CRYPT] = "srtp_unusable",
+    [RELAY_DROP_STUN] = "stun",
     [RELAY_DROP_NO_KEY] = "srtp_no_key",
 };
 
@@ -66,6 +67,7 @@ static const char *const metric_names[RELAY_METRICS] = {
     [RELAY_M_DROP + RELAY_DROP_AUTH] = "drop_srtp_auth",
     [RELAY_M_DROP + RELAY_DROP_REPLAY] = "drop_srtp_replay",
     [RELAY_M_DROP + RELAY_DROP_CRYPT] = "drop_srtp_unusable",
+    [RELAY_M_DROP + RELAY_DROP_STUN] = "drop_stun",
     [RELAY_M_DROP + RELAY_DROP_NO_KEY] = "drop_srtp_no_key",
 };
 
@@ -116,6 +118,7 @@ static const size_t kind_size[RELAY_KINDS] = {
     [RELAY_FLOW] = sizeof(struct relay_flow),
     [RELAY_PROG] = sizeof(struct relay_prog),
     [RELAY_LATCH] = sizeof(struct relay_latch),
+    [RELAY_ICE] = sizeof(struct relay_ice),
 };
 
 /* Zeroed; NULL: out of memory. */
@@ -143,6 +146,8 @@ static void thing_free(struct relay *r, void *p)
 	if (kind == RELAY_PROG) {
 		map_unref(((struct relay_prog *)p)->map);
 		relay_keys_free(((struct relay_prog *)p)->keys);
+	} else if (kind == RELAY_ICE) {
+		ice_free(((struct relay_ice *)p)->ice);
 	}
 	if (r->n_spare[kind] + 1 > SPARE_MAX) {
 		free(d);
@@ -507,6 +512,7 @@ void relay_pair_put(struct relay_pair *p)
 	list_each(n, &p->feeders)
 		relay_program_clear(container_of(n, struct relay_pair, feeds));
 	retire(r, atomic_exchange(&p->latch, NULL));
+	retire(r, atomic_exchange(&p->ice, NULL));
 	retire(r, atomic_exchange(&p->flow, NULL));
 	relay_range_give(p);
 	r->pairs_used--;
@@ -543,8 +549,33 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	return true;
 }
 
+/* What ICE a program needs: that of before when its names are the same. false: no memory. *ret NULL: none. */
+static bool ice_of(struct relay_pair *in, const struct ice_keys *keys, struct relay_ice **ret)
+{
+	struct relay *r = in->range->relay;
+	struct relay_ice *had = atomic_load_explicit(&in->ice, memory_order_relaxed), *i;
+
+	*ret = NULL;
+	if (!keys->ours[0])
+		return true;
+	*ret = had;
+	if (had && memcmp(ice_keys(had->ice), keys, sizeof(*keys)) == 0)
+		return true;
+	i = thing_new(r, RELAY_ICE);
+	if (!i)
+		return false;
+	i->ice = ice_new(keys, had ? had->ice : NULL);
+	if (!i->ice) {
+		thing_free(r, i);
+		return false;
+	}
+	*ret = i;
+	return true;
+}
+
 enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, const struct relay_program *prog)
 {
+	struct relay_ice *ice = NULL;
 	struct relay *r = in->range->relay;
 	struct relay_latch *latch = in->latch, *fresh = NULL;
 	struct relay_prog *g;
@@ -575,9 +606,11 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 		fresh->latch_ip = prog->latch_ip;
 		latch = fresh;
 	}
-	if (relay_keys_make(in, out, prog, &g->keys)) {
+	if (!ice_of(in, &prog->ice, &ice) || relay_keys_make(in, out, prog, &g->keys)) {
 		if (fresh)
 			thing_free(r, fresh);
+		if (ice && ice != atomic_load_explicit(&in->ice, memory_order_relaxed))
+			thing_free(r, ice);
 		thing_free(r, g);
 		return REASON_NO_MEMORY;
 	}
@@ -595,10 +628,13 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->dtls = prog->dtls;
 	g->out = out;
 	g->latch = latch;
+	g->ice = ice ? ice->ice : NULL;
 	list_del(&in->feeds);
 	list_push(&out->feeders, &in->feeds);
 	if (fresh)
 		retire(r, atomic_exchange(&in->latch, fresh));
+	if (ice != atomic_load_explicit(&in->ice, memory_order_relaxed))
+		retire(r, atomic_exchange(&in->ice, ice));
 	retire(r, atomic_exchange(&in->prog, g));
 	reclaim(r);
 	return REASON_NONE;
@@ -615,6 +651,7 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 {
 	const struct relay_flow *f = p->flow;
 	const struct relay_latch *l = p->latch;
+	const struct relay_ice *ice = p->ice;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->far_lost = -1;
@@ -639,7 +676,12 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 	if (relay_feeder(p))
 		ret->remote = relay_feeder(p)->prog->dest_rtp;
 	relay_keys_stats(p, ret);
-	if (l) {
+	if (ice) {
+		const struct addr *at = ice_where(ice->ice, RELAY_RTP, 0); /* however long it is silent */
+
+		ret->ice = at ? MEDIA_ICE_UP : MEDIA_ICE_WAITS;
+		ret->source = ret->remote = at ? *at : (struct addr){0};
+	} else if (l) {
 		uint8_t seen = l->source[RELAY_RTP].seen;
 
 		if (seen != RELAY_UNSEEN)

@@ -11,6 +11,7 @@
 #define MEDIA_RELAY_H
 
 #include "media/crypt.h"
+#include "media/ice.h"
 #include "media/media.h"
 
 struct relay;
@@ -30,6 +31,7 @@ enum relay_drop {
 	RELAY_DROP_AUTH,       /* not encrypted with the key that was agreed, or changed on the way */
 	RELAY_DROP_REPLAY,     /* came before, or much too late */
 	RELAY_DROP_CRYPT,      /* cannot be opened or sealed: too many SSRCs, key used up, no memory */
+	RELAY_DROP_STUN,       /* STUN that is no check for us, or nothing to answer */
 	RELAY_DROP_NO_KEY,     /* to be encrypted, and the keys are not agreed yet (DTLS) */
 	RELAY_DROPS
 };
@@ -51,6 +53,8 @@ struct relay_program {
 	struct crypt_key seal;               /* ours towards the far end they go to */
 	struct crypt_key open_rtcp, seal_rtcp; /* the same for reports; CRYPT_NONE: those of RTP */
 	bool wait_rtp, wait_rtcp;            /* keys of a side are not there yet: nothing passes */
+	struct ice_keys ice;                 /* of the far end that sends them: it comes from where it passed a check, and is
+	                                      * sent to where it wants to be, whatever the addresses above say; ours "": no ICE */
 	bool mux;                            /* reports leave by the socket of RTP, and for its address */
 	bool dtls;                           /* DTLS from the source goes to whoever listens (relay_pair_listen()) */
 	/* Pairs that in and out took the place of in this stream: a key that is the same goes on counting. NULL: none.
@@ -78,6 +82,7 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 
 /* What came at a socket of a pair (0: RTP, 1: RTCP) and is DTLS, from where the program allows. Signalling thread. */
 typedef void relay_listen_fn(void *ctx, unsigned sock, const struct addr *from, const uint8_t *d, size_t n);
+/* With ICE, n is 0 when the far end has said that it wants to be at from. */
 /* One listens at a pair; fn NULL: nobody. Ends with relay_pair_put(). A hello that came before (relay_pair_expect()) is told
  * on the spot. */
 void relay_pair_listen(struct relay_pair *p, relay_listen_fn *fn, void *ctx);

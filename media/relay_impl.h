@@ -34,7 +34,7 @@
 
 enum { RELAY_RTP, RELAY_RTCP };
 
-enum relay_kind { RELAY_FLOW, RELAY_PROG, RELAY_LATCH, RELAY_KINDS };
+enum relay_kind { RELAY_FLOW, RELAY_PROG, RELAY_LATCH, RELAY_ICE, RELAY_KINDS };
 
 /* First member of everything that workers may still be looking at when it is replaced. */
 struct relay_dead {
@@ -60,6 +60,12 @@ struct relay_latch {
 	struct relay_dead dead;
 	struct addr source_rtp, source_rtcp, latch_ip; /* of the programs it is for */
 	struct relay_source source[2];
+};
+
+/* The ICE of what comes in at a pair, as long as its names do not change. */
+struct relay_ice {
+	struct relay_dead dead;
+	struct ice *ice; /* own */
 };
 
 /* Payload types and clocks as in struct relay_program: most calls have the same ones, and share them. */
@@ -100,6 +106,7 @@ struct relay_prog {
 	struct relay_map *map;     /* ref */
 	struct relay_pair *out;
 	struct relay_latch *latch; /* borrow: the in pair, at least as long as this program is published */
+	struct ice *ice;           /* borrow: the same; NULL: no ICE */
 };
 
 struct relay_flow {
@@ -132,6 +139,7 @@ struct relay_pair {
 	_Atomic(struct relay_flow *) flow;   /* own */
 	_Atomic(struct relay_prog *) prog;   /* own */
 	_Atomic(struct relay_latch *) latch; /* own; that of prog */
+	_Atomic(struct relay_ice *) ice;     /* own; that of prog; NULL: none */
 	/* signalling only */
 	struct relay_keys *rest; /* own: keys of a program that was taken away, should it come back; NULL: none */
 	struct relay_ear *ear;   /* own: who listens; NULL: nobody ever did */

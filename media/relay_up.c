@@ -73,7 +73,8 @@ bool relay_up_put(struct relay_worker *w, struct relay_pair *p, unsigned sock, c
 	s->from = *from;
 	s->n = (uint16_t)n;
 	s->sock = (uint8_t)sock;
-	memcpy(s->d, d, n);
+	if (n)
+		memcpy(s->d, d, n);
 	atomic_fetch_add_explicit(&p->up, 1, memory_order_relaxed);
 	atomic_store_explicit(&up->tail, tail + 1, memory_order_release);
 	if (!atomic_exchange(&post->posted, true) && loop_post_any(post->loop, told, post) < 0)

@@ -355,8 +355,9 @@ static enum reason read_line(struct reader *r, char type, struct str v)
 	}
 }
 
-/* What a session says once and means for every stream that does not say it itself (RFC 8122 5, RFC 4145 4). */
-static const char *const shared_names[] = {"fingerprint", "setup", "tls-id"};
+/* What a session says once and means for every stream that does not say it itself (RFC 8122 5, RFC 4145 4,
+ * RFC 8839 4.2). */
+static const char *const shared_names[] = {"fingerprint", "setup", "tls-id", "ice-ufrag", "ice-pwd", "ice-lite"};
 
 static struct sdp_attr **end_of(struct sdp_attr **list)
 {
@@ -400,6 +401,8 @@ static enum reason share_all(struct reader *r)
 
 	for (size_t i = 0; i < ARRAY_LEN(shared_names) && !reason; i++)
 		reason = share(r, str_z(shared_names[i]));
+	for (unsigned i = 0; i < r->sdp->n_media; i++)
+		r->sdp->media[i].ice = sdp_attr(r->sdp->media[i].attrs, S("ice-ufrag")) != NULL;
 	return reason;
 }
 
@@ -510,10 +513,15 @@ static void put_conn(struct buf *b, const struct addr *a, enum style st)
 	put_eol(b, st);
 }
 
+static bool is_lite(const struct sdp_attr *at)
+{
+	return at->type == 'a' && str_eq(at->name, S("ice-lite"));
+}
+
 static void put_attrs(struct buf *b, const struct sdp_attr *list, char type, enum style st)
 {
 	for (; list; list = list->next) {
-		if (list->type != type)
+		if (list->type != type || (st == WIRE && is_lite(list))) /* that is for the session */
 			continue;
 		buf_chr(b, type);
 		buf_chr(b, '=');
@@ -631,6 +639,11 @@ void sdp_print(struct buf *b, const struct sdp *s, const struct sdp_origin *o)
 	put_attrs(b, s->attrs, 'b', WIRE);
 	buf_lit(b, "t=0 0\r\n");
 	put_attrs(b, s->attrs, 'a', WIRE);
+	for (unsigned i = 0; i < s->n_media; i++)
+		if (is_live(&s->media[i]) && sdp_attr(s->media[i].attrs, S("ice-lite"))) {
+			buf_lit(b, "a=ice-lite\r\n");
+			break;
+		}
 	for (unsigned i = 0; i < s->n_media; i++)
 		put_media(b, s, &s->media[i], WIRE);
 }

@@ -72,6 +72,7 @@ struct sdp_media {
 	uint8_t dir;            /* enum sdp_dir as written or inherited; a hold address does not change it */
 	uint8_t profile;        /* enum sdp_profile */
 	uint8_t conn;           /* enum sdp_conn */
+	bool ice;               /* a=ice-ufrag counts for it */
 };
 
 struct sdp {
@@ -116,7 +117,8 @@ const struct sdp_attr *sdp_attr(const struct sdp_attr *list, struct str name);
 /* How the direction counts: an address that means "send me nothing" takes the receiving away (RFC 3264 8.4). */
 static inline enum sdp_dir sdp_dir(const struct sdp_media *m)
 {
-	return (enum sdp_dir)(m->conn == SDP_CONN_HOLD ? m->dir & SDP_SENDONLY : m->dir);
+	/* 0.0.0.0:9 of a far end with ICE says that its addresses come later (RFC 8840 4.1.1) */
+	return (enum sdp_dir)(m->conn == SDP_CONN_HOLD && !(m->ice && m->port == 9) ? m->dir & SDP_SENDONLY : m->dir);
 }
 
 static inline bool sdp_is_rtp(const struct sdp_media *m)

@@ -10,7 +10,7 @@
  * encrypted or refused, and an answer that took keys must have usable ones.
  *
  * DTLS. An offer says actpass each time (RFC 8842 5.2). Of an offer that leaves it open we are the active one, unless the far
- * end's address has to be learnt: then it has to speak first. Where an RTP/AVP line has both kinds of keys, those of SDES are
+ * end's address has to be learnt (NAT, ICE): then it has to speak first. Where an RTP/AVP line has both kinds of keys, those of SDES are
  * taken, which need no handshake, if the signalling is private.
  *
  * Keys of ours are made once for a line (slot) and said again as long as it lives, so a refresh says the same (4028 7.4)
@@ -277,7 +277,7 @@ static enum dtls_setup part_of(const struct media_call *mc, enum media_side to, 
 	if (was && dtls_link_is_of(was, said))
 		return dtls_link_role(was);
 	latch = media_latch_source(&mc->side[to], &at);
-	return addr_none(&latch) ? DTLS_ACTIVE : DTLS_PASSIVE;
+	return addr_none(&latch) && !media_ice_offered(mc, to, offer) ? DTLS_ACTIVE : DTLS_PASSIVE;
 }
 
 enum reason media_secure_answer(const struct media_call *mc, enum media_side to, const struct sdp_media *offer,

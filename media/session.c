@@ -188,6 +188,7 @@ static void view_forget(struct view *v, enum media_side side)
 
 		st->pair[side] = NULL;
 		st->dtls[side] = NULL;
+		memset(&st->ice[side], 0, sizeof(st->ice[side]));
 		st->slot[side] = SLOT_NONE;
 		st->remote[side] = (struct addr){0};
 		st->on_us[0] = st->on_us[1] = 0;
@@ -246,6 +247,7 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.realm = cfg->realm,
 		.family = (uint8_t)cfg->family,
 		.latch = (uint8_t)cfg->latch,
+		.ice = cfg->ice,
 		.open = true,
 	};
 	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);

@@ -12,6 +12,7 @@
 #define MEDIA_SESSION_H
 
 #include "media/dtls_link.h"
+#include "media/ice.h"
 #include "media/media.h"
 #include "media/negotiate.h"
 #include "media/relay.h"
@@ -36,6 +37,7 @@ struct side_view {
 /* A stream joins one m= line of each side. */
 struct stream {
 	struct relay_pair *pair[2]; /* own: given back by the call, see session.c */
+	struct ice_keys ice[2];     /* agreed; ours "": none */
 	struct dtls_link *dtls[2];  /* ref of base and of now, borrowed by other views; NULL: no DTLS on that side */
 	struct addr remote[2];      /* last real RTP address of the far end */
 	int64_t on_us[2];           /* mono_us since which packets from that side pass, 0: they do not */
@@ -78,7 +80,7 @@ struct side {
 		bool private, lifetime; /* see struct media_srtp_cfg */
 	} srtp;
 	uint8_t realm, family /* AF_ */, latch;
-	bool open;
+	bool open, ice;
 };
 
 struct media_call {
@@ -237,8 +239,19 @@ bool media_secure_keys(const struct media_call *mc, enum media_side side, const 
 
 /* behind the attributes that are there. REASON_NONE or NO_MEMORY */
 enum reason media_attr_add(struct arena *a, struct sdp_media *m, struct str name, struct str value);
-/* What an answer says of how it travels. */
-enum reason media_transport_answer(const struct sdp_media *offer, struct arena *a, struct sdp_media *m);
+/* What a line says of how it travels.
+ * @at      our RTP address
+ * @before  what that side was told of the line last; NULL: nothing
+ * @had     the ICE that the stream has (ours "": none) */
+enum reason media_transport_offer(const struct media_call *mc, enum media_side to, const struct addr *at,
+    const struct sdp_media *before, struct arena *a, struct sdp_media *m);
+enum reason media_transport_answer(const struct media_call *mc, enum media_side to, const struct addr *at,
+    const struct sdp_media *offer, const struct sdp_media *before, const struct ice_keys *had, struct arena *a, struct sdp_media *m);
+/* Will an answer to that offer have ICE? */
+bool media_ice_offered(const struct media_call *mc, enum media_side side, const struct sdp_media *offer);
+/* The ICE that both have said; false: none */
+bool media_ice_keys(const struct media_call *mc, enum media_side side, const struct sdp_media *told, const struct sdp_media *remote,
+    struct ice_keys *ret);
 /* Do a side's reports share the port of its RTP? */
 bool media_is_mux(const struct sdp_media *told, const struct sdp_media *remote);
 

@@ -17,8 +17,14 @@
 static const char *why_nothing(const struct media_stats *st, int64_t open_us, bool *ret_bad)
 {
 	*ret_bad = true;
+	if (st->ice == MEDIA_ICE_WAITS) {
+		*ret_bad = open_us >= START_US;
+		return st->drops[RELAY_DROP_STUN] ? "no check of ICE has the names and the password that were agreed"
+		                                  : "no check of ICE came: the far end cannot reach our address, or does not try";
+	}
 	if (st->drops[RELAY_DROP_SOURCE])
-		return "packets come from an address that is not in the SDP (dropped)";
+		return st->ice ? "packets come from an address without a check of ICE (dropped)"
+		               : "packets come from an address that is not in the SDP (dropped)";
 	if (st->dtls == MEDIA_DTLS_WAITS) {
 		*ret_bad = open_us >= START_US;
 		return "no media before the handshake of DTLS is done: the far end does not answer it, or does not begin it";

@@ -73,11 +73,15 @@ static bool same(const struct addr *a, const struct addr *b)
 
 /* --- judging --- */
 
-/* May a packet come from there? *ret_learn: how its source is to be remembered, RELAY_UNSEEN: not at all. */
-static bool source_ok(const struct relay_prog *g, const struct relay_source *src, const struct addr *sdp,
-    const struct addr *from, enum relay_seen *ret_learn)
+/* May a packet come from there to that socket? *ret_learn: how its source is to be remembered, RELAY_UNSEEN: not at all. */
+static bool source_ok(const struct relay_prog *g, unsigned sock, const struct addr *from, int64_t now_us, enum relay_seen *ret_learn)
 {
+	const struct relay_source *src = &g->latch->source[sock];
+	const struct addr *sdp = sock == RELAY_RTCP ? &g->latch->source_rtcp : &g->latch->source_rtp;
+
 	*ret_learn = RELAY_UNSEEN;
+	if (g->ice) /* in the place of all that follows (LAT-07) */
+		return ice_heard(g->ice, sock, from, now_us);
 	/* written by this thread alone */
 	if (atomic_load_explicit(&src->seen, memory_order_relaxed) != RELAY_UNSEEN)
 		return same(&src->addr, from);
@@ -222,7 +226,7 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
 
 	if (!sealed && rtcp_check(d, *n) < 0)
 		return RELAY_DROP_RTCP_BAD;
-	if (!source_ok(g, src, sock == RELAY_RTCP ? &g->latch->source_rtcp : &g->latch->source_rtp, from, &how))
+	if (!source_ok(g, sock, from, now_us, &how))
 		return RELAY_DROP_SOURCE;
 	if (sock == RELAY_RTP && how == RELAY_SEEN_LATCH)
 		return RELAY_DROP_SOURCE;
@@ -260,7 +264,7 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	if (g->raw) {
 		if (sock != RELAY_RTP || *n == 0)
 			return RELAY_DROP_NOT_RTP;
-		if (!source_ok(g, src, &g->latch->source_rtp, from, &how))
+		if (!source_ok(g, RELAY_RTP, from, now_us, &how))
 			return RELAY_DROP_SOURCE;
 		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, *n))
 			return RELAY_DROP_NOT_RTP;
@@ -284,7 +288,7 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	}
 	if (sealed ? rtp_header(d, *n, &head) < 0 : rtp_parse(d, *n, &h) < 0)
 		return RELAY_DROP_SHORT;
-	if (!source_ok(g, src, &g->latch->source_rtp, from, &how))
+	if (!source_ok(g, RELAY_RTP, from, now_us, &how))
 		return RELAY_DROP_SOURCE;
 	pt = g->map->pt[d[1] & 0x7f];
 	if (pt == RELAY_PT_DROP)
@@ -311,15 +315,37 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 
 /* DTLS: TAKEN when its source is right and somebody listens. It teaches no source: only keys do. */
 static int judge_dtls(struct relay_worker *w, struct relay_pair *p, const struct relay_prog *g, unsigned sock, const uint8_t *d,
-    size_t n, const struct addr *from)
+    size_t n, const struct addr *from, int64_t now_us)
 {
 	enum relay_seen how;
 
 	if (!g->dtls)
 		return RELAY_DROP_NOT_RTP;
-	if (!source_ok(g, &g->latch->source[sock], sock == RELAY_RTCP ? &g->latch->source_rtcp : &g->latch->source_rtp, from, &how))
+	if (!source_ok(g, sock, from, now_us, &how))
 		return RELAY_DROP_SOURCE;
 	return relay_up_put(w, p, sock, d, n, from) ? TAKEN : RELAY_DROP_NOT_RTP;
+}
+
+/* A check of ICE: answered on the spot. Where the far end wants to be is told to who makes its DTLS. */
+static int judge_check(struct relay_worker *w, struct relay_pair *p, const struct relay_prog *g, unsigned sock, const uint8_t *d,
+    size_t n, const struct addr *from, int64_t now_us)
+{
+	char out[STUN_OUT_MAX];
+	size_t len = 0;
+
+	switch (ice_check(g->ice, sock, d, n, from, now_us, out, &len)) {
+	case ICE_NOMINATED:
+		if (g->dtls)
+			(void)relay_up_put(w, p, sock, d, 0, from);
+		break;
+	case ICE_ANSWERED:
+		break;
+	default:
+		return RELAY_DROP_STUN;
+	}
+	/* what is lost is asked again */
+	(void)!sendto(p->fd[sock], out, len, 0, &from->sa, addr_len(from));
+	return TAKEN;
 }
 
 /* Hellos of DTLS among n packets that came before there is a program: the first is kept. */
@@ -334,11 +360,14 @@ static void keep_hello(struct relay_worker *w, struct relay_pair *p, unsigned so
 }
 
 /* Where packets to the out pair's far end go now: to its proved source, else as the SDP says; NULL: nowhere. */
-static const struct addr *destination(const struct relay_prog *g, unsigned sock)
+static const struct addr *destination(const struct relay_prog *g, unsigned sock, int64_t now_us)
 {
+	const struct relay_ice *ice = atomic_load(&g->out->ice);
 	const struct relay_latch *l = atomic_load(&g->out->latch);
 	const struct addr *sdp = sock == RELAY_RTP ? &g->dest_rtp : &g->dest_rtcp;
 
+	if (ice)
+		return ice_where(ice->ice, sock, now_us);
 	if (l && atomic_load_explicit(&l->source[sock].seen, memory_order_acquire) == RELAY_SEEN_LATCH)
 		return &l->source[sock].addr;
 	return addr_none(sdp) ? NULL : sdp;
@@ -443,11 +472,13 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		if (m->msg_hdr.msg_flags & MSG_TRUNC)
 			why = RELAY_DROP_SHORT;
 		else if (!g->raw && rtp_kind(b->data[i], len) == RTP_KIND_DTLS)
-			why = judge_dtls(w, p, g, sock, b->data[i], len, &b->from[i]);
+			why = judge_dtls(w, p, g, sock, b->data[i], len, &b->from[i], now_us);
+		else if (g->ice && rtp_kind(b->data[i], len) == RTP_KIND_STUN)
+			why = judge_check(w, p, g, sock, b->data[i], len, &b->from[i], now_us);
 		else
 			why = judge(g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
 		if (why == PASS) {
-			dest = destination(g, g->mux ? RELAY_RTP : out);
+			dest = destination(g, g->mux ? RELAY_RTP : out, now_us);
 			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))
 			           : RELAY_DROP_NO_DEST;
 		}

@@ -196,7 +196,8 @@ static enum reason open_media(struct call *c, struct str sdp)
 	        .signalling = c->peer_a,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
-	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a)});
+	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a),
+	        .ice = t->media.ice});
 	if (why == REASON_NONE && sdp.n)
 		why = media_remote_offer(c->media, MEDIA_A, sdp);
 	return why;

@@ -222,7 +222,8 @@ static enum reason write_invite(
 	        .signalling = path->remote,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
-	        .srtp = b2b_srtp(t, (enum net_proto)path->proto)});
+	        .srtp = b2b_srtp(t, (enum net_proto)path->proto),
+	        .ice = t->media.ice});
 	if (why == REASON_NONE && !c->change->late)
 		why = media_local_offer(c->media, MEDIA_B, &d);
 	if (why == REASON_NONE && buf_err(&d))

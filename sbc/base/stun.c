@@ -1,8 +1,8 @@
-/* stun.c - STUN Binding as SIP flows use it (RFC 8489). See stun.h.
+/* stun.c - STUN Binding (RFC 8489). See stun.h.
  *
  * A message is a head of 20 bytes (type, length, cookie, transaction) and attributes (type, length, value padded to
- * four bytes). Every length is checked before what it speaks of is read. Nobody is asked for credentials: the answer
- * says nothing but where the question came from, so what stands in USERNAME or MESSAGE-INTEGRITY does not matter.
+ * four bytes). Every length is checked before what it speaks of is read. On a SIP port nobody is asked for credentials: the
+ * answer says nothing but where the question came from, so what stands in USERNAME or MESSAGE-INTEGRITY does not matter there.
  */
 #include "sbc/base/stun.h"
 
@@ -29,8 +29,12 @@ enum {
 	ATTR_INTEGRITY_SHA256 = 0x001c,
 	ATTR_USERHASH = 0x001e,
 	ATTR_XOR_MAPPED = 0x0020,
+	ATTR_PRIORITY = 0x0024,
+	ATTR_USE_CANDIDATE = 0x0025,
 	ATTR_OPTIONAL = 0x8000, /* and above: may be passed over */
 	ATTR_FINGERPRINT = 0x8028,
+	ATTR_CONTROLLED = 0x8029,
+	ATTR_CONTROLLING = 0x802a,
 };
 
 /* CRC-32 of ITU V.42, as RFC 8489 14.7 asks */
@@ -91,6 +95,8 @@ static bool is_known(unsigned type)
 	case ATTR_INTEGRITY_SHA256:
 	case ATTR_USERHASH:
 	case ATTR_XOR_MAPPED:
+	case ATTR_PRIORITY:
+	case ATTR_USE_CANDIDATE:
 		return true;
 	default:
 		return type >= ATTR_OPTIONAL;
@@ -104,6 +110,33 @@ static void remember_unknown(struct stun_msg *m, unsigned type)
 			return;
 	if (m->n_unknown < STUN_UNKNOWN_MAX)
 		m->unknown[m->n_unknown++] = (uint16_t)type;
+}
+
+/* what checks of ICE say, and the credentials; 0 or -EBADMSG */
+static int get_ice(struct stun_msg *m, unsigned type, const uint8_t *v, size_t n)
+{
+	switch (type) {
+	case ATTR_USERNAME:
+		if (!m->username.p)
+			m->username = str_n((const char *)v, n);
+		return 0;
+	case ATTR_INTEGRITY:
+		return n == STUN_MAC ? 0 : -EBADMSG;
+	case ATTR_PRIORITY:
+		m->priority = n == 4 ? be32(v) : 0;
+		return n == 4 ? 0 : -EBADMSG;
+	case ATTR_USE_CANDIDATE:
+		m->use_candidate = true;
+		return 0;
+	case ATTR_CONTROLLED:
+		m->controlled = true;
+		return n == 8 ? 0 : -EBADMSG;
+	case ATTR_CONTROLLING:
+		m->controlling = true;
+		return n == 8 ? 0 : -EBADMSG;
+	default:
+		return 0;
+	}
 }
 
 int stun_parse(const char *text, size_t n, struct stun_msg *ret)
@@ -147,6 +180,12 @@ int stun_parse(const char *text, size_t n, struct stun_msg *ret)
 			if (get_mapped(p + at + 4, len, type == ATTR_XOR_MAPPED ? p + 8 : NULL, &m.mapped))
 				return -EBADMSG;
 			xored = type == ATTR_XOR_MAPPED;
+		} else if (m.integrity_at) {
+			; /* what is not covered by it is not read (14.5) */
+		} else if (get_ice(&m, type, p + at + 4, len)) {
+			return -EBADMSG;
+		} else if (type == ATTR_INTEGRITY) {
+			m.integrity_at = at;
 		} else if (!is_known(type)) {
 			remember_unknown(&m, type);
 		}
@@ -183,17 +222,23 @@ size_t stun_put_request(char *out, const uint8_t tid[STUN_TID])
 	return finish(p, begin(p, TYPE_REQUEST, tid), true);
 }
 
-static size_t put_420(uint8_t *p, const struct stun_msg *req)
+/* text: at most 20 bytes */
+static size_t put_error(uint8_t *p, const struct stun_msg *req, unsigned code, struct str text)
 {
-	static const char text[] = "Unknown Attribute"; /* 17 bytes and three of padding */
-	size_t n = begin(p, TYPE_ERROR, req->tid), len = sizeof(text) - 1;
+	size_t n = begin(p, TYPE_ERROR, req->tid);
 
 	be16_put(p + n, ATTR_ERROR_CODE);
-	be16_put(p + n + 2, (unsigned)(4 + len));
-	be32_put(p + n + 4, 4 << 8 | 20);
+	be16_put(p + n + 2, (unsigned)(4 + text.n));
+	be32_put(p + n + 4, code / 100 << 8 | code % 100);
 	memset(p + n + 8, 0, 20);
-	memcpy(p + n + 8, text, len);
-	n += 8 + 20;
+	memcpy(p + n + 8, text.p, text.n);
+	return n + 8 + (text.n + 3) / 4 * 4;
+}
+
+static size_t put_420(uint8_t *p, const struct stun_msg *req)
+{
+	size_t n = put_error(p, req, 420, S("Unknown Attribute"));
+
 	be16_put(p + n, ATTR_UNKNOWN);
 	be16_put(p + n + 2, 2 * req->n_unknown);
 	n += 4;
@@ -206,15 +251,11 @@ static size_t put_420(uint8_t *p, const struct stun_msg *req)
 	return n;
 }
 
-size_t stun_put_answer(char *out, const struct stun_msg *req, const struct addr *source)
+static size_t put_success(uint8_t *p, const struct stun_msg *req, const struct addr *source)
 {
-	uint8_t *p = (uint8_t *)out, mask[16];
 	struct str ip = addr_ip_bytes(source);
-	size_t n;
-
-	if (req->n_unknown)
-		return finish(p, put_420(p, req), req->fingerprint);
-	n = begin(p, TYPE_SUCCESS, req->tid);
+	uint8_t mask[16];
+	size_t n = begin(p, TYPE_SUCCESS, req->tid);
 	be32_put(mask, COOKIE);
 	memcpy(mask + 4, req->tid, STUN_TID);
 	be16_put(p + n, ATTR_XOR_MAPPED);
@@ -223,5 +264,48 @@ size_t stun_put_answer(char *out, const struct stun_msg *req, const struct addr 
 	be16_put(p + n + 6, addr_port(source) ^ (COOKIE >> 16));
 	for (size_t i = 0; i < ip.n; i++)
 		p[n + 8 + i] = (uint8_t)ip.p[i] ^ mask[i];
-	return finish(p, n + 8 + ip.n, req->fingerprint);
+	return n + 8 + ip.n;
+}
+
+size_t stun_put_answer(char *out, const struct stun_msg *req, const struct addr *source)
+{
+	uint8_t *p = (uint8_t *)out;
+
+	return finish(p, req->n_unknown ? put_420(p, req) : put_success(p, req, source), req->fingerprint);
+}
+
+/* --- integrity: the length in the head counts up to its end, whatever follows (14.5) --- */
+
+static void mac_of(const uint8_t *p, size_t at, stun_mac_fn *mac, void *ctx, uint8_t ret[STUN_MAC])
+{
+	uint8_t head[HEAD];
+
+	memcpy(head, p, HEAD);
+	be16_put(head + 2, (unsigned)(at - HEAD + 4 + STUN_MAC));
+	mac(ctx, head, HEAD, p + HEAD, at - HEAD, ret);
+}
+
+bool stun_integrity_ok(const char *text, const struct stun_msg *m, stun_mac_fn *mac, void *ctx)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	uint8_t want[STUN_MAC], differ = 0;
+
+	if (!m->integrity_at)
+		return false;
+	mac_of(p, m->integrity_at, mac, ctx, want);
+	for (size_t i = 0; i < STUN_MAC; i++) /* in the same time wherever it differs */
+		differ |= want[i] ^ p[m->integrity_at + 4 + i];
+	return differ == 0;
+}
+
+size_t stun_put_checked(char *out, const struct stun_msg *req, const struct addr *source, unsigned code, struct str text,
+    stun_mac_fn *mac, void *ctx)
+{
+	uint8_t *p = (uint8_t *)out;
+	size_t n = req->n_unknown ? put_420(p, req) : code ? put_error(p, req, code, text) : put_success(p, req, source);
+
+	mac_of(p, n, mac, ctx, p + n + 4);
+	be16_put(p + n, ATTR_INTEGRITY);
+	be16_put(p + n + 2, STUN_MAC);
+	return finish(p, n + 4 + STUN_MAC, true);
 }

@@ -208,6 +208,7 @@ static void put_srtp(json_t *j, const struct media_stats *s, int64_t now)
 	    : s->dtls == MEDIA_DTLS_WAITS ? " (DTLS waits)"
 	    : s->dtls                     ? " (DTLS failed)"
 	                                  : "");
+	json_object_set_new(j, "ice", json_string(s->ice == MEDIA_ICE_UP ? "up" : s->ice ? "waits" : "none"));
 	json_object_set_new(j, "dtls", json_string(media_dtls_names[s->dtls % 4]));
 	json_object_set_new(j, "srtp", json_string(both));
 	json_object_set_new(j, "srtp_auth_failed", json_integer((json_int_t)s->drops[RELAY_DROP_AUTH]));

@@ -103,6 +103,7 @@ struct pol_trunk {
 		struct str srtp_suites;  /* names in order; empty: all */
 		bool srtp_clear;         /* keys may cross signalling that is not encrypted */
 		bool srtp_lifetime;
+		bool ice;
 	} media;
 	const struct pol_hdr_rule *hdr_rules; /* own rules before the table */
 	unsigned n_hdr_rules;

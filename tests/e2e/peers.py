@@ -103,7 +103,7 @@ class Baresip:
     """A headless baresip on a host, driven by its control port; records what it hears."""
 
     def __init__(self, lab, name, host, port, hz, family=4, transport='udp', answer=False, codecs='PCMA', rtp=None, number=None,
-                 account=None, srtp=None, instance=None, mux=False):
+                 account=None, srtp=None, instance=None, mux=False, ice=False):
         self.lab, self.host, self.hz = lab, host, hz
         self.dir = lab.fresh('baresip-' + name)
         a = addr(host, family)
@@ -128,7 +128,7 @@ class Baresip:
         with open(os.path.join(self.dir, 'accounts'), 'w') as f:
             f.write(account + '\n' if account else '<sip:%s@%s;transport=%s>;regint=0;audio_codecs=%s%s%s\n'
                     % (number or (CALLING if host[0] == 'p' else CALLED), hp(a, port), transport, codecs,
-                       ';answermode=auto' if answer else '', ';mediaenc=' + srtp if srtp else ''))
+                       ';answermode=auto' if answer else '', (';mediaenc=' + srtp if srtp else '') + (';medianat=ice' if ice else '')))
         open(os.path.join(self.dir, 'contacts'), 'w').close()
         self.p = lab.run(host, ['baresip', '-v', '-s', '-f', self.dir] + (['-6'] if family == 6 else ['-4']),
                          'baresip-' + name, cwd=self.dir)

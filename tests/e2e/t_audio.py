@@ -48,11 +48,11 @@ def crossing(box):
 
 
 def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, while_up=None, after_hold=None,
-               family_b=None, srtp=(None, None), mux=False):
+               family_b=None, srtp=(None, None), mux=False, ice=(False, False)):
     """A call with 440 Hz one way and 1000 Hz the other; both recordings are judged."""
     port = {'p': PBX_PORT, 'i': ITSP_PORT}
-    a = peers.Baresip(lab, 'a', caller, port[caller[0]], 440, family, transport, srtp=srtp[0], mux=mux)
-    b = peers.Baresip(lab, 'b', callee, port[callee[0]], 1000, family_b or family, transport, answer=True, srtp=srtp[1],
+    a = peers.Baresip(lab, 'a', caller, port[caller[0]], 440, family, transport, srtp=srtp[0], mux=mux, ice=ice[0])
+    b = peers.Baresip(lab, 'b', callee, port[callee[0]], 1000, family_b or family, transport, answer=True, srtp=srtp[1], ice=ice[1],
                       number=uri.split(':', 1)[1].split('@')[0])
 
     def up():

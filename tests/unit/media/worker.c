@@ -1,4 +1,5 @@
 /* What a packet costs: system calls and allocations, counted; and that a worker bounds its work. */
+#include "check_make.h"
 #include "relay_world.h"
 
 #include <stdatomic.h>
@@ -282,6 +283,35 @@ static void packets_allocate_nothing(void **state)
 	call_close(&c);
 }
 
+/* checks of ICE among the packets */
+static void checks_allocate_nothing(void **state)
+{
+	static const char pwd[] = "0123456789abcdefghijklmn";
+	struct call c;
+	uint8_t check[400], back[200];
+	size_t n_check = check_make(check, "ourourur:them", pwd, 1, CHECK_USE);
+	unsigned long before = 0;
+
+	(void)state;
+	watch_allocations();
+	call_open(&c, &w);
+	c.prog[0].ice = (struct ice_keys){.ours = "ourourur", .pwd = "0123456789abcdefghijklmn", .theirs = "them"};
+	call_publish(&c);
+	for (unsigned i = 0; i < 500; i++) {
+		if (i == 1) {
+			before = allocations;
+			not_counted = true;
+		}
+		peer_send(c.end[0].rtp, &c.local[0], check, n_check);
+		assert_true(peer_recv(c.end[0].rtp, back, sizeof(back), NULL, ARRIVES) > 0);
+		passes(&c, c.end[0].rtp, 0, i);
+		peer_send(c.end[0].rtp, &c.local[0], check, n_check - 8 - i % 20); /* and what is none */
+	}
+	not_counted = false;
+	assert_int_equal(allocations, before);
+	call_close(&c);
+}
+
 /* the same with both sides encrypted, once each SSRC was heard */
 static void encrypted_packets_allocate_nothing(void **state)
 {
@@ -390,6 +420,7 @@ int main(void)
 	    cmocka_unit_test(burst_is_read_and_sent_in_batches),
 	    cmocka_unit_test(kinds_of_one_batch_keep_apart),
 	    CASE(packets_allocate_nothing),
+	    CASE(checks_allocate_nothing),
 	    CASE(encrypted_packets_allocate_nothing),
 	    CASE(programs_are_freed_when_the_worker_rested),
 	    cmocka_unit_test(busy_worker_holds_what_it_may_see),

@@ -44,8 +44,11 @@ static void vectors_of_rfc_5769(void **state)
 	assert_int_equal(stun_parse(b, n, &m), 0);
 	assert_int_equal(m.kind, STUN_REQUEST);
 	assert_true(m.fingerprint);
-	assert_int_equal(m.n_unknown, 1); /* PRIORITY, which only ICE knows */
-	assert_int_equal(m.unknown[0], 0x24);
+	assert_int_equal(m.n_unknown, 0);
+	assert_true(str_eq(m.username, S("evtj:h6vY")));
+	assert_int_equal(m.priority, 0x6e0001ff);
+	assert_true(m.controlled && !m.controlling && !m.use_candidate);
+	assert_int_equal(m.integrity_at, 76);
 	assert_memory_equal(m.tid, "\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae", 12);
 
 	n = hex("0101003c 2112a442" TID "8022000b 7465737420766563746f7220 00200008 0001a147 e112a643"
