@@ -76,6 +76,8 @@ static enum reason answer_stream(struct answer *an, struct stream *st, enum reas
 	if (!why)
 		why = neg_answer(an->a, off, our, an->rem_y, ans, mc->side[an->x].codecs, &m);
 	if (!why)
+		why = media_dtmf_answer(mc, an->x, off, an->a, &m);
+	if (!why)
 		why = media_secure_answer(mc, an->x, off, media_at(an->told_x, st->slot[an->x]), st->dtls[an->x], an->a, &m);
 	if (!why)
 		why = media_transport_answer(mc, an->x, relay_pair_local(st->pair[an->x]), off, media_at(an->told_x, st->slot[an->x]),

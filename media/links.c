@@ -61,6 +61,8 @@ enum reason media_links_agree(struct media_call *mc, struct view *v)
 			st->dtls[s] = NULL;
 			(void)media_ice_keys(mc, (enum media_side)s, media_at(v->side[s].told.sdp, st->slot[s]),
 			    media_at(v->side[s].remote.sdp, st->slot[s]), &st->ice[s]);
+			st->events[s] = st->live && mc->side[s].dtmf == MEDIA_DTMF_RTP &&
+			                media_has_events(media_at(v->side[s].remote.sdp, st->slot[s]));
 			if (r || !st->live || !st->pair[s] || !terms_of(mc, v, st, (enum media_side)s, &t))
 				continue;
 			if (was && dtls_link_fits(was, &t)) {

@@ -77,6 +77,8 @@ struct media_srtp_cfg {
 	struct str suites;     /* names, in the order of offers to it; also what may be taken. Empty: all (sdes_suites()) */
 };
 
+enum media_dtmf { MEDIA_DTMF_PASS, MEDIA_DTMF_RTP, MEDIA_DTMF_INFO };
+
 /* What a trunk wants of the media of its side. Strings are copied. */
 struct media_side_cfg {
 	uint8_t realm;
@@ -88,6 +90,7 @@ struct media_side_cfg {
 	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
 	struct media_srtp_cfg srtp;
+	enum media_dtmf dtmf;    /* how it has digits (dtmf.c) */
 	bool ice;                /* we are a lite agent of ICE towards it, when it has ICE */
 };
 
@@ -183,6 +186,13 @@ const char *media_judge(const struct media_call *mc, enum media_side side, unsig
 /* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
  * off. The B2BUA compares with timeout_s (RTP-12). */
 int64_t media_silent_us(const struct media_call *mc, enum media_side side);
+
+/* A digit came from that side by RTP and has to go on as INFO; ms: how long it was pressed. */
+typedef void media_digit_fn(void *ctx, enum media_side from, char digit, unsigned ms);
+void media_on_digit(struct media_call *mc, media_digit_fn *fn, void *ctx);
+/* Sends a digit to that side as events of its RTP, after those that wait. They travel in the place of packets that go there.
+ * false: it has no such events, or too many digits wait. */
+bool media_send_digit(struct media_call *mc, enum media_side to, char digit, unsigned ms);
 
 /* Why a stream of the agreed session can have no media any more: DTLS_FINGERPRINT, DTLS_HANDSHAKE, DTLS_TIMEOUT; REASON_NONE:
  * nothing of that kind. The B2BUA ends the call. */

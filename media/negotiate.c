@@ -175,6 +175,19 @@ static uint8_t new_number(const struct neg_hist *h, uint8_t slot, const bool tak
 	return NEG_PT_NONE;
 }
 
+uint8_t neg_free_number(const struct sdp_media *m, const struct neg_hist *hist_y, uint8_t slot_y, const struct sdp_format *f)
+{
+	struct sdp_format want = *f;
+	bool taken[128] = {false};
+	uint8_t pt;
+
+	for (unsigned i = 0; i < m->n_formats; i++)
+		taken[m->formats[i].pt & 127] = true;
+	want.pt = 101; /* what everybody has */
+	pt = keep_number(hist_y, slot_y, &want, taken);
+	return pt != NEG_PT_NONE ? pt : new_number(hist_y, slot_y, taken);
+}
+
 /* --- lines that speak of numbers --- */
 
 /* "96 ..." with the number as the other side calls it. false: that format does not pass. */

@@ -61,6 +61,10 @@ enum reason neg_offer(struct arena *a, const struct sdp *from, const struct sdp_
 enum reason neg_answer(struct arena *a, const struct sdp_media *rem_x, const struct sdp_media *loc_y,
     const struct sdp *from, const struct sdp_media *rem_y, struct str allow_x, struct sdp_media *ret);
 
+/* A dynamic number for one more format of m, which is for Y: that it had before, or one that nothing else has. NEG_PT_NONE: there is
+ * none. */
+uint8_t neg_free_number(const struct sdp_media *m, const struct neg_hist *hist_y, uint8_t slot_y, const struct sdp_format *f);
+
 /* b= lines that may pass at session level. REASON_NONE or NO_MEMORY. */
 enum reason neg_session_attrs(struct arena *a, const struct sdp *from, struct sdp_attr **ret);
 

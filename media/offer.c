@@ -129,6 +129,8 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 	r = neg_offer(x->a, offer, media_at(offer, st->slot[from]), mc->side[from].codecs,
 	    mc->side[to].codecs, &sv->hist, slot, &m);
 	if (!r)
+		r = media_dtmf_offer(mc, to, &sv->hist, slot, x->a, &m);
+	if (!r)
 		r = media_secure_offer(mc, to, media_at(before, slot), x->a, &m);
 	if (!r)
 		r = media_pair_need(mc, st, to, 0);

@@ -198,6 +198,7 @@ void relay_range_fini(struct relay_range *g)
 		if (p->ice)
 			ice_free(atomic_load(&p->ice)->ice);
 		free(p->ice);
+		free(p->play);
 		free(p);
 	}
 	free(g->pair);

@@ -63,6 +63,7 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 	p->rtp_on = st->on_us[from] != 0;
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
+	media_dtmf_program(mc, from, loc, rem, dest, p);
 	p->dtls = st->dtls[from] != NULL;
 	p->ice = st->ice[from];
 	return put_keys(mc, v, st, from, p);
@@ -89,6 +90,8 @@ enum reason media_publish(const struct media_call *mc, const struct view *v, con
 				continue;
 			if (st->dtls[s])
 				dtls_link_listen(st->dtls[s]);
+			if (mc->side[!s].dtmf == MEDIA_DTMF_INFO)
+				relay_pair_on_event(st->pair[s], media_event, (void *)(uintptr_t)mc);
 			if (!st->live || !st->pair[!s] || !make_program(mc, v, st, (enum media_side)s, &p)) {
 				r = relay_program_set(st->pair[s], NULL, NULL);
 			} else {

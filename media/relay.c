@@ -119,6 +119,7 @@ static const size_t kind_size[RELAY_KINDS] = {
     [RELAY_PROG] = sizeof(struct relay_prog),
     [RELAY_LATCH] = sizeof(struct relay_latch),
     [RELAY_ICE] = sizeof(struct relay_ice),
+    [RELAY_PLAY] = sizeof(struct relay_play),
 };
 
 /* Zeroed; NULL: out of memory. */
@@ -513,6 +514,7 @@ void relay_pair_put(struct relay_pair *p)
 		relay_program_clear(container_of(n, struct relay_pair, feeds));
 	retire(r, atomic_exchange(&p->latch, NULL));
 	retire(r, atomic_exchange(&p->ice, NULL));
+	retire(r, atomic_exchange(&p->play, NULL));
 	retire(r, atomic_exchange(&p->flow, NULL));
 	relay_range_give(p);
 	r->pairs_used--;
@@ -544,6 +546,7 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	ret->raw = g->raw;
 	ret->wait_rtp = g->wait_rtp;
 	ret->wait_rtcp = g->wait_rtcp;
+	ret->event_pt = g->event_pt;
 	ret->mux = g->mux;
 	ret->dtls = g->dtls;
 	return true;
@@ -624,6 +627,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->raw = prog->raw;
 	g->wait_rtp = prog->wait_rtp;
 	g->wait_rtcp = prog->wait_rtcp;
+	g->event_pt = prog->event_pt;
 	g->mux = prog->mux;
 	g->dtls = prog->dtls;
 	g->out = out;
@@ -638,6 +642,29 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	retire(r, atomic_exchange(&in->prog, g));
 	reclaim(r);
 	return REASON_NONE;
+}
+
+bool relay_pair_digit(struct relay_pair *in, uint8_t event, uint16_t ms)
+{
+	const struct relay_prog *g = in->prog;
+	struct relay_play *y = in->play;
+	uint32_t tail;
+
+	if (!g || g->event_pt == RELAY_PT_DROP)
+		return false;
+	if (!y) {
+		y = thing_new(in->range->relay, RELAY_PLAY);
+		if (!y)
+			return false;
+		atomic_store(&in->play, y);
+	}
+	tail = atomic_load_explicit(&y->tail, memory_order_relaxed);
+	if (tail - atomic_load_explicit(&y->head, memory_order_acquire) == RELAY_DIGITS)
+		return false;
+	y->digit[tail % RELAY_DIGITS].event = event;
+	y->digit[tail % RELAY_DIGITS].ms = ms;
+	atomic_store_explicit(&y->tail, tail + 1, memory_order_release);
+	return true;
 }
 
 /* --- counters --- */

@@ -38,6 +38,7 @@ enum relay_drop {
 extern const char *const relay_drop_names[RELAY_DROPS];
 
 #define RELAY_PT_DROP 0xff
+#define RELAY_PT_EVENT 0xfe /* events of RFC 4733 that end here: told once, when it is over */
 
 /* One direction. Plain values only (design 1.4): a kernel fast path can execute the same record. */
 struct relay_program {
@@ -46,6 +47,7 @@ struct relay_program {
 	struct addr dest_rtp, dest_rtcp;     /* where the out pair sends; none: drop */
 	uint8_t pt_map[128];                 /* incoming PT -> outgoing PT, RELAY_PT_DROP: drop */
 	uint8_t clock_khz[128];              /* RTP clock of the incoming PT for jitter, in units of 1000 Hz; 0: 8 */
+	uint8_t event_pt;                    /* outgoing PT of relay_pair_digit(); RELAY_PT_DROP: none */
 	bool rtp_on;                         /* false: held, RTP is dropped (RTCP passes) */
 	bool raw;                            /* not RTP (UDPTL …): pass datagrams of the first socket as they are */
 	bool renew;                          /* open begins at index 0, also when it is the key that was there before */
@@ -91,6 +93,13 @@ void relay_pair_unlisten(struct relay_pair *p, const void *ctx);
 /* A far end may begin DTLS before the answer that names it: the first hello that comes while there is no program is kept for
  * who will listen (RFC 5763 5). */
 void relay_pair_expect(struct relay_pair *p);
+/* An event that came in at a pair and ended here, and how long it was. Signalling thread. */
+typedef void relay_event_fn(void *ctx, const struct relay_pair *at, uint8_t event, uint16_t ms);
+void relay_pair_on_event(struct relay_pair *p, relay_event_fn *fn, void *ctx);
+/* A digit for the far end of in's program, played in the place of RTP packets that pass (RFC 4733 2.5): at least 40 ms, at most
+ * 6 s, 60 ms apart. false: the program has no event_pt, RELAY_DIGITS wait already, or no memory. */
+#define RELAY_DIGITS 32
+bool relay_pair_digit(struct relay_pair *in, uint8_t event, uint16_t ms);
 /* One datagram, now, from a socket of the pair; what the system refuses is lost. Signalling thread. */
 void relay_pair_send(struct relay_pair *p, unsigned sock, const struct addr *to, const uint8_t *d, size_t n);
 /* Counters of packets that came in at p (rx, drops, loss, jitter) and that left by p (tx) since it was taken or

@@ -34,7 +34,7 @@
 
 enum { RELAY_RTP, RELAY_RTCP };
 
-enum relay_kind { RELAY_FLOW, RELAY_PROG, RELAY_LATCH, RELAY_ICE, RELAY_KINDS };
+enum relay_kind { RELAY_FLOW, RELAY_PROG, RELAY_LATCH, RELAY_ICE, RELAY_PLAY, RELAY_KINDS };
 
 /* First member of everything that workers may still be looking at when it is replaced. */
 struct relay_dead {
@@ -66,6 +66,21 @@ struct relay_latch {
 struct relay_ice {
 	struct relay_dead dead;
 	struct ice *ice; /* own */
+};
+
+/* Digits that are to be played to the far end of what comes in at a pair, as long as it is in use. One writer (signalling), one
+ * reader (the pair's worker), whose the rest is. */
+struct relay_play {
+	struct relay_dead dead;
+	_Atomic uint32_t head; /* played so far */
+	_Atomic uint32_t tail; /* put so far */
+	struct {
+		uint16_t ms;
+		uint8_t event;
+	} digit[RELAY_DIGITS];
+	uint32_t began_ts, ssrc, length_ts;
+	unsigned sent, ends, rest; /* packets of this digit, of them with the end bit; packets until the next digit may begin */
+	bool on;
 };
 
 /* Payload types and clocks as in struct relay_program: most calls have the same ones, and share them. */
@@ -100,6 +115,7 @@ struct relay_keys {
 /* A program as it is published: where its packets come from stands in the latch. */
 struct relay_prog {
 	struct relay_dead dead;
+	uint8_t event_pt;
 	bool rtp_on, raw, wait_rtp, wait_rtcp, mux, dtls; /* as in struct relay_program */
 	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
 	struct addr dest_rtp, dest_rtcp;
@@ -119,6 +135,12 @@ struct relay_flow {
 	_Atomic int64_t first_rx_us;
 	_Atomic int64_t unreadable_us; /* see struct media_stats */
 	struct rtp_rx rx;
+	/* the event that came last (worker) */
+	uint32_t event_ts;
+	uint16_t event_ms;
+	uint8_t event;
+	bool event_on; /* not told yet */
+	bool event_any;
 	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
 	_Atomic int64_t last_rx_us, lost;
 	_Atomic uint32_t jitter_us;
@@ -140,6 +162,7 @@ struct relay_pair {
 	_Atomic(struct relay_prog *) prog;   /* own */
 	_Atomic(struct relay_latch *) latch; /* own; that of prog */
 	_Atomic(struct relay_ice *) ice;     /* own; that of prog; NULL: none */
+	_Atomic(struct relay_play *) play;   /* own; NULL: no digit was ever played */
 	/* signalling only */
 	struct relay_keys *rest; /* own: keys of a program that was taken away, should it come back; NULL: none */
 	struct relay_ear *ear;   /* own: who listens; NULL: nobody ever did */
@@ -157,7 +180,7 @@ struct relay_pair {
 	_Atomic uint8_t up;      /* datagrams of it that wait for the signalling thread */
 };
 _Static_assert(RELAY_TAIL >= CRYPT_TAIL, "a packet of any length can be sealed");
-_Static_assert(sizeof(struct relay_pair) <= 200, "an idle pair is small");
+_Static_assert(sizeof(struct relay_pair) <= 208, "an idle pair is small");
 
 /* Indices of pairs, as a bag or as a ring. */
 struct relay_set {
@@ -279,6 +302,7 @@ void relay_up_fini(struct relay *r);
 void relay_up_forget(struct relay_pair *p);
 /* Hands a datagram up. false: nobody takes it, or too much waits. Worker of p only. */
 bool relay_up_put(struct relay_worker *w, struct relay_pair *p, unsigned sock, const uint8_t *d, size_t n, const struct addr *from);
+bool relay_up_event(struct relay_worker *w, struct relay_pair *p, uint8_t event, uint16_t ms);
 
 /* relay.c */
 void relay_program_clear(struct relay_pair *in);

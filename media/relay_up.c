@@ -1,4 +1,4 @@
-/* relay_up.c - from workers up to the signalling thread: datagrams that are no media (DTLS).
+/* relay_up.c - from workers up to the signalling thread: datagrams that are no media (DTLS), and digits.
  *
  * Happy path: a worker finds DTLS from where its program allows, puts a copy in its ring and posts to the loop, unless that is
  * on its way already. The loop empties all rings and tells whoever listens at the pair.
@@ -25,6 +25,7 @@ struct relay_up_slot {
 	struct addr from;
 	uint16_t n;
 	uint8_t sock;
+	bool event; /* d[0], of n ms */
 	uint8_t d[DTLS_DATAGRAM_MAX];
 };
 
@@ -45,6 +46,8 @@ struct relay_post {
 struct relay_ear {
 	relay_listen_fn *fn;
 	void *ctx;
+	relay_event_fn *on_event;
+	void *event_ctx;
 	struct addr from;
 	uint16_t n; /* of d; 0: none came */
 	uint8_t sock;
@@ -55,30 +58,59 @@ struct relay_ear {
 
 static void told(void *arg);
 
-bool relay_up_put(struct relay_worker *w, struct relay_pair *p, unsigned sock, const uint8_t *d, size_t n, const struct addr *from)
+/* the next slot of the ring; NULL: there is none for that pair */
+static struct relay_up_slot *room_for(struct relay_worker *w, const struct relay_pair *p)
 {
-	struct relay_post *post = w->relay->post;
 	struct relay_up *up = w->up;
-	struct relay_up_slot *s;
 	uint32_t tail;
 
-	if (!up || n > DTLS_DATAGRAM_MAX)
-		return false;
+	if (!up)
+		return NULL;
 	tail = atomic_load_explicit(&up->tail, memory_order_relaxed);
 	if (tail - atomic_load_explicit(&up->head, memory_order_acquire) == RELAY_UP_SLOTS ||
 	    atomic_load_explicit(&p->up, memory_order_relaxed) >= RELAY_UP_PAIR)
+		return NULL;
+	return &up->slot[tail % RELAY_UP_SLOTS];
+}
+
+static void send_up(struct relay_worker *w, struct relay_pair *p)
+{
+	struct relay_post *post = w->relay->post;
+
+	atomic_fetch_add_explicit(&p->up, 1, memory_order_relaxed);
+	atomic_store_explicit(&w->up->tail, atomic_load_explicit(&w->up->tail, memory_order_relaxed) + 1, memory_order_release);
+	if (!atomic_exchange(&post->posted, true) && loop_post_any(post->loop, told, post) < 0)
+		atomic_store(&post->posted, false); /* the next one tries again */
+}
+
+bool relay_up_event(struct relay_worker *w, struct relay_pair *p, uint8_t event, uint16_t ms)
+{
+	struct relay_up_slot *s = room_for(w, p);
+
+	if (!s)
 		return false;
-	s = &up->slot[tail % RELAY_UP_SLOTS];
+	s->pair = p;
+	s->event = true;
+	s->d[0] = event;
+	s->n = ms;
+	send_up(w, p);
+	return true;
+}
+
+bool relay_up_put(struct relay_worker *w, struct relay_pair *p, unsigned sock, const uint8_t *d, size_t n, const struct addr *from)
+{
+	struct relay_up_slot *s = n <= DTLS_DATAGRAM_MAX ? room_for(w, p) : NULL;
+
+	if (!s)
+		return false;
+	s->event = false;
 	s->pair = p;
 	s->from = *from;
 	s->n = (uint16_t)n;
 	s->sock = (uint8_t)sock;
 	if (n)
 		memcpy(s->d, d, n);
-	atomic_fetch_add_explicit(&p->up, 1, memory_order_relaxed);
-	atomic_store_explicit(&up->tail, tail + 1, memory_order_release);
-	if (!atomic_exchange(&post->posted, true) && loop_post_any(post->loop, told, post) < 0)
-		atomic_store(&post->posted, false); /* the next one tries again */
+	send_up(w, p);
 	return true;
 }
 
@@ -90,6 +122,11 @@ static void hear(struct relay_pair *p, const struct relay_up_slot *s)
 
 	if (!ear)
 		return;
+	if (s->event) {
+		if (ear->on_event)
+			ear->on_event(ear->event_ctx, p, s->d[0], s->n);
+		return;
+	}
 	if (ear->fn) {
 		ear->fn(ear->ctx, s->sock, &s->from, s->d, s->n);
 	} else if (atomic_load(&p->expects)) {
@@ -147,6 +184,14 @@ void relay_pair_listen(struct relay_pair *p, relay_listen_fn *fn, void *ctx)
 	p->ear->n = 0;
 	if (fn && n)
 		fn(ctx, p->ear->sock, &p->ear->from, p->ear->d, n);
+}
+
+void relay_pair_on_event(struct relay_pair *p, relay_event_fn *fn, void *ctx)
+{
+	if (!p->range->relay->post || !have_ear(p))
+		return;
+	p->ear->on_event = fn;
+	p->ear->event_ctx = ctx;
 }
 
 void relay_pair_unlisten(struct relay_pair *p, const void *ctx)

@@ -248,6 +248,7 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.family = (uint8_t)cfg->family,
 		.latch = (uint8_t)cfg->latch,
 		.ice = cfg->ice,
+		.dtmf = (uint8_t)cfg->dtmf,
 		.open = true,
 	};
 	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);

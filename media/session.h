@@ -37,6 +37,7 @@ struct side_view {
 /* A stream joins one m= line of each side. */
 struct stream {
 	struct relay_pair *pair[2]; /* own: given back by the call, see session.c */
+	bool events[2];             /* digits can be sent to that side as events of RTP */
 	struct ice_keys ice[2];     /* agreed; ours "": none */
 	struct dtls_link *dtls[2];  /* ref of base and of now, borrowed by other views; NULL: no DTLS on that side */
 	struct addr remote[2];      /* last real RTP address of the far end */
@@ -80,6 +81,7 @@ struct side {
 		bool private, lifetime; /* see struct media_srtp_cfg */
 	} srtp;
 	uint8_t realm, family /* AF_ */, latch;
+	uint8_t dtmf; /* enum media_dtmf */
 	bool open, ice;
 };
 
@@ -93,6 +95,8 @@ struct media_call {
 	uint8_t state, offerer;
 	bool reoffer;  /* the offerer is not waiting for an answer */
 	bool answered; /* the offerer was told an answer in this exchange */
+	media_digit_fn *digit; /* NULL: nobody asks */
+	void *digit_ctx;
 };
 
 struct realm_addr {
@@ -254,6 +258,20 @@ bool media_ice_keys(const struct media_call *mc, enum media_side side, const str
     struct ice_keys *ret);
 /* Do a side's reports share the port of its RTP? */
 bool media_is_mux(const struct sdp_media *told, const struct sdp_media *remote);
+
+/* dtmf.c */
+
+/* Events in a line that is offered or answered, as the mode of that side says. REASON_NONE or NO_MEMORY. */
+enum reason media_dtmf_offer(const struct media_call *mc, enum media_side to, const struct neg_hist *hist, uint8_t slot,
+    struct arena *a, struct sdp_media *m);
+enum reason media_dtmf_answer(const struct media_call *mc, enum media_side to, const struct sdp_media *offer, struct arena *a,
+    struct sdp_media *m);
+bool media_has_events(const struct sdp_media *m);
+/* What becomes of events in packets from that side, whose pt_map is filled. */
+void media_dtmf_program(const struct media_call *mc, enum media_side from, const struct sdp_media *told,
+    const struct sdp_media *remote, const struct sdp_media *dest, struct relay_program *p);
+/* An event that ended here (relay_event_fn); ctx: the call. */
+void media_event(void *ctx, const struct relay_pair *at, uint8_t event, uint16_t ms);
 
 /* links.c */
 

@@ -29,6 +29,7 @@
 
 #include "media/dtls.h"
 #include "media/rtcp.h"
+#include "sbc/base/be.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -247,10 +248,94 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
 	return PASS;
 }
 
+/* --- digits (RFC 4733) --- */
+
+#define EVENT_END 0x80
+#define EVENT_VOLUME 10
+#define PLAY_STEP_MS 20 /* what a packet is taken to be as long as, before the next one says it */
+#define PLAY_LEAST_MS 40
+#define PLAY_MOST_MS 6000
+#define PLAY_REST 3    /* packets between two digits */
+
+static void event_over(struct relay_worker *w, struct relay_pair *p, struct relay_flow *f)
+{
+	if (!f->event_on)
+		return;
+	f->event_on = false;
+	(void)relay_up_event(w, p, f->event, f->event_ms);
+}
+
+/* An event that ends here. It is told once: with its end, or when something else comes after it (its end was lost). */
+static void take_event(struct relay_worker *w, struct relay_pair *p, struct relay_flow *f, const struct rtp_head *h,
+    const uint8_t *d, uint8_t khz)
+{
+	const uint8_t *e = d + h->header_len;
+	unsigned length;
+
+	if (h->payload_len < 4)
+		return;
+	if (!f->event_any || h->timestamp != f->event_ts) {
+		event_over(w, p, f);
+		if (f->event_any && (int32_t)(h->timestamp - f->event_ts) < 0)
+			return; /* one that was overtaken by the next */
+		f->event_any = f->event_on = true;
+		f->event_ts = h->timestamp;
+		f->event = e[0];
+	}
+	length = be16(e + 2) / (khz ? khz : 8);
+	if (f->event_on && e[0] == f->event)
+		f->event_ms = (uint16_t)length;
+	if (e[1] & EVENT_END)
+		event_over(w, p, f);
+}
+
+/* A packet that is about to pass becomes one of the digit that is being played, if one is. true: it did. */
+static bool play(struct relay_play *y, const struct rtp_head *h, uint8_t khz, uint8_t pt, uint8_t *d, size_t *n)
+{
+	uint32_t head = atomic_load_explicit(&y->head, memory_order_relaxed), ms, length;
+	bool first, end;
+
+	if (!khz)
+		khz = 8;
+	if (!y->on) {
+		if (y->rest) {
+			y->rest--;
+			return false;
+		}
+		if (head == atomic_load_explicit(&y->tail, memory_order_acquire))
+			return false;
+		y->on = true;
+		y->began_ts = h->timestamp;
+		y->ssrc = h->ssrc;
+		y->sent = y->ends = 0;
+		y->length_ts = 0;
+	}
+	ms = y->digit[head % RELAY_DIGITS].ms;
+	ms = ms < PLAY_LEAST_MS ? PLAY_LEAST_MS : ms > PLAY_MOST_MS ? PLAY_MOST_MS : ms;
+	length = h->timestamp - y->began_ts + (uint32_t)khz * PLAY_STEP_MS;
+	first = y->sent++ == 0;
+	end = y->ends || length >= ms * khz || h->ssrc != y->ssrc;
+	if (!y->ends && length < (uint32_t)khz * (PLAY_MOST_MS + 1000)) /* else its source jumped: it ends as it was */
+		y->length_ts = length > 0xffff ? 0xffff : length;
+	d[0] = 0x80;
+	d[1] = (uint8_t)((first ? 0x80 : 0) | pt);
+	be32_put(d + 4, y->began_ts);
+	d[12] = y->digit[head % RELAY_DIGITS].event;
+	d[13] = (uint8_t)((end ? EVENT_END : 0) | EVENT_VOLUME);
+	be16_put(d + 14, y->length_ts);
+	*n = 16;
+	if (end && ++y->ends == 3) { /* 2.5.1.4 */
+		y->on = false;
+		y->rest = PLAY_REST;
+		atomic_store_explicit(&y->head, head + 1, memory_order_release);
+	}
+	return true;
+}
+
 /* One packet that came in at socket `sock` of a pair. Returns PASS (*ret_out: socket of the out pair by which it
  * leaves; d and *n are rewritten) or enum relay_drop. */
-static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t *n,
-    const struct addr *from, int64_t now_us, unsigned *ret_out)
+static int judge(struct relay_worker *w, struct relay_pair *p, const struct relay_prog *g, struct relay_flow *f, unsigned sock,
+    uint8_t *d, size_t *n, const struct addr *from, int64_t now_us, unsigned *ret_out)
 {
 	struct relay_source *src = &g->latch->source[sock];
 	bool sealed = g->keys && g->keys->open;
@@ -307,8 +392,21 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us);
 	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
 	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
+	if (pt == RELAY_PT_EVENT) {
+		if (g->rtp_on)
+			take_event(w, p, f, &h, d, g->map->clock_khz[h.pt]);
+		return g->rtp_on ? TAKEN : RELAY_DROP_HELD;
+	}
+	if (f->event_on && (int32_t)(h.timestamp - f->event_ts) > 0)
+		event_over(w, p, f);
 	if (!g->rtp_on)
 		return RELAY_DROP_HELD;
+	if (g->event_pt != RELAY_PT_DROP && pt != g->event_pt) {
+		struct relay_play *y = atomic_load(&p->play);
+
+		if (y && play(y, &h, g->map->clock_khz[h.pt], g->event_pt, d, n))
+			return PASS;
+	}
 	d[1] = (uint8_t)((d[1] & 0x80) | (pt & 0x7f));
 	return PASS;
 }
@@ -476,7 +574,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		else if (g->ice && rtp_kind(b->data[i], len) == RTP_KIND_STUN)
 			why = judge_check(w, p, g, sock, b->data[i], len, &b->from[i], now_us);
 		else
-			why = judge(g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
+			why = judge(w, p, g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
 		if (why == PASS) {
 			dest = destination(g, g->mux ? RELAY_RTP : out, now_us);
 			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))

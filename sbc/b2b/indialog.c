@@ -164,6 +164,26 @@ static void carry(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 	c->n_carried++;
 }
 
+void indialog_info(struct leg *to, struct str type, struct str body)
+{
+	struct call *c = to->call;
+	struct carried *k = c->n_carried < CARRIED_MAX ? malloc(sizeof(*k) + type.n + body.n) : NULL;
+	char *at = (char *)(k + 1);
+
+	if (!k)
+		return;
+	*k = (struct carried){.from = leg_peer(to), .to = to, .method = SIP_INFO};
+	k->type = keep(&at, type);
+	k->body = keep(&at, body);
+	k->cli = leg_carry(to, k, &carried_ops, k);
+	if (!k->cli) {
+		free(k);
+		return;
+	}
+	list_push(&c->carried, &k->node);
+	c->n_carried++;
+}
+
 static void take_bye(struct leg *l, struct txn_srv *srv, const struct sip_msg *m)
 {
 	struct call *c = l->call;
@@ -215,7 +235,7 @@ void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const s
 	case SIP_INFO:
 		if (sip_hdr(m, SIP_H_INFO_PACKAGE))
 			leg_refuse(l, srv, REASON_INFO_PACKAGE, S("Recv-Info: \r\n"));
-		else
+		else if (l->state != LEG_UP || !dtmf_info(l, srv, m))
 			carry(l, srv, m);
 		break;
 	case SIP_MESSAGE:

@@ -379,6 +379,8 @@ void change_end(struct call *c);
 
 /* indialog.c */
 void indialog_abort(struct call *c); /* the call ends: carried requests get 487 */
+/* An INFO of our own making; what it is answered is nothing to anybody. */
+void indialog_info(struct leg *to, struct str type, struct str body);
 void indialog_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const struct sip_msg *m,
     const struct net_path *from);
 
@@ -500,6 +502,15 @@ MUST_USE int registrar_first(
 void registrar_hops(const struct b2b *b, struct pol_route_result *route);
 
 /* secure.c: how media of that trunk is encrypted when its signalling goes that way */
+/* dtmf.c */
+
+/* The digit in an INFO; false: it is about something else. */
+bool dtmf_read(const struct sip_msg *m, char *ret_digit, unsigned *ret_ms);
+/* An INFO with a digit that ends here: it was answered. false: it is to be carried over. */
+bool dtmf_info(struct leg *l, struct txn_srv *srv, const struct sip_msg *m);
+/* A digit of the media (media_digit_fn); ctx: the call */
+void dtmf_digit(void *ctx, enum media_side from, char digit, unsigned ms);
+
 struct media_srtp_cfg b2b_srtp(const struct pol_trunk *t, enum net_proto proto);
 
 /* rewrite.c */

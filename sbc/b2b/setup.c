@@ -197,7 +197,9 @@ static enum reason open_media(struct call *c, struct str sdp)
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
 	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a),
+	        .dtmf = t->media.dtmf,
 	        .ice = t->media.ice});
+	media_on_digit(c->media, dtmf_digit, c);
 	if (why == REASON_NONE && sdp.n)
 		why = media_remote_offer(c->media, MEDIA_A, sdp);
 	return why;

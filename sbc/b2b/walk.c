@@ -223,6 +223,7 @@ static enum reason write_invite(
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
 	        .srtp = b2b_srtp(t, (enum net_proto)path->proto),
+	        .dtmf = t->media.dtmf,
 	        .ice = t->media.ice});
 	if (why == REASON_NONE && !c->change->late)
 		why = media_local_offer(c->media, MEDIA_B, &d);

@@ -104,6 +104,7 @@ struct pol_trunk {
 		bool srtp_clear;         /* keys may cross signalling that is not encrypted */
 		bool srtp_lifetime;
 		bool ice;
+		enum media_dtmf dtmf;
 	} media;
 	const struct pol_hdr_rule *hdr_rules; /* own rules before the table */
 	unsigned n_hdr_rules;

@@ -115,6 +115,8 @@ const struct trunk_key trunk_keys[] = {
 	"reset"},
     {"srtp-lifetime", TKEY_BOOL, AT(media.srtp_lifetime), "no", 0, 0, NULL, NULL,
 	"our keys carry |2^31, which some peers want", "yes"},
+    {"dtmf", TKEY_ENUM, AT(media.dtmf), "pass", 0, 0, NULL, "pass|rtp|info",
+	"digits to and from it: as the other side has them; as events of RTP (RFC 4733); as INFO (application/dtmf-relay)", "rtp"},
     {"ice", TKEY_BOOL, AT(media.ice), "no", 0, 0, NULL, NULL,
 	"media goes where its checks of ICE say (RFC 8445, we are the lite side), when it has ICE; no: nothing of ICE is said to it", "yes"},
     {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin",

@@ -12,6 +12,11 @@ struct relay_pair {
 	struct addr local;
 	bool used, has_program, expects;
 	relay_listen_fn *listen;
+	relay_event_fn *on_event;
+	void *event_ctx;
+	uint8_t digit;
+	uint16_t digit_ms;
+	unsigned digits;
 	void *listen_ctx;
 	struct relay_pair *out;
 	struct relay_program prog;
@@ -130,6 +135,22 @@ void relay_pair_unlisten(struct relay_pair *p, const void *ctx)
 {
 	if (p->listen_ctx == ctx)
 		relay_pair_listen(p, NULL, NULL);
+}
+
+void relay_pair_on_event(struct relay_pair *p, relay_event_fn *fn, void *ctx)
+{
+	p->on_event = fn;
+	p->event_ctx = ctx;
+}
+
+bool relay_pair_digit(struct relay_pair *in, uint8_t event, uint16_t ms)
+{
+	if (!in->has_program || in->prog.event_pt == RELAY_PT_DROP)
+		return false;
+	in->digit = event;
+	in->digit_ms = ms;
+	in->digits++;
+	return true;
 }
 
 void relay_pair_expect(struct relay_pair *p)
