@@ -118,7 +118,7 @@ class Baresip:
                 'auenc_format s16', 'audec_format s16', 'audio_buffer 20-160', 'rtcp_mux ' + ('yes' if mux else 'no'),
                 'jitter_buffer_delay 1-10', 'rtp_timeout 0', 'net_interface eth0', 'module_path ' + mods,
                 'module g711.so', 'module %s.so' % ('dtls_srtp' if (srtp or '').startswith('dtls') else 'srtp'),
-                'module aubridge.so', 'module aufile.so', 'module sndfile.so',
+                *(['module ice.so'] if ice else []), 'module aubridge.so', 'module aufile.so', 'module sndfile.so',
                 'module_tmp account.so', 'module_app ctrl_tcp.so', 'module_app menu.so',
                 'ctrl_tcp_listen 127.0.0.1:4444', 'snd_path %s' % self.dir, 'ringback_disabled yes'] +
                 (['module uuid.so'] if instance else [])) + '\n')

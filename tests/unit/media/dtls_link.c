@@ -463,6 +463,18 @@ static void test_stays(void **state)
 	run(&k);
 	keyed(&k, A);
 	assert_int_equal(k.sent[A][0], sent);
+	/* a far end that began, and leaves it open from now on: it is still the one who did */
+	hang_up(&k);
+	call_from_a(&k, "a=setup:active\r\n");
+	take_part(&k, A, 0, true, HA, 4000);
+	run(&k);
+	sent = k.sent[A][0];
+	exchange(&k.w, A, SDP(HA, line(&k, 0, DTLS, 4000, "a=setup:actpass\r\n")), SDP(HB, PLAIN));
+	assert_line(k.w.text[A], "a=setup:passive");
+	media_commit(k.w.mc);
+	run(&k);
+	keyed(&k, A);
+	assert_int_equal(k.sent[A][0], sent);
 	/* long after, the handshake is let go and the keys stay */
 	pass(&k, 31000000);
 	keyed(&k, A);
