@@ -1,4 +1,4 @@
-/* hide.c - credentials in messages, made unreadable in place.
+/* hide.c - credentials and digits in messages, made unreadable in place.
  *
  * Works on bytes that need not be a message: a header field is found by its name at the beginning of a line and
  * reaches, folded lines included, to the next line that does not begin with a blank. In doubt more is hidden: a value
@@ -69,8 +69,41 @@ static void hide_value(char *p, size_t from, size_t to, bool info)
 		cover(p, scheme, to);
 }
 
+enum digits { NO_DIGITS, A_SIGNAL, A_DIGIT };
+
+/* what the value in [from, to) says that the body is */
+static enum digits digits_of(const char *p, size_t from, size_t to)
+{
+	while (from < to && (blank(p[from]) || p[from] == '\r' || p[from] == '\n'))
+		from++;
+	if (!str_iprefix(str_n(p + from, to - from), S("application/dtmf")))
+		return NO_DIGITS;
+	return str_iprefix(str_n(p + from, to - from), S("application/dtmf-relay")) ? A_SIGNAL : A_DIGIT;
+}
+
+/* "Signal=5", or a line of nothing but the digit */
+static void hide_digits(char *p, size_t at, size_t n, enum digits kind)
+{
+	for (size_t end; at < n; at = end + 1) {
+		struct str line, name;
+		ptrdiff_t eq;
+
+		for (end = at; end < n && p[end] != '\n'; end++)
+			;
+		line = str_n(p + at, end - at);
+		eq = str_chr(line, '=');
+		name = str_trim(eq < 0 ? line : str_n(line.p, (size_t)eq));
+		if (eq >= 0 && str_ieq(name, S("Signal")))
+			cover(p, at + (size_t)eq + 1, end);
+		else if (kind == A_DIGIT && eq < 0 && name.n && name.n <= 2 && str_chr(S("0123456789*#ABCDabcd"), name.p[0]) >= 0)
+			cover(p, at, end);
+	}
+}
+
 void sip_hide_credentials(char *p, size_t n)
 {
+	enum digits digits = NO_DIGITS;
+
 	static const struct {
 		struct str name;
 		bool info;
@@ -78,10 +111,14 @@ void sip_hide_credentials(char *p, size_t n)
 	    {{"Proxy-Authentication-Info", 25}, true}};
 
 	for (size_t at = 0; at < n;) {
-		size_t end = field_end(p, n, at);
+		size_t end, empty = p[at] == '\r' ? at + 1 : at;
 
-		if (end == at || (end == at + 1 && p[at] == '\r'))
-			return; /* the body */
+		if (empty == n || p[empty] == '\n') { /* the body, whatever it begins with */
+			if (digits)
+				hide_digits(p, empty + 1, n, digits);
+			return;
+		}
+		end = field_end(p, n, at);
 		for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 			size_t k = at + fields[i].name.n;
 
@@ -91,6 +128,13 @@ void sip_hide_credentials(char *p, size_t n)
 				k++;
 			if (k < end && p[k] == ':')
 				hide_value(p, k + 1, end, fields[i].info);
+		}
+		if (p[at] == 'C' || p[at] == 'c') {
+			ptrdiff_t colon = str_chr(str_n(p + at, end - at), ':');
+			struct str name = str_trim(str_n(p + at, colon > 0 ? (size_t)colon : 0));
+
+			if (str_ieq(name, S("Content-Type")) || str_ieq(name, S("c")))
+				digits = digits_of(p, at + (size_t)colon + 1, end);
 		}
 		at = end + 1;
 	}

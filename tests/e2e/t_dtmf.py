@@ -1,6 +1,7 @@
 """Digits: events of RTP (RFC 4733) and INFO, each by what its trunk wants, none twice and none lost."""
 import struct
 
+from box import rows
 from lab import check
 from raw import Call
 
@@ -167,4 +168,24 @@ def as_they_come(box):
     check(m.body == 'Signal=7\r\nDuration=100\r\n', m.body)
     c.b.reply(m, 200, 'OK')
     check(c.a.expect(lambda m: m.status >= 200 and m.method == 'INFO').status == 200, 'INFO refused')
+    c.bye()
+
+
+@case
+def not_shown(box):
+    """the digits of an INFO are neither in the ladder nor in the log"""
+    modes(box, 'info', 'pass')
+    c = Call(box, 'pbx', 'itsp', media=True)
+    c.up()
+    for d in '0123456789':
+        c.da.request('INFO', body='Signal=%s\r\nDuration=147\r\n' % d, ctype='application/dtmf-relay')
+        m = c.b.expect('INFO')
+        check(m.body.startswith('Signal=' + d), m.body)
+        c.b.reply(m, 200, 'OK')
+        c.a.expect(lambda m: m.status >= 200 and m.method == 'INFO')
+    ident = rows(box.json('call', 'list'))[0]['id']
+    shown = box.cli('call', 'ladder', ident, '--full', ok=None)[1] + box.log_text()
+    check('Signal=*' in shown and 'Duration=147' in shown, shown[-2000:])
+    for d in '0123456789':
+        check('Signal=' + d not in shown, 'Signal=%s is shown' % d)
     c.bye()

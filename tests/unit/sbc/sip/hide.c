@@ -63,12 +63,24 @@ static void other_schemes(void **s)
 	assert_string_equal(basic, "X\r\nAuthorization: Basic **** ****\r\nProxy-Authorization: Bearer *******\r\n\r\n");
 }
 
+/* digits may be a PIN (DTM-06); what else a body says, and bodies of other types, are not touched */
+static void digits(void **s)
+{
+	(void)s;
+	hides("INFO sip:a SIP/2.0\r\nContent-Type: application/dtmf-relay\r\nContent-Length: 24\r\n\r\nSignal=5\r\nDuration=160\r\n",
+	    "INFO sip:a SIP/2.0\r\nContent-Type: application/dtmf-relay\r\nContent-Length: 24\r\n\r\nSignal=*\r\nDuration=160\r\n");
+	hides("INFO sip:a SIP/2.0\r\nc:\r\n Application/DTMF\r\n\r\n 7\r\n", "INFO sip:a SIP/2.0\r\nc:\r\n Application/DTMF\r\n\r\n *\r\n");
+	hides("X\r\nContent-type : application/dtmf-relay;x=y\r\n\r\nDuration = 9\r\nsignal = 11", "X\r\nContent-type : application/dtmf-relay;x=y\r\n\r\nDuration = 9\r\nsignal = **");
+	hides("X\r\nContent-Type: text/plain\r\n\r\nSignal=5\r\n", "X\r\nContent-Type: text/plain\r\n\r\nSignal=5\r\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(digest),
 	    cmocka_unit_test(other_fields),
 	    cmocka_unit_test(other_schemes),
+	    cmocka_unit_test(digits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
