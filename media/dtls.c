@@ -30,6 +30,7 @@
 #define REPEAT_LAST_US 4000000u
 #define CHAIN_MAX 8192 /* bytes of a far end's certificates */
 #define COOKIE_LEN 16
+#define SEND_MAX 1024 /* bytes of a record of ours */
 #define IP_OVERHEAD 48 /* IPv6 and UDP */
 #define VALID_S (30 * 86400L)
 #define EXPORT_LABEL "EXTRACTOR-dtls_srtp"
@@ -200,6 +201,7 @@ static SSL_CTX *make_context(void)
 	                             SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_cert_list(ctx, CHAIN_MAX);
+	SSL_CTX_set_max_send_fragment(ctx, SEND_MAX); /* and so its buffer */
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, judge_certificate, NULL);
 	SSL_CTX_set_cookie_generate_cb(ctx, give_cookie);

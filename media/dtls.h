@@ -70,7 +70,7 @@ struct dtls {
 /* @client  we begin: the first step gives the first flight
  * @far     the fingerprints it may show
  * @suites  as dtls_suites() gave them, the best first
- * About 13 KiB, and 30 to 60 more while OpenSSL has a handshake open; a far end cannot make it more. NULL: no memory. */
+ * About 13 KiB, and 60 more that OpenSSL has (bench_dtls); a far end cannot make it more than its certificate. NULL: no memory. */
 struct dtls *dtls_new(struct dtls_cert *cert, bool client, const struct dtls_said *far, const uint8_t *suites, unsigned n_suites,
     const struct addr *peer);
 void dtls_free(struct dtls *d); /* signalling thread; NULL is fine */

@@ -24,7 +24,7 @@
 
 #define MOVES_MAX 8
 #define END_US 30000000
-#define LINGER_US 30000000
+#define LINGER_US 12000000 /* a far end repeats its last flight after 1, 2 and 4 s */
 #define CERT_US ((int64_t)86400 * 1000000) /* a certificate is told for so long */
 
 enum { DTLS_M_UP, DTLS_M_FAILED, DTLS_M_FINGERPRINT, DTLS_M_TIMEOUT, DTLS_M_OPEN, DTLS_METRICS };
