@@ -647,6 +647,55 @@ static void test_held_at_first(void **state)
 	hang_up(&k);
 }
 
+/* With ICE the far end is where its checks said: who waits is spoken to from then on, wherever that is, and the description's
+ * address is nothing. */
+static void test_with_ice(void **state)
+{
+	struct relay_pair *p;
+	struct talk k;
+
+	(void)state;
+	for (unsigned active = 0; active < 2; active++) {
+		begin_with(&k, MEDIA_SRTP_DTLS, MEDIA_SRTP_OFF);
+		k.w.side[A].ice = true;
+		world_open(&k.w);
+		exchange(&k.w, A,
+		    SDP(HA, line(&k, 0, DTLS, 4000, active ? "a=setup:actpass\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n"
+		                                           : "a=setup:passive\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n")),
+		    SDP(HB, PLAIN));
+		media_commit(k.w.mc);
+		assert_line(k.w.text[A], active ? "a=setup:passive" : "a=setup:active"); /* left open: it has to be found first */
+		take_part(&k, A, 0, active, "198.51.100.99", 5555);
+		dtls_free(k.phone[A][1].d);
+		k.phone[A][1].d = NULL;
+		p = pair_of(&k, A);
+		pass(&k, 2000000);
+		assert_int_equal(k.sent[A][0], 0);
+		assert_false(p->expects);
+		p->listen(p->listen_ctx, 0, &k.phone[A][0].at, NULL, 0); /* that is where it wants to be */
+		assert_int_equal(k.sent[A][0], !active);
+		run(&k);
+		assert_int_equal(k.phone[A][0].d->state, DTLS_UP);
+		assert_memory_equal(&program(&k.w, A, 0)->open, &k.phone[A][0].d->ours, sizeof(struct crypt_key));
+		/* it moves, and that is no new association */
+		k.phone[A][0].at.in4.sin_port ^= 1;
+		p->listen(p->listen_ctx, 0, &k.phone[A][0].at, NULL, 0);
+		run(&k);
+		assert_false(program(&k.w, A, 0)->wait_rtp);
+		hang_up(&k);
+	}
+	/* nobody ever comes */
+	begin_with(&k, MEDIA_SRTP_DTLS, MEDIA_SRTP_OFF);
+	k.w.side[A].ice = true;
+	world_open(&k.w);
+	exchange(&k.w, A, SDP(HA, line(&k, 0, DTLS, 4000, "a=setup:passive\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n")),
+	    SDP(HB, PLAIN));
+	media_commit(k.w.mc);
+	pass(&k, 31000000);
+	assert_int_equal(media_broken(k.w.mc), REASON_DTLS_TIMEOUT);
+	hang_up(&k);
+}
+
 /* one certificate for the box, for a day; a call keeps the one it told */
 static void test_certificate_is_changed(void **state)
 {
@@ -688,6 +737,7 @@ int main(void)
 		cmocka_unit_test(test_forks),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_held_at_first),
+		cmocka_unit_test(test_with_ice),
 		cmocka_unit_test(test_certificate_is_changed),
 	};
 
