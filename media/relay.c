@@ -199,6 +199,50 @@ static void retire(struct relay *r, void *p)
 	r->fresh = d;
 }
 
+/* --- ICE --- */
+
+static void ice_set(struct relay_pair *p, struct relay_ice *ice)
+{
+	struct relay *r = p->range->relay;
+	struct relay_ice *was = atomic_exchange(&p->ice, ice);
+
+	if (was)
+		list_del(&was->node);
+	retire(r, was);
+	if (!ice)
+		return;
+	ice->at = p;
+	ice->idle_since_us[0] = ice->idle_since_us[1] = r->env->clock->mono_us;
+	list_push(&r->ices, &ice->node);
+}
+
+/* Where nothing has left for a while, an indication keeps the way open (RFC 8445 11). */
+static void keep_ways(struct relay *r)
+{
+	int64_t now_us = r->env->clock->mono_us;
+	uint8_t tid[STUN_TID];
+	char d[STUN_OUT_MAX];
+
+	list_each(n, &r->ices) {
+		struct relay_ice *i = container_of(n, struct relay_ice, node);
+		const struct relay_flow *f = atomic_load(&i->at->flow);
+
+		for (unsigned s = 0; f && s < 2; s++) {
+			uint64_t sent = atomic_load_explicit(s ? &f->rtcp_tx : &f->tx_packets, memory_order_relaxed);
+			const struct addr *to = ice_where(i->ice, s, now_us);
+
+			if (sent != i->sent[s] || !to)
+				i->idle_since_us[s] = now_us;
+			i->sent[s] = sent;
+			if (now_us - i->idle_since_us[s] < RELAY_KEEP_US)
+				continue;
+			i->idle_since_us[s] = now_us;
+			rng_bytes(r->env->rng, tid, sizeof(tid));
+			relay_pair_send(i->at, s, to, (const uint8_t *)d, stun_put_indication(d, tid));
+		}
+	}
+}
+
 /* --- metrics --- */
 
 static unsigned range_percent(const struct relay_range *g)
@@ -259,6 +303,7 @@ static void housekeeping(struct timer *t)
 	struct relay *r = container_of(t, struct relay, housekeeping);
 
 	reclaim(r);
+	keep_ways(r);
 	refresh_metrics(r);
 	timer_start_us(r->env->timers, t, HOUSEKEEPING_US, housekeeping);
 }
@@ -347,6 +392,7 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 	}
 	r->env = env;
 	list_init(&r->maps);
+	list_init(&r->ices);
 	r->log = (struct log){.to = env->logger, .area = LOG_MEDIA};
 	/* the tests of the ciphers take some milliseconds; a simulation has thousands of relays, and no packets */
 	if (cfg->workers && !crypt_start()) {
@@ -513,7 +559,7 @@ void relay_pair_put(struct relay_pair *p)
 	list_each(n, &p->feeders)
 		relay_program_clear(container_of(n, struct relay_pair, feeds));
 	retire(r, atomic_exchange(&p->latch, NULL));
-	retire(r, atomic_exchange(&p->ice, NULL));
+	ice_set(p, NULL);
 	retire(r, atomic_exchange(&p->play, NULL));
 	retire(r, atomic_exchange(&p->flow, NULL));
 	relay_range_give(p);
@@ -638,7 +684,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	if (fresh)
 		retire(r, atomic_exchange(&in->latch, fresh));
 	if (ice != atomic_load_explicit(&in->ice, memory_order_relaxed))
-		retire(r, atomic_exchange(&in->ice, ice));
+		ice_set(in, ice);
 	retire(r, atomic_exchange(&in->prog, g));
 	reclaim(r);
 	return REASON_NONE;

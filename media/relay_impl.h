@@ -29,6 +29,7 @@
 #define RELAY_BIND_TRIES 64       /* ports that are found taken in one call */
 #define RELAY_IDLE_ENOUGH 128 /* bound and free: no other is bound for a call */
 #define RELAY_SAY_US 60000000     /* between two lines about the same trouble */
+#define RELAY_KEEP_US 15000000    /* without a packet, before a far end with ICE gets an indication (RFC 8445 11) */
 #define RELAY_WARN_PERCENT 80
 #define RELAY_CALM_PERCENT 70     /* below, the warning may come again */
 
@@ -66,6 +67,11 @@ struct relay_latch {
 struct relay_ice {
 	struct relay_dead dead;
 	struct ice *ice; /* own */
+	/* signalling */
+	struct list node;       /* relay->ices, while it is the pair's */
+	struct relay_pair *at;
+	uint64_t sent[2];       /* what had left by either socket when it was looked at last */
+	int64_t idle_since_us[2];
 };
 
 /* Digits that are to be played to the far end of what comes in at a pair, as long as it is in use. One writer (signalling), one
@@ -251,6 +257,7 @@ struct relay {
 	struct relay_dead *spare[RELAY_KINDS]; /* own: freed, for the next call */
 	unsigned n_spare[RELAY_KINDS];
 	struct list maps; /* struct relay_map */
+	struct list ices; /* struct relay_ice */
 	unsigned pairs_used;
 	struct timer housekeeping;
 	struct relay_post *post; /* own, or the loop's when it comes late; NULL: no loop */

@@ -15,6 +15,7 @@
 #define COOKIE 0x2112a442u
 #define FINGERPRINT_XOR 0x5354554eu
 #define TYPE_REQUEST 0x0001
+#define TYPE_INDICATION 0x0011
 #define TYPE_SUCCESS 0x0101
 #define TYPE_ERROR 0x0111
 
@@ -220,6 +221,13 @@ size_t stun_put_request(char *out, const uint8_t tid[STUN_TID])
 	uint8_t *p = (uint8_t *)out;
 
 	return finish(p, begin(p, TYPE_REQUEST, tid), true);
+}
+
+size_t stun_put_indication(char *out, const uint8_t tid[STUN_TID])
+{
+	uint8_t *p = (uint8_t *)out;
+
+	return finish(p, begin(p, TYPE_INDICATION, tid), true);
 }
 
 /* text: at most 20 bytes */

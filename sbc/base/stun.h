@@ -55,6 +55,8 @@ size_t stun_put_checked(char *out, const struct stun_msg *req, const struct addr
 
 /* Each returns the bytes written to out[STUN_OUT_MAX]. */
 size_t stun_put_request(char *out, const uint8_t tid[STUN_TID]);
+/* Binding indication: nobody answers it (RFC 8445 11). */
+size_t stun_put_indication(char *out, const uint8_t tid[STUN_TID]);
 /* The answer to req from source: its address, or 420 with what was not understood. */
 size_t stun_put_answer(char *out, const struct stun_msg *req, const struct addr *source);
 

@@ -178,6 +178,38 @@ static void programs_change(void **state)
 	call_close(&c);
 }
 
+/* ICE-07: a way that nothing goes is kept open; one that is used, or that nobody has nominated, gets nothing */
+static void idle_ways_are_kept(void **state)
+{
+	struct call c;
+	uint8_t d[200];
+
+	(void)state;
+	ice_open(&c);
+	world_advance(&w, 16000000);
+	silent(c.end[0].rtp);
+	check_from(c.end[0].rtp, &c.local[0], NAMES, PWD, CHECK_USE);
+	answered(c.end[0].rtp, &c.local[0]);
+	for (unsigned i = 0; i < 20; i++) { /* a second each: the relay looks */
+		goes_to(&c, c.end[0].rtp, i);
+		wait_sent(&c, 0, i + 1u);
+		world_advance(&w, 1100000);
+	}
+	silent(c.end[0].rtp);
+	for (unsigned i = 0; i < 13; i++)
+		world_advance(&w, 1100000);
+	silent(c.end[0].rtp);
+	for (unsigned i = 0; i < 3; i++)
+		world_advance(&w, 1100000);
+	assert_int_equal(peer_recv(c.end[0].rtp, d, sizeof(d), NULL, ARRIVES), 28);
+	assert_int_equal(be16(d), 0x0011);
+	silent(c.end[0].rtp);
+	silent(c.end[0].rtcp); /* never nominated */
+	call_close(&c);
+	for (unsigned i = 0; i < 20; i++)
+		world_advance(&w, 1100000);
+}
+
 static struct {
 	unsigned n;
 	size_t len;
@@ -230,6 +262,7 @@ int main(void)
 		cmocka_unit_test(checks_decide),
 		cmocka_unit_test(strangers_get_nothing),
 		cmocka_unit_test(programs_change),
+		cmocka_unit_test(idle_ways_are_kept),
 		cmocka_unit_test(dtls_is_told),
 	};
 
