@@ -92,8 +92,12 @@ static unsigned check_printed(struct world *w, enum media_side s)
 		CHECK((w->side[s].srtp.mode != MEDIA_SRTP_REQUIRED && w->side[s].srtp.mode != MEDIA_SRTP_DTLS) || !sdp_is_rtp(m) ||
 		      sdp_attr(m->attrs, S("crypto")) || sdp_attr(m->attrs, S("fingerprint")));
 		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_OFF || (!sdp_attr(m->attrs, S("crypto")) && !sdp_attr(m->attrs, S("fingerprint"))));
+		for (unsigned k = 0; k < m->n_formats; k++)
+			CHECK(w->side[s].dtmf != MEDIA_DTMF_INFO || !str_ieq(m->kind, S("audio")) ||
+			      !str_ieq(m->formats[k].name, S("telephone-event")));
 		CHECK(w->side[s].ice || (!sdp_attr(m->attrs, S("candidate")) && !m->ice));
-		CHECK(m->ice == !!sdp_attr(m->attrs, S("candidate")) && m->ice == !!sdp_attr(m->attrs, S("ice-lite")));
+		/* lite is of the session and counts for all, those without ICE too */
+		CHECK(m->ice == !!sdp_attr(m->attrs, S("candidate")) && (!m->ice || sdp_attr(m->attrs, S("ice-lite"))));
 		CHECK(w->side[s].srtp.mode != MEDIA_SRTP_DTLS || !sdp_attr(m->attrs, S("crypto")));
 	}
 	arena_free(a);
@@ -290,6 +294,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			.timeout_s = 60,
 			.srtp = {.mode = (enum media_srtp)rng_below(&w->rng, 4), .private = rng_below(&w->rng, 8) != 0},
 			.ice = rng_below(&w->rng, 2) != 0,
+			.dtmf = (enum media_dtmf)rng_below(&w->rng, 3),
 		};
 	w->mc = media_call_new(w->m, S("fuzz"));
 	CHECK(w->mc);
