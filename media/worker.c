@@ -292,7 +292,7 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 	}
 	learn(src, from, how);
 	note_packet(f, *n, now_us);
-	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us);
+	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us, 0);
 	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
 	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
 	if (!g->rtp_on)

@@ -63,7 +63,7 @@ static void one(const uint8_t *p, size_t n, struct rtp_rx *rx, int64_t now_us)
 			CHECK(h.header_len == head && h.header_len + h.payload_len == (size_t)end);
 			CHECK((size_t)h.header_len + h.payload_len + h.padding_len == n);
 			CHECK(h.pt == p[1] % 128 && h.marker == (p[1] >= 128));
-			rtp_rx_packet(rx, &h, p[n - 1], now_us);
+			rtp_rx_packet(rx, &h, p[n - 1], now_us, 0);
 			(void)rtp_rx_jitter_us(rx);
 			CHECK(rx->top - rx->base < ((int64_t)1 << 40));
 		}
