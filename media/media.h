@@ -129,15 +129,36 @@ bool media_needs_reoffer(const struct media_call *mc, enum media_side side);
  * the re-offer above. Opens an exchange whose offerer is the other side. */
 enum reason media_reoffer(struct media_call *mc, enum media_side side, struct buf *out);
 
+/* What an ICMP error says of an address. */
+enum media_icmp { MEDIA_ICMP_PORT, MEDIA_ICMP_HOST, MEDIA_ICMP_FILTER };
+
 struct media_stats {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 	uint64_t rtcp_rx, rtcp_tx;
 	uint64_t drops[16];     /* by enum relay_drop */
 	int64_t lost;           /* RFC 3550 A.3: expected - received */
+	uint32_t reordered, doubled; /* came after a later one; came again */
+	uint32_t gap_us;        /* longest time without a packet that the sender did not pause itself */
+	int32_t drift_ppm;      /* sender's clock against ours, + fast; 0: not seen to be off */
 	uint32_t jitter_us;
 	uint32_t round_trip_us; /* from here to that far end and back, by its reports (RTCP); 0: they do not say */
 	int16_t far_lost;       /* what that far end missed lately of what we send it, in 1/256; -1: it does not say */
+	uint32_t deaf_reports;  /* its last reports in a row that know nothing new of what we sent meanwhile */
+	int64_t deaf_us;        /* the first of them */
+	int64_t far_sends_us;   /* when its reports said last that it has sent more; 0: never */
 	int64_t first_rx_us, last_rx_us; /* mono_us, 0: never */
+	int64_t last_rtp_us;    /* last_rx_us without RTCP */
+	uint32_t last_payload;  /* bytes of that packet's payload */
+	struct {
+		struct addr source; /* of the last packet that was dropped for it */
+		int64_t source_us;  /* when; 0: never */
+		int64_t pt_us;      /* the same for a payload type */
+		uint8_t pt;
+	} refused;
+	struct {
+		int64_t since_us, last_us; /* ICMP about what we send to remote, without a pause of 5 s; 0: none */
+		uint8_t why;               /* enum media_icmp, of the last */
+	} unreachable;
 	struct addr remote;     /* where we send RTP of this stream */
 	struct addr source;     /* where RTP comes from; none: nothing came */
 	struct addr local;      /* our RTP port */
@@ -160,12 +181,35 @@ unsigned media_stream_count(const struct media_call *mc);
 /* false when there is no such stream */
 bool media_stream(const struct media_call *mc, enum media_side side, unsigned stream,
     struct media_stream_info *ret_info, struct media_stats *ret_stats);
-/* What a person should know of that side's incoming direction, in words, static text: "ok", "silent: nothing
- * ever came", "packets come from an address that is not in the SDP (dropped)", "held" … */
-const char *media_verdict(const struct media_call *mc, enum media_side side, unsigned stream, bool *ret_bad);
-/* The same from what media_stream() has just said, without asking the relay again. */
-const char *media_judge(const struct media_call *mc, enum media_side side, unsigned stream,
-    const struct media_stream_info *info, const struct media_stats *stats, bool *ret_bad);
+
+/* What can be said of a direction (verdict.def). */
+enum media_verdict {
+#define VERDICT(name, bad, text, remedy) MEDIA_VERDICT_##name,
+#include "media/verdict.def"
+#undef VERDICT
+	MEDIA_VERDICTS
+};
+struct media_verdict_info {
+	const char *word; /* "SOURCE" */
+	const char *text, *remedy;
+	bool bad;
+};
+const struct media_verdict_info *media_verdict_info(enum media_verdict v);
+
+/* Both directions of a stream at one side. Plain values. */
+struct media_judged {
+	int64_t at_us;                     /* when it was judged */
+	int64_t in_since_us, out_since_us; /* since when it is so; 0: not known */
+	uint16_t change;                   /* in is bad since that re-INVITE or UPDATE of the call; 0: not since one */
+	uint8_t in, out;                   /* enum media_verdict: what comes from that far end, what it gets from us */
+};
+/* Judges what media_stream() has just said of that stream. */
+void media_judge(const struct media_call *mc, enum media_side side, unsigned stream, const struct media_stream_info *info,
+    const struct media_stats *stats, struct media_judged *ret);
+bool media_judged_bad(const struct media_judged *j);
+/* "packets come from an address that is not in the SDP (dropped), last from 192.0.2.1:4000": with the stats it was made of */
+void media_put_in(struct buf *b, const struct media_judged *j, const struct media_stats *stats);
+void media_put_out(struct buf *b, const struct media_judged *j, const struct media_stats *stats);
 
 /* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
  * off. The B2BUA compares with timeout_s (RTP-12). */

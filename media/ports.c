@@ -77,8 +77,8 @@ static enum reason socket_reason(void)
 	}
 }
 
-/* A bound, non-blocking socket with the realm's DSCP, or -1 with the reason. */
-static int socket_open(const struct relay_range *g, uint16_t port, enum reason *why)
+/* A bound, non-blocking socket with the realm's DSCP, or -1 with the reason. told: of ICMP. */
+static int socket_open(const struct relay_range *g, uint16_t port, bool told, enum reason *why)
 {
 	struct addr a = g->bind;
 	int tos = g->dscp << 2, on = 1, fd, rc;
@@ -88,6 +88,10 @@ static int socket_open(const struct relay_range *g, uint16_t port, enum reason *
 		*why = socket_reason();
 		return -1;
 	}
+	/* ICMP about what we send, for a verdict; nobody has to listen at the RTCP port */
+	if (told)
+		(void)setsockopt(fd, addr_is6(&a) ? IPPROTO_IPV6 : IPPROTO_IP, addr_is6(&a) ? IPV6_RECVERR : IP_RECVERR, &on,
+		    sizeof(on));
 	if (addr_is6(&a)) {
 		rc = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 		if (rc == 0)
@@ -109,7 +113,7 @@ static int socket_open(const struct relay_range *g, uint16_t port, enum reason *
 enum reason relay_range_try(const struct relay_range *g)
 {
 	enum reason why = REASON_NONE;
-	int fd = socket_open(g, 0, &why);
+	int fd = socket_open(g, 0, false, &why);
 
 	if (fd < 0)
 		return why;
@@ -141,7 +145,7 @@ static enum reason pair_open(struct relay_range *g, uint16_t index)
 		for (unsigned i = 0; i < 2; i++) {
 			uint16_t port = (uint16_t)(range_port(g, index) + i);
 
-			p->fd[i] = socket_open(g, port, &why);
+			p->fd[i] = socket_open(g, port, i == RELAY_RTP, &why);
 			if (p->fd[i] >= 0)
 				continue;
 			if (why == REASON_ADDRESS_IN_USE && g->blocked.n == 0)

@@ -527,6 +527,7 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	memcpy(ret->pt_map, g->map->pt, sizeof(ret->pt_map));
 	memcpy(ret->clock_khz, g->map->clock_khz, sizeof(ret->clock_khz));
 	ret->rtp_on = g->rtp_on;
+	ret->on_us = g->on_us;
 	ret->raw = g->raw;
 	return true;
 }
@@ -576,6 +577,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->dest_rtp = prog->dest_rtp;
 	g->dest_rtcp = prog->dest_rtcp;
 	g->rtp_on = prog->rtp_on;
+	g->on_us = prog->on_us;
 	g->raw = prog->raw;
 	g->out = out;
 	g->latch = latch;
@@ -590,9 +592,59 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 
 /* --- counters --- */
 
+void relay_addr_set(struct relay_addr *a, const struct addr *v)
+{
+	uint32_t turn = atomic_load_explicit(&a->turn, memory_order_relaxed), word[sizeof(*v) / 4];
+
+	memcpy(word, v, sizeof(word));
+	atomic_store(&a->turn, turn + 1);
+	for (unsigned i = 0; i < ARRAY_LEN(word); i++)
+		atomic_store_explicit(&a->word[i], word[i], memory_order_release);
+	atomic_store(&a->turn, turn + 2);
+}
+
+struct addr relay_addr_get(const struct relay_addr *a)
+{
+	uint32_t word[sizeof(struct addr) / 4];
+	struct addr v = {0};
+
+	for (int tries = 0; tries < 3; tries++) {
+		uint32_t turn = atomic_load(&a->turn);
+
+		for (unsigned i = 0; i < ARRAY_LEN(word); i++)
+			word[i] = atomic_load_explicit(&a->word[i], memory_order_acquire);
+		if (turn % 2 == 0 && turn == atomic_load(&a->turn)) {
+			memcpy(&v, word, sizeof(v));
+			break;
+		}
+	}
+	return v;
+}
+
 static uint64_t read_u64(const _Atomic uint64_t *v)
 {
 	return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+/* what a verdict needs beside the plain counters */
+static void read_findings(const struct relay_flow *f, struct media_stats *ret)
+{
+	ret->reordered = atomic_load_explicit(&f->reordered, memory_order_relaxed);
+	ret->doubled = atomic_load_explicit(&f->doubled, memory_order_relaxed);
+	ret->gap_us = atomic_load_explicit(&f->gap_us, memory_order_relaxed);
+	ret->drift_ppm = atomic_load_explicit(&f->drift_ppm, memory_order_relaxed);
+	ret->last_rtp_us = atomic_load_explicit(&f->last_rtp_us, memory_order_relaxed);
+	ret->last_payload = atomic_load_explicit(&f->last_payload, memory_order_relaxed);
+	ret->deaf_reports = atomic_load_explicit(&f->deaf_reports, memory_order_relaxed);
+	ret->deaf_us = atomic_load_explicit(&f->deaf_us, memory_order_relaxed);
+	ret->far_sends_us = atomic_load_explicit(&f->far_sends_us, memory_order_relaxed);
+	ret->refused.source = relay_addr_get(&f->refused_source);
+	ret->refused.source_us = atomic_load_explicit(&f->refused_source_us, memory_order_relaxed);
+	ret->refused.pt_us = atomic_load_explicit(&f->refused_pt_us, memory_order_relaxed);
+	ret->refused.pt = atomic_load_explicit(&f->refused_pt, memory_order_relaxed);
+	ret->unreachable.since_us = atomic_load_explicit(&f->unreachable_since_us, memory_order_relaxed);
+	ret->unreachable.last_us = atomic_load_explicit(&f->unreachable_us, memory_order_relaxed);
+	ret->unreachable.why = atomic_load_explicit(&f->unreachable_why, memory_order_relaxed);
 }
 
 void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
@@ -619,6 +671,7 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 		ret->unreadable_us = atomic_load_explicit(&f->unreadable_us, memory_order_relaxed);
 		ret->round_trip_us = atomic_load_explicit(&f->round_trip_us, memory_order_relaxed);
 		ret->far_lost = (int16_t)((int)atomic_load_explicit(&f->far_lost, memory_order_relaxed) - 1);
+		read_findings(f, ret);
 	}
 	if (relay_feeder(p))
 		ret->remote = relay_feeder(p)->prog->dest_rtp;
@@ -632,6 +685,13 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 			ret->latched = true;
 			ret->remote = ret->source;
 		}
+	}
+	/* of an address that counts no more, or of the call before */
+	if (f && ret->unreachable.last_us) {
+		struct addr a = relay_addr_get(&f->unreachable);
+
+		if (!addr_eq(&a, &ret->remote))
+			ret->unreachable.since_us = ret->unreachable.last_us = 0;
 	}
 }
 

@@ -44,6 +44,7 @@ struct relay_program {
 	uint8_t pt_map[128];                 /* incoming PT -> outgoing PT, RELAY_PT_DROP: drop */
 	uint8_t clock_khz[128];              /* RTP clock of the incoming PT for jitter, in units of 1000 Hz; 0: 8 */
 	bool rtp_on;                         /* false: held, RTP is dropped (RTCP passes) */
+	int64_t on_us;                       /* mono_us since when rtp_on; 0: not known */
 	bool raw;                            /* not RTP (UDPTL …): pass datagrams of the first socket as they are */
 	bool renew;                          /* open begins at index 0, also when it is the key that was there before */
 	struct crypt_key open;               /* of the far end that sends them; CRYPT_NONE: they come in clear */

@@ -94,12 +94,23 @@ struct relay_keys {
 struct relay_prog {
 	struct relay_dead dead;
 	bool rtp_on, raw;
+	int64_t on_us;
 	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
 	struct addr dest_rtp, dest_rtcp;
 	struct relay_map *map;     /* ref */
 	struct relay_pair *out;
 	struct relay_latch *latch; /* borrow: the in pair, at least as long as this program is published */
 };
+
+/* An address that the worker of a pair writes now and then and signalling reads whole: odd while it is written. */
+struct relay_addr {
+	_Atomic uint32_t turn;
+	_Atomic uint32_t word[sizeof(struct addr) / 4];
+};
+_Static_assert(sizeof(struct addr) % 4 == 0, "in words");
+void relay_addr_set(struct relay_addr *a, const struct addr *v);
+/* none: there is none, or it is written all the time */
+struct addr relay_addr_get(const struct relay_addr *a);
 
 struct relay_flow {
 	struct relay_dead dead;
@@ -110,16 +121,29 @@ struct relay_flow {
 	_Atomic uint32_t drops[RELAY_DROPS];
 	_Atomic int64_t first_rx_us;
 	_Atomic int64_t unreadable_us; /* see struct media_stats */
+	_Atomic int64_t refused_source_us, refused_pt_us;
+	struct relay_addr refused_source;
+	_Atomic uint8_t refused_pt;
+	struct relay_addr unreachable;  /* destination of a packet of ours that came back as ICMP */
+	_Atomic int64_t unreachable_since_us, unreachable_us;
+	_Atomic uint8_t unreachable_why;
 	struct rtp_rx rx;
 	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
-	_Atomic int64_t last_rx_us, lost;
-	_Atomic uint32_t jitter_us;
+	_Atomic int64_t last_rx_us, last_rtp_us, lost;
+	_Atomic uint32_t jitter_us, last_payload, reordered, doubled, gap_us;
+	_Atomic int32_t drift_ppm;
 	/* the sender report that left by this pair last, written by the worker of the pair it came in at */
 	_Atomic uint32_t sr_ntp;     /* after sr_left_us */
 	_Atomic int64_t sr_left_us;
 	/* what reports that came in say, see struct media_stats */
 	_Atomic uint32_t round_trip_us;
 	_Atomic uint32_t far_lost;
+	_Atomic int64_t far_sends_us, deaf_us;
+	_Atomic uint32_t deaf_reports;
+	/* of the last report, for the next */
+	uint32_t far_packets;          /* what it says it has sent */
+	uint32_t heard_ssrc, heard_to; /* highest number it knows of what we send */
+	uint64_t heard_tx;             /* tx_packets then */
 };
 _Static_assert(offsetof(struct relay_flow, rx) - offsetof(struct relay_flow, drops) >= 64, "a line apart");
 

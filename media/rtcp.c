@@ -15,6 +15,7 @@ static void read_block(const uint8_t *p, struct rtcp_block *ret)
 	    .ssrc = be32(p),
 	    .fraction_lost = p[4],
 	    .lost = lost & 0x800000 ? (int32_t)(lost | 0xff000000) : (int32_t)lost,
+	    .highest = be32(p + 8),
 	    .jitter = be32(p + 12),
 	    .lsr = be32(p + 16),
 	    .dlsr = be32(p + 20),
@@ -23,17 +24,21 @@ static void read_block(const uint8_t *p, struct rtcp_block *ret)
 
 void rtcp_read(const uint8_t *p, size_t n, struct rtcp_report *ret)
 {
-	ret->sr_ntp = 0;
+	ret->sr_ntp = ret->sent = 0;
+	ret->reports = false;
 	ret->n = 0;
 	for (size_t at = 0, len; n - at >= 4; at += len) {
 		unsigned type = p[at + 1], count = p[at] & 0x1f;
 		size_t block = at + (type == TYPE_SR ? 28 : 8);
 
 		len = 4 + 4 * (size_t)be16(p + at + 2);
-		if (type == TYPE_SR)
-			ret->sr_ntp = be32(p + at + 10);
 		if (type != TYPE_SR && type != TYPE_RR)
 			continue;
+		ret->reports = true;
+		if (type == TYPE_SR) {
+			ret->sr_ntp = be32(p + at + 10);
+			ret->sent = be32(p + at + 20);
+		}
 		for (unsigned i = 0; i < count && ret->n < ARRAY_LEN(ret->block); i++, block += BLOCK)
 			read_block(p + block, &ret->block[ret->n++]);
 	}

@@ -13,6 +13,7 @@
 /* One report block. */
 struct rtcp_block {
 	uint32_t ssrc;         /* of the stream it is about */
+	uint32_t highest;      /* sequence number that came, counted on over wraps */
 	uint32_t jitter;       /* ticks of its clock */
 	uint32_t lsr, dlsr;    /* middle 32 bits of the NTP time of the last SR; 1/65536 s. lsr 0: none came */
 	int32_t lost;          /* so far; negative: came twice */
@@ -22,6 +23,8 @@ struct rtcp_block {
 /* What one compound packet says; blocks beyond the last are ignored by the caller's choice, none is invented. */
 struct rtcp_report {
 	uint32_t sr_ntp;       /* middle 32 bits of a sender report's NTP time; 0: there is none */
+	uint32_t sent;         /* packets its sender has sent, by a sender report */
+	bool reports;          /* there is a sender or a receiver report */
 	unsigned n;            /* report blocks in all parts */
 	struct rtcp_block block[4];
 };

@@ -276,6 +276,13 @@ void media_commit(struct media_call *mc)
 	arena_free(mc->arena);
 	mc->arena = x->keep;
 	mc->base = x->kept;
+	if (!mc->up_us) {
+		mc->up_us = mc->m->env->clock->mono_us;
+	} else {
+		mc->changed_us = mc->m->env->clock->mono_us;
+		if (mc->changes < UINT16_MAX)
+			mc->changes++;
+	}
 	x->keep = NULL;
 	media_exchange_free(mc);
 }

@@ -84,6 +84,9 @@ struct media_call {
 	struct arena *arena;  /* own: memory of base */
 	struct view base;
 	struct exchange *x;   /* own: NULL when idle */
+	int64_t up_us;        /* mono_us of the first commit, 0: not yet */
+	int64_t changed_us;   /* of the last one after it */
+	uint16_t changes;     /* commits after the first */
 	uint8_t state, offerer;
 	bool reoffer;  /* the offerer is not waiting for an answer */
 	bool answered; /* the offerer was told an answer in this exchange */
@@ -217,8 +220,5 @@ enum reason media_secure_answer(const struct media_call *mc, enum media_side to,
 /* The keys that a side's stream has now; both CRYPT_NONE: in clear. false: it has to be encrypted and has none. */
 bool media_secure_keys(const struct media_call *mc, enum media_side side, const struct sdp_media *told,
     const struct sdp_media *remote, struct crypt_key *ret_theirs, struct crypt_key *ret_ours);
-
-/* verdict.c: the words for one incoming direction, from its counters alone. */
-const char *media_verdict_of(const struct media_stats *st, bool active, int64_t on_us, int64_t now_us, bool *ret_bad);
 
 #endif

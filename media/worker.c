@@ -18,8 +18,9 @@
  * come from where RTP comes from and teaches nothing. A payload type 64..95 that was negotiated is RTP all the same:
  * without multiplexing the two are told apart by their port.
  *
- * What can go wrong: a socket reports an error (ICMP of an earlier packet): reading clears it and goes on. A packet
- * that cannot be sent is counted and skipped; the next is tried.
+ * What can go wrong: a socket reports an error (ICMP of an earlier packet): it is noted for the verdict on what the far end
+ * hears, and changes nothing else, since anybody can send one. A packet that cannot be sent is counted and skipped; the next
+ * is tried.
  *
  * Owner: the worker owns its batch and the counters it writes. Programs, latches and flows belong to signalling and
  * are valid between the two stores to epoch (relay_impl.h).
@@ -28,6 +29,7 @@
 #include "media/rtcp.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -104,14 +106,29 @@ static void note_time(struct relay_flow *f, int64_t now_us)
 	atomic_store_explicit(&f->last_rx_us, now_us, memory_order_relaxed);
 }
 
-static void note_packet(struct relay_flow *f, size_t n, int64_t now_us)
+static void note_packet(struct relay_flow *f, size_t n, size_t payload, int64_t now_us)
 {
 	relay_bump(&f->rx_packets, 1);
 	relay_bump(&f->rx_bytes, n);
 	note_time(f, now_us);
+	atomic_store_explicit(&f->last_rtp_us, now_us, memory_order_relaxed);
+	atomic_store_explicit(&f->last_payload, (uint32_t)payload, memory_order_relaxed);
+}
+
+static void note_stream(struct relay_flow *f, const struct rtp_head *h, uint8_t khz, int64_t now_us, int64_t since_us)
+{
+	rtp_rx_packet(&f->rx, h, khz, now_us, since_us);
+	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
+	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
+	atomic_store_explicit(&f->reordered, f->rx.reordered, memory_order_relaxed);
+	atomic_store_explicit(&f->doubled, f->rx.doubled, memory_order_relaxed);
+	atomic_store_explicit(&f->gap_us, f->rx.gap_us, memory_order_relaxed);
+	atomic_store_explicit(&f->drift_ppm, rtp_rx_drift_ppm(&f->rx), memory_order_relaxed);
 }
 
 #define PASS (-1)
+#define HEARD_PACKETS 100 /* that left since a report, before the next has to know of one */
+#define UNREACHABLE_PAUSE_US 5000000
 
 /* Is this key ours to use? One that was handed over is when the worker before has been at its quiet point since. */
 static bool key_is_ours(const struct relay *r, struct relay_key *k)
@@ -181,6 +198,26 @@ static int seal_packet(const struct relay_prog *g, bool rtcp, uint8_t *d, size_t
 	                    : crypt_seal_rtp(k->c, before && key_is_ours(relay, before) ? before->c : NULL, d, n, cap));
 }
 
+/* Does the far end hear us, by its report? Blocks of streams that change are taken for a yes. */
+static void note_hearing(struct relay_flow *f, const struct rtcp_report *r, int64_t now_us)
+{
+	uint64_t tx = atomic_load_explicit(&f->tx_packets, memory_order_relaxed);
+	uint32_t deaf = atomic_load_explicit(&f->deaf_reports, memory_order_relaxed);
+	bool news = false;
+
+	for (unsigned i = 0; i < r->n; i++) {
+		news = news || r->block[i].ssrc != f->heard_ssrc || r->block[i].highest != f->heard_to;
+		f->heard_ssrc = r->block[i].ssrc;
+		f->heard_to = r->block[i].highest;
+	}
+	if (!news && tx - f->heard_tx < HEARD_PACKETS)
+		return;
+	f->heard_tx = tx;
+	if (news || deaf == 0)
+		atomic_store_explicit(&f->deaf_us, news ? 0 : now_us, memory_order_relaxed);
+	atomic_store_explicit(&f->deaf_reports, news ? 0 : deaf + (deaf < UINT32_MAX), memory_order_relaxed);
+}
+
 /* Reports pass on unchanged. What they say of the way to this far end, and of what it missed, is kept (rtcp.h). */
 static void note_reports(const struct relay_prog *g, struct relay_flow *f, const uint8_t *d, size_t n, int64_t now_us)
 {
@@ -201,6 +238,12 @@ static void note_reports(const struct relay_prog *g, struct relay_flow *f, const
 	}
 	if (missed)
 		atomic_store_explicit(&f->far_lost, missed, memory_order_relaxed);
+	if (r.reports)
+		note_hearing(f, &r, now_us);
+	if (r.sent && r.sent != f->far_packets) {
+		f->far_packets = r.sent;
+		atomic_store_explicit(&f->far_sends_us, now_us, memory_order_relaxed);
+	}
 	if (out && r.sr_ntp) {
 		atomic_store_explicit(&out->sr_left_us, now_us, memory_order_relaxed);
 		atomic_store_explicit(&out->sr_ntp, r.sr_ntp, memory_order_release);
@@ -259,7 +302,7 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, *n))
 			return RELAY_DROP_NOT_RTP;
 		learn(src, from, how);
-		note_packet(f, *n, now_us);
+		note_packet(f, *n, *n, now_us);
 		return g->rtp_on ? PASS : RELAY_DROP_HELD;
 	}
 	switch (rtp_kind(d, *n)) {
@@ -291,10 +334,8 @@ static int judge(const struct relay_prog *g, struct relay_flow *f, unsigned sock
 			return RELAY_DROP_SHORT;
 	}
 	learn(src, from, how);
-	note_packet(f, *n, now_us);
-	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us, 0);
-	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
-	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
+	note_packet(f, *n, h.payload_len, now_us);
+	note_stream(f, &h, g->map->clock_khz[h.pt], now_us, g->on_us);
 	if (!g->rtp_on)
 		return RELAY_DROP_HELD;
 	d[1] = (uint8_t)((d[1] & 0x80) | (pt & 0x7f));
@@ -321,6 +362,18 @@ static void drop(struct relay_worker *w, struct relay_flow *f, int why, unsigned
 		relay_bump32(&f->drops[why], n);
 }
 
+/* What was refused last, so that a person can be told. */
+static void note_refused(struct relay_flow *f, int why, const uint8_t *d, const struct addr *from, int64_t now_us)
+{
+	if (why == RELAY_DROP_SOURCE) {
+		relay_addr_set(&f->refused_source, from);
+		atomic_store_explicit(&f->refused_source_us, now_us, memory_order_relaxed);
+	} else if (why == RELAY_DROP_PT) {
+		atomic_store_explicit(&f->refused_pt, (uint8_t)(d[1] & 0x7f), memory_order_relaxed);
+		atomic_store_explicit(&f->refused_pt_us, now_us, memory_order_relaxed);
+	}
+}
+
 /* Sends what is in the batch by one socket of out. */
 static void flush(struct relay_worker *w, struct relay_pair *out, unsigned sock, struct relay_flow *in_flow)
 {
@@ -345,7 +398,7 @@ static void flush(struct relay_worker *w, struct relay_pair *out, unsigned sock,
 			continue;
 		}
 		/* An ICMP error of an earlier packet is reported once, for a packet that is not guilty. */
-		if ((errno == ECONNREFUSED || errno == EINTR) && errors++ == 0)
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errors++ < 3)
 			continue;
 		drop(w, in_flow, RELAY_DROP_SEND, 1);
 		errors = 0;
@@ -415,6 +468,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		}
 		if (why != PASS) {
 			drop(w, f, why, 1);
+			note_refused(f, why, b->data[i], &b->from[i], now_us);
 			continue;
 		}
 		if (b->n_out && out != by)
@@ -431,6 +485,66 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		b->in[i].msg_hdr.msg_namelen = sizeof(struct addr);
 }
 
+/* --- ICMP --- */
+
+static uint8_t icmp_why(const struct sock_extended_err *e)
+{
+	if (e->ee_origin == SO_EE_ORIGIN_ICMP6) {
+		if (e->ee_type == 1 && e->ee_code == 4)
+			return MEDIA_ICMP_PORT;
+		return e->ee_type == 1 && (e->ee_code == 1 || e->ee_code >= 5) ? MEDIA_ICMP_FILTER : MEDIA_ICMP_HOST;
+	}
+	if (e->ee_type == 3 && (e->ee_code == 2 || e->ee_code == 3))
+		return MEDIA_ICMP_PORT;
+	return e->ee_type == 3 && (e->ee_code == 9 || e->ee_code == 10 || e->ee_code == 13) ? MEDIA_ICMP_FILTER
+	                                                                                  : MEDIA_ICMP_HOST;
+}
+
+static void note_unreachable(struct relay_flow *f, const struct addr *dest, uint8_t why, int64_t now_us)
+{
+	int64_t last_us = atomic_load_explicit(&f->unreachable_us, memory_order_relaxed);
+	struct addr before = relay_addr_get(&f->unreachable);
+
+	if (!last_us || now_us - last_us > UNREACHABLE_PAUSE_US || !same(&before, dest)) {
+		relay_addr_set(&f->unreachable, dest);
+		atomic_store_explicit(&f->unreachable_since_us, now_us, memory_order_relaxed);
+	}
+	atomic_store_explicit(&f->unreachable_why, why, memory_order_relaxed);
+	atomic_store_explicit(&f->unreachable_us, now_us, memory_order_relaxed);
+}
+
+/* Some of what came back of the packets that left by this socket; the rest is told by the next epoll_wait. */
+static void read_errors(struct relay_pair *p, unsigned sock)
+{
+	struct relay_flow *f = atomic_load(&p->flow);
+	int64_t now_us = now_mono_us();
+	alignas(struct cmsghdr) char control[512];
+	socklen_t len = sizeof(int);
+	int err;
+
+	for (int i = 0; i < 8; i++) {
+		struct addr dest = {0};
+		struct msghdr m = {.msg_name = &dest, .msg_namelen = sizeof(dest), .msg_control = control,
+		    .msg_controllen = sizeof(control)};
+
+		if (recvmsg(p->fd[sock], &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+			/* one that found no room in the queue is only a mark at the socket, and would be told for ever */
+			(void)getsockopt(p->fd[sock], SOL_SOCKET, SO_ERROR, &err, &len);
+			return;
+		}
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); f && c; c = CMSG_NXTHDR(&m, c)) {
+			struct sock_extended_err e;
+
+			if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+			    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+				continue;
+			memcpy(&e, CMSG_DATA(c), sizeof(e));
+			if (e.ee_origin == SO_EE_ORIGIN_ICMP || e.ee_origin == SO_EE_ORIGIN_ICMP6)
+				note_unreachable(f, &dest, icmp_why(&e), now_us);
+		}
+	}
+}
+
 /* --- the thread --- */
 
 static void *run(void *arg)
@@ -445,11 +559,16 @@ static void *run(void *arg)
 		atomic_fetch_add(&w->epoch, 1);
 		for (int i = 0; i < n; i++) {
 			uintptr_t tag = ev[i].data.u64;
+			struct relay_pair *p = (struct relay_pair *)(tag & ~(uintptr_t)1);
 
-			if (tag == 0)
+			if (tag == 0) {
 				stop = true;
-			else
-				relay_one_batch(w, (struct relay_pair *)(tag & ~(uintptr_t)1), tag & 1);
+				continue;
+			}
+			if (ev[i].events & EPOLLERR)
+				read_errors(p, tag & 1);
+			if (ev[i].events & EPOLLIN)
+				relay_one_batch(w, p, tag & 1);
 		}
 		atomic_fetch_add(&w->epoch, 1);
 		if (stop)

@@ -43,8 +43,8 @@ struct call_try {
 struct call_media {
 	struct media_stream_info info;
 	struct media_stats stats;
-	const char *verdict; /* static text */
-	bool bad;
+	struct media_judged judged;
+	bool bad; /* one of the two directions */
 };
 
 #define CALL_STREAMS_MAX 4 /* kept in the record; more are counted in n_streams */

@@ -84,10 +84,11 @@ void call_fill_media(const struct call *c, struct call_record *r)
 		for (unsigned i = 0; i < r->n_streams && i < CALL_STREAMS_MAX; i++) {
 			struct call_media *m = &r->media[side][i];
 
-			*m = (struct call_media){.verdict = ""};
+			*m = (struct call_media){.bad = false};
 			if (!media_stream(c->media, (enum media_side)side, i, &m->info, &m->stats))
 				continue;
-			m->verdict = media_judge(c->media, (enum media_side)side, i, &m->info, &m->stats, &m->bad);
+			media_judge(c->media, (enum media_side)side, i, &m->info, &m->stats, &m->judged);
+			m->bad = media_judged_bad(&m->judged);
 		}
 	}
 }

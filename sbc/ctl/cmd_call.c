@@ -50,6 +50,14 @@ static void no_call(struct ctl_req *r)
 		    "no call '%s' in progress or among the last that ended", ctl_arg(r, "CALL"));
 }
 
+/* The direction of the stream that is bad, and what it suffers from. */
+static const struct media_verdict_info *bad_verdict(const struct call_media *m)
+{
+	const struct media_verdict_info *in = media_verdict_info((enum media_verdict)m->judged.in);
+
+	return in->bad ? in : media_verdict_info((enum media_verdict)m->judged.out);
+}
+
 /* The worst stream, in words; false when all are well. */
 static bool worst_media(const struct call_record *rec, const char **ret_verdict)
 {
@@ -58,7 +66,7 @@ static bool worst_media(const struct call_record *rec, const char **ret_verdict)
 	for (int side = 0; side < 2; side++)
 		for (unsigned i = 0; i < n; i++)
 			if (rec->media[side][i].bad) {
-				*ret_verdict = rec->media[side][i].verdict;
+				*ret_verdict = bad_verdict(&rec->media[side][i])->text;
 				return true;
 			}
 	*ret_verdict = "";
@@ -224,6 +232,32 @@ static void put_mos(json_t *j, const struct call_media *m)
 	}
 }
 
+/* Both directions: words, what to do, and since when. */
+static void put_judged(json_t *j, const struct call_media *m)
+{
+	const struct media_judged *g = &m->judged;
+	const struct media_verdict_info *in = media_verdict_info((enum media_verdict)g->in);
+	const struct media_verdict_info *out = media_verdict_info((enum media_verdict)g->out);
+	char text[256];
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text));
+	media_put_in(&b, g, &m->stats);
+	json_object_set_new(j, "verdict", print_json(buf_text(&b)));
+	json_object_set_new(j, "verdict_code", json_string(in->word));
+	if (in->bad)
+		json_object_set_new(j, "verdict_remedy", json_string(in->remedy));
+	if (g->change)
+		json_object_set_new(j, "since_reinvite", json_integer(g->change));
+	buf_init(&b, text, sizeof(text));
+	media_put_out(&b, g, &m->stats);
+	json_object_set_new(j, "hears", print_json(buf_text(&b)));
+	json_object_set_new(j, "hears_code", json_string(out->word));
+	if (out->bad)
+		json_object_set_new(j, "hears_remedy", json_string(out->remedy));
+	json_object_set_new(j, "level", json_integer(m->bad ? 2 : 0));
+}
+
 static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 {
 	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
@@ -255,6 +289,9 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 				json_object_set_new(j, "loss_percent",
 				    json_real(s->lost > 0 ? 100.0 * (double)s->lost / (double)expected : 0.0));
 			json_object_set_new(j, "jitter_us", json_integer(s->jitter_us));
+			json_object_set_new(j, "reordered", json_integer(s->reordered));
+			json_object_set_new(j, "doubled", json_integer(s->doubled));
+			json_object_set_new(j, "gap_us", json_integer(s->gap_us));
 			if (s->round_trip_us)
 				json_object_set_new(j, "rtt_us", json_integer(s->round_trip_us));
 			if (s->far_lost >= 0)
@@ -270,8 +307,7 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 			json_object_set_new(j, "ours", json_string(addr_none(&s->local) ? "-" : addr_text(&s->local, at)));
 			json_object_set_new(j, "latched", json_boolean(s->latched));
 			put_srtp(j, s, now);
-			json_object_set_new(j, "verdict", print_jsonz(m->verdict ? m->verdict : "-"));
-			json_object_set_new(j, "level", json_integer(m->bad ? 2 : 0));
+			put_judged(j, m);
 			json_array_append_new(rows, j);
 		}
 	}
@@ -293,22 +329,44 @@ static const struct print_col media_cols[] = {
     {"srtp", "SRTP", PK_TEXT, 1},
     {"from", "COMES FROM", PK_TEXT, 2},
     {"verdict", "VERDICT", PK_TEXT, 0},
+    {"hears", "IT HEARS", PK_TEXT, 6},
 };
 
-static void say_unreadable(struct ctl_req *r, const struct call_record *rec)
+/* One line for a direction that is bad, and what to do about it. */
+static void say_bad(struct ctl_req *r, const char *trunk, const char *what, const struct media_verdict_info *i)
+{
+	struct text t = {0};
+
+	text_fmt(&t, "%s, %s: %s. Remedy: ", trunk, what, i->text);
+	for (const char *p = i->remedy; *p;) {
+		const char *name = strstr(p, "NAME");
+
+		text_put(&t, p, name ? (size_t)(name - p) : strlen(p));
+		if (!name)
+			break;
+		text_fmt(&t, "%s", trunk);
+		p = name + 4;
+	}
+	if (!r->json)
+		text_wrap(&r->out, text_get(&t), 0, 4, r->view.columns);
+	text_fini(&t);
+}
+
+static void say_verdicts(struct ctl_req *r, const struct call_record *rec)
 {
 	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
-	int64_t now = rec->end_us ? rec->end_us : r->be->env->clock->mono_us;
 
 	for (unsigned i = 0; i < n; i++)
 		for (int side = 0; side < 2; side++) {
-			const struct media_stats *s = &rec->media[side][i].stats;
+			const struct media_judged *g = &rec->media[side][i].judged;
+			const struct media_verdict_info *in = media_verdict_info((enum media_verdict)g->in);
+			const struct media_verdict_info *out = media_verdict_info((enum media_verdict)g->out);
 			const char *trunk = side == 0 ? rec->trunk_a : rec->trunk_b;
 
-			if (s->unreadable_us)
-				ctl_say(r, "%s: nothing that comes can be decrypted since %lld s. If it began at a re-INVITE, see what the\n"
-				           "far end does with its key and counter: postern call ladder, postern trunk set %s srtp-roc=reset (or keep)\n",
-				    trunk, (long long)((now - s->unreadable_us) / 1000000), trunk);
+			if (in->bad)
+				say_bad(r, trunk, "what comes from there", in);
+			if (out->bad)
+				say_bad(r, trunk, "what it hears", out);
 		}
 }
 
@@ -319,7 +377,7 @@ static void put_media(struct ctl_req *r, const struct call_record *rec)
 	ctl_table(r, "media", media_json(r, rec), media_cols, ARRAY_LEN(media_cols), "no streams");
 	if (rec->n_streams > CALL_STREAMS_MAX)
 		ctl_say(r, "%u more streams are not shown\n", rec->n_streams - CALL_STREAMS_MAX);
-	say_unreadable(r, rec);
+	say_verdicts(r, rec);
 	if (worst_media(rec, &verdict))
 		r->code = 2;
 }

@@ -40,7 +40,7 @@ static size_t sender(uint8_t *p, size_t at, uint32_t ntp_high, uint32_t ntp_low,
 	at = w32(p, at, ntp_high);
 	at = w32(p, at, ntp_low);
 	at = w32(p, at, 0);
-	at = w32(p, at, 0);
+	at = w32(p, at, 4711);
 	return w32(p, at, 0);
 }
 
@@ -62,7 +62,10 @@ static void sender_and_receiver_reports(void **state)
 	assert_int_equal(rtcp_check(p, n), 0);
 	rtcp_read(p, n, &r);
 	assert_int_equal(r.sr_ntp, 0xabcd5678);
+	assert_int_equal(r.sent, 4711);
+	assert_true(r.reports);
 	assert_int_equal(r.n, 3);
+	assert_int_equal(r.block[0].highest, 70000);
 	assert_int_equal(r.block[0].ssrc, 7);
 	assert_int_equal(r.block[0].fraction_lost, 64);
 	assert_int_equal(r.block[0].lost, -3);
@@ -99,6 +102,7 @@ static void whatever_passed_the_check(void **state)
 	assert_true(passed > 100);
 	rtcp_read(full, 0, &r);
 	assert_int_equal(r.n, 0);
+	assert_false(r.reports);
 }
 
 static void round_trips(void **state)
