@@ -58,6 +58,7 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 	}
 	p->rtp_on = st->on_us[from] != 0;
 	p->on_us = st->on_us[from];
+	p->cname = mc->cname;
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
 	return put_keys(mc, v, st, from, p);

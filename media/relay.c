@@ -528,6 +528,7 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	memcpy(ret->clock_khz, g->map->clock_khz, sizeof(ret->clock_khz));
 	ret->rtp_on = g->rtp_on;
 	ret->on_us = g->on_us;
+	ret->cname = g->cname;
 	ret->raw = g->raw;
 	return true;
 }
@@ -578,6 +579,7 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->dest_rtcp = prog->dest_rtcp;
 	g->rtp_on = prog->rtp_on;
 	g->on_us = prog->on_us;
+	g->cname = prog->cname;
 	g->raw = prog->raw;
 	g->out = out;
 	g->latch = latch;

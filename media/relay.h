@@ -47,6 +47,7 @@ struct relay_program {
 	int64_t on_us;                       /* mono_us since when rtp_on; 0: not known */
 	bool raw;                            /* not RTP (UDPTL …): pass datagrams of the first socket as they are */
 	bool renew;                          /* open begins at index 0, also when it is the key that was there before */
+	struct hash_key cname;               /* names in RTCP become others by it (rtcp_hide()); 0: they pass */
 	struct crypt_key open;               /* of the far end that sends them; CRYPT_NONE: they come in clear */
 	struct crypt_key seal;               /* ours towards the far end they go to */
 	/* Pairs that in and out took the place of in this stream: a key that is the same goes on counting. NULL: none.

@@ -96,6 +96,7 @@ struct relay_prog {
 	bool rtp_on, raw;
 	int64_t on_us;
 	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
+	struct hash_key cname;
 	struct addr dest_rtp, dest_rtcp;
 	struct relay_map *map;     /* ref */
 	struct relay_pair *out;

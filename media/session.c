@@ -120,6 +120,9 @@ struct media_call *media_call_new(struct media *m, struct str id)
 	if (!mc)
 		return NULL;
 	mc->m = m;
+	/* the process's key is secret, and an id is given once */
+	mc->cname.k0 = hash_str(&m->env->hash_key, id) | 1;
+	mc->cname.k1 = hash_bytes(&m->env->hash_key, &mc->cname.k0, sizeof(mc->cname.k0));
 	mc->log = m->log;
 	buf_init(&b, mc->log.ctx, sizeof(mc->log.ctx));
 	buf_lit(&b, "call=");

@@ -87,6 +87,7 @@ struct media_call {
 	int64_t up_us;        /* mono_us of the first commit, 0: not yet */
 	int64_t changed_us;   /* of the last one after it */
 	uint16_t changes;     /* commits after the first */
+	struct hash_key cname; /* names in RTCP, for this call */
 	uint8_t state, offerer;
 	bool reoffer;  /* the offerer is not waiting for an answer */
 	bool answered; /* the offerer was told an answer in this exchange */

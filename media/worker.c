@@ -250,6 +250,20 @@ static void note_reports(const struct relay_prog *g, struct relay_flow *f, const
 	}
 }
 
+/* What the far end says, in the words of the one that will read it. */
+static void rewrite_reports(const struct relay_prog *g, uint8_t *d, size_t n)
+{
+	const struct relay_prog *back = atomic_load(&g->out->prog);
+	uint16_t shift;
+	uint32_t ssrc;
+
+	if (g->cname.k0 | g->cname.k1)
+		rtcp_hide(d, n, &g->cname);
+	/* the key that seals what goes to this far end is at work in the program of the other direction */
+	if (back && back->keys && back->keys->seal && crypt_shift_any(back->keys->seal->c, &ssrc, &shift))
+		rtcp_unshift(d, n, ssrc, shift);
+}
+
 /* RTCP, at either socket */
 static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d, size_t *n,
     const struct addr *from, int64_t now_us)
@@ -277,6 +291,7 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
 	relay_bump(&f->rtcp_rx, 1);
 	note_time(f, now_us);
 	note_reports(g, f, d, *n, now_us);
+	rewrite_reports(g, d, *n);
 	return PASS;
 }
 
