@@ -224,7 +224,7 @@ const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p
 static bool held_at(const struct b2b *b, uint32_t trunk_id, const struct net_path *from)
 {
 	struct reg_client_way held[REG_FLOWS_MAX];
-	unsigned n = reg_client_ways(b->cfg.clients, trunk_id, held);
+	unsigned n = reg_client_ways(b->cfg.clients, trunk_id, STR_NONE, held);
 
 	while (n-- > 0)
 		if (addr_eq_ip(&held[n].path.remote, &from->remote))

@@ -327,7 +327,7 @@ bool walk_back(struct call *c, const struct leg *l);
 bool walk_leaks(const struct policy *p, const struct net_local *us, const struct net_path *path);
 /* Where a hop leads: its trunk as it is now, which may have changed since the request began. sips: only where that may
  * go. *ret_n: how many ways there are already, of a call that chose one; else 0. NONE, or why nothing may go there */
-enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str called,
+enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str calling, struct str called,
     const struct sip_msg *m /* of registered_ways() */, struct target_way *ways, unsigned *ret_n);
 /* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
  * true when it is the best so far. */
@@ -485,19 +485,20 @@ bool proof_may_move(const struct leg *l); /* from elsewhere its far end may prov
 
 /* REG_NEEDED: calls to t wait for its registration, and there is none */
 enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t);
-/* Nothing goes to a server that does not hold our registration of t. */
+/* (calling: who calls, canonical; a trunk with auth=numbers may be registered elsewhere for each)
+ * Nothing goes to a server that does not hold our registration of t. */
 bool registrar_sticks(const struct b2b *b, const struct pol_trunk *t);
 /* It does so, and a registration that is being made may be there in a moment. */
-bool registrar_moves(const struct b2b *b, const struct pol_trunk *t);
+bool registrar_moves(const struct b2b *b, const struct pol_trunk *t, struct str calling);
 /* It does so, and is registered elsewhere than at that place, or may be in a moment. */
-bool registrar_left(const struct b2b *b, const struct pol_trunk *t, const struct net_path *at);
+bool registrar_left(const struct b2b *b, const struct pol_trunk *t, struct str calling, const struct net_path *at);
 /* The ways that hold it, and no others; how many */
-unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct target_way *ways);
+unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct str calling, struct target_way *ways);
 /* The way that holds the registration of t becomes the first, Service-Route the route of all. 0 or -ENOMEM */
-MUST_USE int registrar_first(
-    const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n);
+MUST_USE int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str calling,
+    struct target_way *ways, unsigned n);
 /* Of targets of one trunk that follow each other, the one that holds its registration becomes the first. */
-void registrar_hops(const struct b2b *b, struct pol_route_result *route);
+void registrar_hops(const struct b2b *b, struct str calling, struct pol_route_result *route);
 
 /* secure.c: how media of that trunk is encrypted when its signalling goes that way */
 struct media_srtp_cfg b2b_srtp(const struct pol_trunk *t, enum net_proto proto);

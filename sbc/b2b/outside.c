@@ -208,7 +208,7 @@ static bool open_hop(struct outside *k, const struct sip_msg *m)
 		const struct pol_hop *hop = &k->route.hops[k->at_hop++];
 		unsigned n = 0;
 		enum reason why =
-		    walk_ways(b, k->arena, hop, m->ruri.scheme == SIP_SCHEME_SIPS, k->called, m, k->ways, &n);
+		    walk_ways(b, k->arena, hop, m->ruri.scheme == SIP_SCHEME_SIPS, k->calling, k->called, m, k->ways, &n);
 
 		if (why == REASON_NONE) {
 			k->hop = *hop;

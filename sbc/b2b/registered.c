@@ -255,7 +255,7 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 		only(ret, t);
 	else
 		policy_route(p, from, calling, called, b->env->clock->wall_us, b->env->rng, ret);
-	registrar_hops(b, ret);
+	registrar_hops(b, calling, ret);
 	if (one && ret->n_hops && ret->hops[0].trunk->registered) {
 		/* one contact is meant, and nothing that stands in for it */
 		for (unsigned i = 0; i < ret->n_hops; i++)
@@ -290,15 +290,15 @@ bool registrar_sticks(const struct b2b *b, const struct pol_trunk *t)
 	return b->cfg.clients && t->reg.sticky && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC;
 }
 
-bool registrar_moves(const struct b2b *b, const struct pol_trunk *t)
+bool registrar_moves(const struct b2b *b, const struct pol_trunk *t, struct str calling)
 {
-	return registrar_sticks(b, t) && reg_client_moves(b->cfg.clients, t->id);
+	return registrar_sticks(b, t) && reg_client_moves(b->cfg.clients, t->id, calling);
 }
 
-unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct target_way *ways)
+unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct str calling, struct target_way *ways)
 {
 	struct reg_client_way held[REG_FLOWS_MAX];
-	unsigned k = reg_client_ways(b->cfg.clients, t->id, held), n = 0;
+	unsigned k = reg_client_ways(b->cfg.clients, t->id, calling, held), n = 0;
 
 	for (unsigned h = 0; h < k; h++) /* those that are not up only when there are no others */
 		if (held[h].up || n == 0)
@@ -313,11 +313,11 @@ static bool is_at(const struct net_path *at, const struct target_way *w)
 	return at->proto == w->path.proto && (addr_eq(&w->path.remote, &at->remote) || addr_eq(&w->alt, &at->remote));
 }
 
-bool registrar_left(const struct b2b *b, const struct pol_trunk *t, const struct net_path *at)
+bool registrar_left(const struct b2b *b, const struct pol_trunk *t, struct str calling, const struct net_path *at)
 {
 	struct target_way ways[REG_FLOWS_MAX];
 
-	return registrar_moves(b, t) || (registrar_sticks(b, t) && registrar_only(b, t, ways) && !is_at(at, &ways[0]));
+	return registrar_moves(b, t, calling) || (registrar_sticks(b, t) && registrar_only(b, t, calling, ways) && !is_at(at, &ways[0]));
 }
 
 /* The way that leads there goes to the front, if there is one. */
@@ -335,10 +335,11 @@ static void to_front(const struct net_path *at, struct target_way *ways, unsigne
 	}
 }
 
-int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n)
+int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str calling,
+    struct target_way *ways, unsigned n)
 {
 	struct reg_client_way held[REG_FLOWS_MAX];
-	unsigned k = b->cfg.clients && t->role == POL_ITSP ? reg_client_ways(b->cfg.clients, t->id, held) : 0;
+	unsigned k = b->cfg.clients && t->role == POL_ITSP ? reg_client_ways(b->cfg.clients, t->id, calling, held) : 0;
 
 	for (unsigned h = 0; h < k; h++) {
 		if (!held[h].route.n)
@@ -360,14 +361,14 @@ int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_t
 }
 
 /* Does the hop lead to where its trunk is registered? */
-static bool leads_there(const struct b2b *b, const struct pol_hop *hop)
+static bool leads_there(const struct b2b *b, const struct pol_hop *hop, struct str calling)
 {
 	struct target_way ways[TARGET_WAYS_MAX];
 	struct reg_client_way held[REG_FLOWS_MAX];
 	enum reason why;
 	unsigned n;
 
-	if (hop->trunk->role != POL_ITSP || !reg_client_ways(b->cfg.clients, hop->trunk->id, held))
+	if (hop->trunk->role != POL_ITSP || !reg_client_ways(b->cfg.clients, hop->trunk->id, calling, held))
 		return false;
 	n = targets_ways_seen(b->targets, hop, ways, &why);
 	for (unsigned i = 0; i < n; i++)
@@ -376,7 +377,7 @@ static bool leads_there(const struct b2b *b, const struct pol_hop *hop)
 	return false;
 }
 
-void registrar_hops(const struct b2b *b, struct pol_route_result *route)
+void registrar_hops(const struct b2b *b, struct str calling, struct pol_route_result *route)
 {
 	for (unsigned i = 0; b->cfg.clients && i < route->n_hops; i++) {
 		struct pol_hop hop = route->hops[i];
@@ -391,7 +392,7 @@ void registrar_hops(const struct b2b *b, struct pol_route_result *route)
 			route->n_hops--;
 			continue;
 		}
-		if (first == i || leads_there(b, &route->hops[first]) || !leads_there(b, &hop))
+		if (first == i || leads_there(b, &route->hops[first], calling) || !leads_there(b, &hop, calling))
 			continue;
 		for (k = i; k > first; k--)
 			route->hops[k] = route->hops[k - 1];

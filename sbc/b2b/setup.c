@@ -492,7 +492,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 		}
 		policy_route(c->policy, l->trunk, c->calling, called, c->b2b->env->clock->wall_us,
 		    c->b2b->env->rng, &res);
-		registrar_hops(c->b2b, &res);
+		registrar_hops(c->b2b, c->calling, &res);
 		for (unsigned k2 = 0; k2 < res.n_hops; k2++)
 			insert_hop(c, &at, &res.hops[k2], called);
 	}

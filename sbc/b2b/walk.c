@@ -475,7 +475,7 @@ bool walk_same_way(struct leg *l, const struct net_path *path)
 	enum reason why = REASON_NO_MEMORY;
 	struct again g;
 
-	if (c->setup->sdp_sent || registrar_first(c->b2b, c->arena, l->trunk, &w, 1) < 0)
+	if (c->setup->sdp_sent || registrar_first(c->b2b, c->arena, l->trunk, c->calling, &w, 1) < 0)
 		return false;
 	m = parse_again(c, &g);
 	if (m) {
@@ -548,7 +548,7 @@ static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called
 	return false;
 }
 
-enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str called,
+enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str calling, struct str called,
     const struct sip_msg *m, struct target_way *ways, unsigned *ret_n)
 {
 	const struct pol_trunk *now = policy_trunk(b->policy, hop->trunk->id);
@@ -571,13 +571,13 @@ enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *
 		if (n == 0)
 			return why;
 	} else if (registrar_sticks(b, hop->trunk)) {
-		n = registrar_only(b, hop->trunk, ways);
+		n = registrar_only(b, hop->trunk, calling, ways);
 	} else if (n == 0) {
 		n = targets_ways(b->targets, hop, ways, &why);
 		if (n == 0)
 			return why;
 	}
-	if (registrar_first(b, arena, hop->trunk, ways, n) < 0)
+	if (registrar_first(b, arena, hop->trunk, calling, ways, n) < 0)
 		return REASON_NO_MEMORY;
 	if (sips) {
 		n = keep_secure(ways, n);
@@ -593,7 +593,7 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
     struct target_way *ways, unsigned *ret_n)
 {
 	enum reason why =
-	    walk_ways(c->b2b, c->arena, hop, c->sips, called, called.p == c->called.p ? m : NULL, ways, ret_n);
+	    walk_ways(c->b2b, c->arena, hop, c->sips, c->calling, called, called.p == c->called.p ? m : NULL, ways, ret_n);
 
 	return why ? why : trunk_take(c->b2b, hop->trunk, false);
 }
@@ -614,7 +614,7 @@ static bool wait_for_registrar(struct call *c, const struct pol_hop *hop)
 	struct setup *s = c->setup;
 	int64_t now = c->b2b->env->clock->mono_us;
 
-	if (!registrar_moves(c->b2b, hop->trunk) || s->budget_over)
+	if (!registrar_moves(c->b2b, hop->trunk, c->calling) || s->budget_over)
 		return false;
 	if (!s->waits_until_us)
 		s->waits_until_us = now + REGISTRAR_WAIT_US;
@@ -631,7 +631,7 @@ bool walk_back(struct call *c, const struct leg *l)
 	struct setup *s = c->setup;
 
 	if (s->sdp_sent || s->heard || s->budget_over || s->n_tries >= TRIES_MAX || s->next_hop == 0 ||
-	    !registrar_left(c->b2b, l->trunk, &l->dlg.path))
+	    !registrar_left(c->b2b, l->trunk, c->calling, &l->dlg.path))
 		return false;
 	s->next_hop--;
 	return true;

@@ -67,7 +67,11 @@ static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const stru
 	json_object_set_new(j, "instance", v->instance.n ? print_json(v->instance) : json_null());
 	json_object_set_new(j, "holds", json_boolean(v->holds));
 	json_object_set_new(j, "since_us", json_integer(v->since_wall_us));
-	json_object_set_new(j, "kind", json_string(v->bulk ? "gin" : v->fallback ? "aor (gin refused)" : "aor"));
+	json_object_set_new(j, "kind", json_string(v->numbers ? "numbers" : v->bulk ? "gin" : v->fallback ? "aor (gin refused)" : "aor"));
+	if (v->numbers) {
+		json_object_set_new(j, "numbers", json_integer(v->numbers));
+		json_object_set_new(j, "numbers_held", json_integer(v->numbers_held));
+	}
 	json_object_set_new(j, "aor", v->aor.n ? print_json(v->aor) : json_null());
 	json_object_set_new(j, "contact", v->contact.n ? print_json(v->contact) : json_null());
 	json_object_set_new(j, "at", addr_none(&v->at.remote) ? json_null() : view_peer(v->at.proto, &v->at.remote));
@@ -103,8 +107,19 @@ static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct r
 		buf_fmt(&b, "postern trunk set %.*s reg-event=auto", STR(str_head(t->name, 31)));
 		ctl_finding(r, 1, "reg", buf_z(&b), "trunk %.*s: %s", STR(t->name), reason_info(REASON_REG_EVENT_OFF)->text);
 	}
+	if (v->more_numbers)
+		ctl_finding(r, 1, "reg", "split the numbers over two trunks, or ask the provider for GIN", "trunk %.*s: only %u numbers are registered, there are more",
+		    STR(t->name), v->numbers);
 	if (!level)
 		return;
+	if (v->numbers && v->why != REASON_NONE) {
+		buf_init(&b, todo, sizeof(todo) - 1);
+		buf_fmt(&b, "postern reg numbers %.*s", STR(str_head(t->name, 40)));
+		ctl_finding(r, v->numbers_held ? 1 : 2, "reg", buf_z(&b), "trunk %.*s: %u of %u numbers %s: %s", STR(t->name),
+		    v->numbers_held < v->numbers ? v->numbers - v->numbers_held : 1, v->numbers,
+		    v->numbers_held < v->numbers ? "are not registered" : "could not be renewed", reason_info(v->why)->text);
+		return;
+	}
 	buf_init(&b, todo, sizeof(todo) - 1);
 	buf_fmt(&b, "postern reg show %.*s", STR(str_head(t->name, 40)));
 	if (v->why != REASON_NONE && other)
@@ -128,6 +143,50 @@ void view_reg_findings(struct ctl_req *r)
 		for (unsigned flow = 1; flow <= REG_FLOWS_MAX; flow++)
 			if (reg_client_view(r->be->clients, policy_trunk_at(p, i)->id, flow, &v))
 				finding(r, policy_trunk_at(p, i), &v);
+}
+
+void view_reg_numbers(struct ctl_req *r, const struct pol_trunk *t)
+{
+	static const struct print_col cols[] = {
+	    {"number", "NUMBER", PK_TEXT, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"at", "AT", PK_TEXT, 1},
+	    {"expires_ms", "EXPIRES", PK_MS, 0},
+	    {"next_ms", "NEXT", PK_MS, 0},
+	    {"code", "CODE", PK_TEXT, 0},
+	    {"why", "WHY", PK_TEXT, 2},
+	};
+	uint32_t max = ctl_uint(r, "--lines", 50);
+	unsigned missing = 0, n = 0, shown = 0;
+	struct reg_client_view v;
+	json_t *rows = json_array();
+	const void *at = NULL;
+	struct str number;
+
+	/* trouble first */
+	for (int well = 0; well < 2; well++, at = NULL) {
+		while (reg_client_number_next(r->be->clients, t->id, &at, &number, &v)) {
+			json_t *j;
+
+			if ((v.holds && v.why == REASON_NONE) != (well != 0))
+				continue;
+			n++;
+			missing += !v.holds;
+			if (shown++ >= max)
+				continue;
+			j = out_json(r, t, &v);
+			json_object_set_new(j, "number", print_json(number));
+			json_array_append_new(rows, j);
+		}
+	}
+	ctl_set(r, "total", json_integer(n));
+	ctl_set(r, "missing", json_integer(missing));
+	ctl_table(r, "numbers", rows, cols, ARRAY_LEN(cols), "no number is to be registered: postern trunk show NAME: reg-numbers");
+	if (n > max)
+		ctl_say(r, "%u of %u are shown: --lines N\n", max, n);
+	if (reg_client_view(r->be->clients, t->id, 1, &v))
+		finding(r, t, &v);
+	ctl_end(r);
 }
 
 void cmd_reg_list(struct ctl_req *r)
@@ -186,6 +245,8 @@ void cmd_reg_show(struct ctl_req *r)
 	    {"status", "last answer", PK_NUM, 0},
 	    {"realm", "asks for realm", PK_TEXT, 0},
 	    {"kind", "kind", PK_TEXT, 0},
+	    {"numbers", "numbers", PK_NUM, 0},
+	    {"numbers_held", "of them held", PK_NUM, 0},
 	    {"aor", "address", PK_TEXT, 0},
 	    {"contact", "contact", PK_TEXT, 0},
 	    {"at", "at", PK_TEXT, 0},

@@ -142,6 +142,10 @@ void cmd_reg_numbers(struct ctl_req *r)
 
 	if (!t)
 		return;
+	if (t->role == POL_ITSP && t->reg.auth == POL_AUTH_NUMBERS && r->be->clients) {
+		view_reg_numbers(r, t);
+		return;
+	}
 	if (!c.ws || !reg_watch_view(c.ws, t->id, &v) || v.state != REG_WATCH_SEES) {
 		ctl_refuse(r, REASON_NO_SUCH, "postern trunk set NAME reg-event=on; postern reg show NAME says how that stands",
 		    "trunk '%.*s' has no registration events now", STR(t->name));

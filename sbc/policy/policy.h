@@ -148,6 +148,8 @@ struct pol_trunk {
 		uint32_t event;      /* enum pol_reg_event: a PBX's: given to those who may watch; an ITSP's: asked for */
 		const struct str *watchers; /* trunks that may watch its registrations; they exist */
 		unsigned n_watchers;
+		const struct str *numbers; /* NUMBERS: trunks whose numbers are registered; they exist */
+		unsigned n_numbers;
 		uint32_t answer;     /* enum pol_reg_answer: of one number's registration */
 		uint32_t outbound;   /* an ITSP's: enum pol_outbound */
 		uint16_t flows;      /* an ITSP's with outbound: registrations by different servers at a time */
@@ -158,7 +160,8 @@ struct pol_trunk {
 	} reg;
 };
 
-enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN };
+/* NUMBERS: an ITSP's: each number of some PBXs by a registration of its own */
+enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN, POL_AUTH_NUMBERS };
 /* RFC 5626 when we register: not asked for; a registrar without it is registered at as without; such one is not used. */
 enum pol_outbound { POL_OUTBOUND_OFF, POL_OUTBOUND_ON, POL_OUTBOUND_REQUIRED };
 
@@ -247,6 +250,8 @@ const struct pol_number *policy_numbers_next(
     const struct policy *p, const struct pol_trunk *t, const struct pol_number *after);
 /* Are subscriptions to that package carried from t and to it? */
 bool policy_event_carried(const struct pol_trunk *t, struct str package);
+/* Are the numbers of that trunk registered one by one at the ITSP t? */
+bool policy_registers_for(const struct pol_trunk *t, const struct pol_trunk *owner);
 /* May that trunk watch the registrations of owner? */
 bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *watcher);
 

@@ -113,9 +113,9 @@ const struct trunk_key trunk_keys[] = {
 	"reset"},
     {"srtp-lifetime", TKEY_BOOL, AT(media.srtp_lifetime), "no", 0, 0, NULL, NULL,
 	"our keys carry |2^31, which some peers want", "yes"},
-    {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin",
+    {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin|numbers",
 	"static: known by address or certificate; register: a PBX registers with us, we register with an ITSP; gin: the same for "
-	"all its numbers at once (RFC 6140)",
+	"all its numbers at once (RFC 6140); numbers: we register each number at an ITSP that knows no other way (reg-numbers)",
 	"gin"},
     {"aor", TKEY_USER, AT(reg.user), "", 0, 0, NULL, NULL,
 	"user part of its address of record (pilot); empty: the user name of its credential", "trunk42"},
@@ -154,6 +154,10 @@ const struct trunk_key trunk_keys[] = {
 	"on"},
     {"reg-watchers", TKEY_WORDS, AT(reg.watchers), "", 0, 0, NULL, "names of trunks",
 	"trunks that may watch its registrations, besides itself", "itsp"},
+    {"reg-numbers", TKEY_WORDS, AT(reg.numbers), "", 0, 0, NULL, "names of trunks",
+	"auth=numbers: the PBXs whose numbers are registered at this ITSP, 1000 numbers at most; auth=gin: the same when it does not "
+	"know GIN",
+	"acme"},
     {"reg-answer", TKEY_ENUM, AT(reg.answer), "pbx", 0, 0, NULL, "pbx|own",
 	"who tells of the registration of one of its numbers: its own registrar, or we from what is registered here", "own"},
     {"events", TKEY_WORDS, AT(events), "", 0, 0, NULL, "names of event packages such as message-summary",

@@ -29,7 +29,7 @@ static void note_realm(struct client *c, const struct sip_msg *m)
 
 static void challenged(struct client *c, const struct sip_msg *m, const struct net_path *path)
 {
-	enum reason why = auth_again(&c->auth, c->asked, m, &c->cred, c->cred.username.n ? 1 : 0);
+	enum reason why = auth_again(client_auth(c), c->asked, m, &c->cred, c->cred.username.n ? 1 : 0);
 
 	c->cs->metrics[M_CHALLENGED]++;
 	if (why == REASON_AUTH_REALM)
@@ -140,7 +140,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	bool fresh = !client_holds(c) || c->down, asked = client_outbound(c);
 	bool outbound = asked && sip_has_token(m, SIP_H_REQUIRE, S("outbound"));
 
-	auth_info(&c->auth, m);
+	auth_info(client_auth(c), m);
 	if (s == 0) {
 		client_failed(c, REASON_REG_FAILED, "nothing_granted");
 		return;
@@ -166,7 +166,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	if (fresh) {
 		c->registered_wall_us = env->clock->wall_us;
 		client_tell(c, REASON_NONE);
-		if (c->account->plain)
+		if (c->account->plain && !client_is_number(c))
 			client_tell(c, REASON_REG_NO_GIN);
 	}
 	client_step(c, REG_CLIENT_REGISTERED, "200");
@@ -204,6 +204,11 @@ static void bad_extension(struct client *c, const struct sip_msg *m, const struc
 	log_warn(&c->log, "reg_unsupported", "tags=%s", log_quoted(&q, sip_hdr_value(m, SIP_H_UNSUPPORTED)));
 	if (client_bulk(c) && sip_has_token(m, SIP_H_UNSUPPORTED, S("gin"))) {
 		c->account->plain = true;
+		if (numbers_meant(c->account, c->t)) {
+			client_tell(c, REASON_REG_NO_GIN);
+			account_review(c->account, NULL);
+			return;
+		}
 		client_again(c, path, client_holds(c) ? REG_CLIENT_REFRESHING : REG_CLIENT_TRYING, "420");
 		return;
 	}

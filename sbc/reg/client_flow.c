@@ -116,10 +116,8 @@ static void on_bad(void *ctx, uint32_t trunk_id, const struct net_path *path)
 	const struct reg_clients *cs = ctx;
 	struct account *a = account_find(cs, trunk_id);
 
-	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
-		struct client *c = a->flow[i];
-
-		if (!c || c->state != REG_CLIENT_REGISTERED || c->suspect || !client_holds(c) || !same_place(&c->at, path))
+	for (struct client *c = a ? account_next(a, NULL) : NULL; c; c = account_next(a, c)) {
+		if (c->state != REG_CLIENT_REGISTERED || c->suspect || !client_holds(c) || !same_place(&c->at, path))
 			continue;
 		c->suspect = true;
 		log_info(&c->log, "registrar_suspect", "%s", "");
@@ -147,9 +145,8 @@ static void on_address(void *ctx, uint32_t trunk_id)
 	const struct reg_clients *cs = ctx;
 	struct account *a = account_find(cs, trunk_id);
 
-	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++)
-		if (a->flow[i])
-			client_readdress(a->flow[i]);
+	for (struct client *c = a ? account_next(a, NULL) : NULL; c; c = account_next(a, c))
+		client_readdress(c);
 }
 
 static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
@@ -158,11 +155,9 @@ static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
 	const struct account *a = account_find(cs, trunk_id);
 	bool sticky = false, held = false;
 
-	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
-		const struct client *c = a->flow[i];
-
-		sticky = sticky || (c && c->t->reg.sticky);
-		held = held || (c && client_holds(c) && same_place(&c->at, path));
+	for (const struct client *c = a ? account_next(a, NULL) : NULL; c && !held; c = account_next(a, c)) {
+		sticky = c->t->reg.sticky;
+		held = client_holds(c) && same_place(&c->at, path);
 	}
 	return held || !sticky;
 }

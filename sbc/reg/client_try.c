@@ -7,6 +7,7 @@
 #include "sbc/reg/client_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define START_GAP_US 20000      /* between REGISTERs that begin an attempt: 50 a second over all trunks */
 #define NAME_WAIT_US 10000000   /* for the first answer of the DNS */
@@ -142,12 +143,14 @@ void client_rejected(struct client *c, enum reason why, uint32_t base_s, const c
 		client_removed(c);
 		return;
 	}
-	memset(&c->auth, 0, sizeof(c->auth));
+	memset(client_auth(c), 0, sizeof(struct auth_session));
 	c->why = why;
 	c->cs->metrics[M_REJECTED]++;
 	us = client_part_us(c, client_doubled(base_s, c->fails), 100, 110);
 	c->fails++;
 	client_wait_us(c, us > asked_us ? us : asked_us);
+	if (why == REASON_AUTH_REJECTED)
+		numbers_bar(c);
 	client_tell(c, why);
 	client_step(c, REG_CLIENT_REJECTED, because);
 	client_settle(c);
@@ -165,7 +168,9 @@ static bool has_way(const struct client *c, const struct net_path *p)
 
 void client_add_way(struct client *c, const struct target_way *w)
 {
-	if (c->n_ways < WAYS_MAX && !has_way(c, &w->path))
+	if (!c->ways)
+		c->ways = calloc(WAYS_MAX, sizeof(*c->ways));
+	if (c->ways && c->n_ways < WAYS_MAX && !has_way(c, &w->path))
 		c->ways[c->n_ways++] = (struct way){.path = w->path, .alt = w->alt, .try_ms = w->try_ms};
 }
 
@@ -228,8 +233,11 @@ static void no_address(struct client *c, enum reason why)
 static void attempt(struct client *c)
 {
 	int64_t now = c->cs->env->clock->mono_us;
-	enum reason why = find_ways(c);
+	enum reason why;
 
+	if (number_barred(c))
+		return;
+	why = find_ways(c);
 	if (c->state != REG_CLIENT_WAITING || c->begun_us == 0)
 		c->begun_us = now;
 	if (why == REASON_NAME_UNRESOLVED && c->state != REG_CLIENT_RETRY && now - c->begun_us < NAME_WAIT_US) {

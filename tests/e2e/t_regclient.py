@@ -221,6 +221,63 @@ def two_customers(box):
         pr.stop()
 
 
+def numbers(box):
+    """a provider that knows single numbers only: a hundred of them by one connection, one refused is said, calls both ways"""
+    far, pbx = Ua(box.lab, HOST, ITSP_PORT, 'tcp'), party(box, 'pbx')
+    refused = NUMBERS['pbx'][:-3] + '577'
+    try:
+        add(box, 'prov', 'pilot', 'target=203.0.113.23:%d/tcp' % ITSP_PORT, 'auth=numbers', 'reg-numbers=pbx', 'reg-needed=yes')
+        box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+        seen, contacts = [], {}
+        while len(set(seen)) < 100:
+            m = far.expect('REGISTER', 5)
+            number = re.search(r'sip:([^@]+)@' + REALM, m.get('to')).group(1)
+            seen.append(number)
+            if number == refused:
+                far.reply(m, 403, 'Forbidden', tag='r')
+                continue
+            contacts[number] = re.search(r'<([^>]+)>', m.get('contact')).group(1)
+            far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')])
+        check(len(seen) == 100 and far.accepted == 1, '%d REGISTERs by %d connections' % (len(seen), far.accepted))
+        check(len(set(contacts.values())) == 99, 'contacts are shared')
+        wait('all to be seen', lambda: shown(box)['numbers_held'] == 99, 3)
+        l = shown(box)
+        check(l['kind'] == 'numbers' and l['numbers'] == 100 and l['state'] == 'rejected', str(l))
+        rc, out = box.cli('status', ok=None)
+        check(rc == 1 and 'trunk prov: 1 of 100 numbers are not registered' in out, out)
+        j = json.loads(box.cli('reg', 'numbers', 'prov', '-j', ok=None)[1])['data']
+        check(j['total'] == 100 and j['missing'] == 1 and j['numbers'][0]['number'] == refused and j['numbers'][0]['code'] == 'PSN-E1122', str(j)[:400])
+        # a call of the provider's, and one of the PBX's
+        called = NUMBERS['pbx']
+        t = far.request('INVITE', contacts[called], TO, called, to='<sip:%s@x>' % called, body=sdp(far.addr, 30000))
+        far.raw(t, hop('wan'), next(iter(far.conns)))
+        m = pbx.expect('INVITE')
+        check(m.start.startswith('INVITE sip:%s@' % called), m.start)
+        pbx.reply(m, 486, 'Busy', tag='b')
+        ack_failure(far, t, far.expect(lambda m: m.status == 486), hop('wan'))
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, called, TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        m = far.expect('INVITE')
+        far.reply(m, 486, 'Busy', tag='b')
+        ack_failure(pbx, t, pbx.expect(lambda m: m.status == 486 and m.method == 'INVITE'), hop('lan'))
+        # a number more, and one less
+        box.cli('number', 'add', '+4930123777', 'pbx')
+        m = far.expect('REGISTER')
+        check('+4930123777@' in m.get('to') and 'expires=0' not in m.get('contact'), str(m))
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')])
+        wait('it to be held', lambda: shown(box)['numbers_held'] == 100, 3)
+        box.cli('number', 'del', '+4930123777')
+        m = far.expect('REGISTER')
+        check('+4930123777@' in m.get('to') and 'expires=0' in m.get('contact'), str(m))
+        far.reply(m, 200, 'OK', tag='r')
+        check(far.accepted == 1, 'another connection')
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        pbx.close()
+
+
 def challenge(nonce, more=''):
     return 'Proxy-Authenticate: Digest realm="%s", nonce="%s", algorithm=MD5, qop="auth"%s' % (REALM, nonce, more)
 
@@ -307,4 +364,4 @@ def challenged(box):
         drop(box, 'prov')
 
 
-CASES = [calls, wrong_password, no_gin, two_customers, challenged]
+CASES = [calls, wrong_password, no_gin, two_customers, numbers, challenged]

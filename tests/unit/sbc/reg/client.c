@@ -261,7 +261,7 @@ static void goes_on_to_the_next_target_and_stays(void **state)
 	assert_int_equal(cseq(w.last), 2);
 	assert_true(str_eq(field(w.last, "\r\nCall-ID: "), call_id));
 	ok(&w, 600, "");
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1);
 	assert_true(addr_eq(&held[0].path.remote, &second) && held[0].up && !held[0].outbound);
 	assert_int_equal(held[0].route.n, 0);
 	must_register(&w, 600000);
@@ -292,16 +292,16 @@ static void a_silent_registrar_is_left_at_once(void **state)
 	other.remote.in4.sin_addr.s_addr ^= 0x01000000; /* .51, where it could be */
 	targets_report(w.ts, w.id, &other, TARGET_UNREACHED, REASON_TRANSPORT, 0);
 	assert_null(next_register(&w, 2000));
-	assert_false(reg_client_moves(w.cs, w.id));
+	assert_false(reg_client_moves(w.cs, w.id, STR_NONE));
 	targets_report(w.ts, w.id, &first, TARGET_SILENT, REASON_PEER_SILENT, 0);
-	assert_true(reg_client_moves(w.cs, w.id));
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1); /* it holds all the same */
+	assert_true(reg_client_moves(w.cs, w.id, STR_NONE));
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1); /* it holds all the same */
 	assert_false(held[0].up);
 	must_register(&w, 100);
 	assert_true(addr_eq(&w.r.sent_to[0].remote, &other.remote));
 	ok(&w, 600, "");
-	assert_false(reg_client_moves(w.cs, w.id));
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_false(reg_client_moves(w.cs, w.id, STR_NONE));
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1);
 	assert_true(held[0].up && addr_eq(&held[0].path.remote, &other.remote));
 	/* this one too; the first is refused: the one that holds it, at last */
 	targets_report(w.ts, w.id, &other, TARGET_UNREACHED, REASON_TRANSPORT, 0);
@@ -574,7 +574,7 @@ static void service_route_is_that_of_the_last_answer(void **state)
 	must_register(&w, 600000);
 	ok(&w, 600, "");
 	assert_int_equal(view(&w).route.n, 0);
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1);
 	assert_int_equal(held[0].route.n, 0);
 	world_fini(&w);
 }

@@ -68,7 +68,7 @@ static void two_flows(struct world *w, const char *settings)
 static unsigned first_way(struct world *w, char text[ADDR_TEXT_MAX])
 {
 	struct reg_client_way ways[REG_FLOWS_MAX];
-	unsigned n = reg_client_ways(w->cs, w->id, ways);
+	unsigned n = reg_client_ways(w->cs, w->id, STR_NONE, ways);
 
 	assert_true(n > 0);
 	addr_text(&ways[0].path.remote, text);
