@@ -161,6 +161,7 @@ static void account_release(struct account *a)
 		return;
 	htab_del(&a->cs->by_id, &a->by_id);
 	explicit_bzero(a->auth, sizeof(a->auth));
+	free(a->uris);
 	free(a);
 }
 

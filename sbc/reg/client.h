@@ -120,6 +120,11 @@ struct reg_client_view {
 /* One number after the other, in no order: *at NULL first. false: at the end. */
 bool reg_client_number_next(
     const struct reg_clients *cs, uint32_t trunk_id, const void **at, struct str *ret_number, struct reg_client_view *ret);
+/* Is that number (canonical) among those that the registrar names as ours (P-Associated-URI)? NO: it names others. */
+enum reg_confirmed { REG_CONFIRMED_UNKNOWN, REG_CONFIRMED_YES, REG_CONFIRMED_NO };
+enum reg_confirmed reg_client_confirms(const struct reg_clients *cs, uint32_t trunk_id, struct str number);
+/* Those it names, i from 0; false at the end. Borrow: until the next turn. */
+bool reg_client_uri(const struct reg_clients *cs, uint32_t trunk_id, unsigned i, struct str *ret_number);
 /* reg_id 1 .. REG_FLOWS_MAX; of a trunk with auth=numbers 1 is the number that most needs looking at, with the sums. false: the trunk does not register, or has no such flow */
 bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, unsigned reg_id, struct reg_client_view *ret);
 

@@ -149,6 +149,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	c->accepted++;
 	c->cs->metrics[M_ACCEPTED]++;
 	take_route(c, m);
+	client_take_uris(c, m);
 	c->events = sip_has_token(m, SIP_H_ALLOW_EVENTS, S("reg"));
 	if (!fresh && !(c->at.proto == path->proto && addr_eq(&c->at.remote, &path->remote)))
 		fresh = true; /* another registrar holds it now */

@@ -6,6 +6,7 @@
  *   client_send.c    what a REGISTER says
  *   client_answer.c  what its answers mean
  *   client_numbers.c registrations of single numbers: which there are, and how they stand together
+ *   client_uris.c    what the registrar says is ours (P-Associated-URI)
  *   client_flow.c    flows (RFC 5626): whether there is a second one, and what follows when one is lost
  *
  * A trunk has one struct account, and in it a struct client for each flow: each is a registration of its own, with its
@@ -42,6 +43,8 @@ enum outbound {
 	OUTBOUND_REFUSED,  /* 439: not asked for any more (KA-09) */
 };
 
+struct client_uris;
+
 struct account {
 	struct hnode by_id;
 	struct reg_clients *cs;
@@ -58,6 +61,7 @@ struct account {
 	bool looked_at;             /* account_review() is in it */
 	bool too_many;              /* numbers that are not registered, since there are more than NUMBERS_MAX */
 	int64_t barred_us;          /* no number is tried before: one was refused for the password they share */
+	struct client_uris *uris;   /* own; NULL: it said nothing */
 	struct auth_session auth[REG_FLOWS_MAX]; /* by reg-id; of numbers the first */
 };
 
@@ -193,6 +197,9 @@ bool number_news(struct client *c, enum reason why);
 /* The password was refused: the others wait as long. */
 void numbers_bar(struct client *c);
 bool number_barred(struct client *c); /* and then its timer runs */
+
+/* client_uris.c */
+void client_take_uris(struct client *c, const struct sip_msg *m);
 
 /* client_try.c */
 void client_wait_us(struct client *c, int64_t us); /* until the next attempt */

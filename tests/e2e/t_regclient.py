@@ -278,6 +278,29 @@ def numbers(box):
         pbx.close()
 
 
+def associated(box):
+    """what the provider names as ours (P-Associated-URI): number check and reg numbers say what it left out"""
+    far = Ua(box.lab, HOST, ITSP_PORT)
+    base = NUMBERS['pbx'][:-3]
+    try:
+        add(box, 'prov', 'trunk42', 'auth=gin', 'reg-numbers=pbx')
+        m = far.expect('REGISTER')
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact'), 'P-Associated-URI: ' + ', '.join(
+            '<sip:%s%d@%s>' % (base, i, REALM) for i in list(range(500, 577)) + list(range(578, 601)))])
+        registered(box)
+        rc, out = box.cli('number', 'check', ok=None)
+        check(rc == 1 and 'trunk prov: the provider did not confirm 1 of 100 numbers, %s577 the first' % base in out, out)
+        j = json.loads(box.cli('reg', 'numbers', 'prov', '-j', ok=None)[1])['data']
+        check(j['missing'] == 1 and j['surplus'] == 1 and j['confirmed'] == 99, str(j))
+        box.cli('trunk', 'register', 'prov')
+        m = far.expect('REGISTER')
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact'), 'P-Associated-URI: <sip:trunk42@%s>' % REALM])
+        wait('it to name nothing', lambda: 'did not confirm' not in box.cli('number', 'check', ok=None)[1], 3)
+    finally:
+        drop(box, 'prov')
+        far.close()
+
+
 def challenge(nonce, more=''):
     return 'Proxy-Authenticate: Digest realm="%s", nonce="%s", algorithm=MD5, qop="auth"%s' % (REALM, nonce, more)
 
@@ -364,4 +387,4 @@ def challenged(box):
         drop(box, 'prov')
 
 
-CASES = [calls, wrong_password, no_gin, two_customers, numbers, challenged]
+CASES = [calls, wrong_password, no_gin, two_customers, numbers, associated, challenged]

@@ -437,6 +437,47 @@ static void a_name_that_is_back_is_used_at_once(void **state)
 	world_fini(&w);
 }
 
+/* PTH-04: the numbers that the newest answer names, in whatever form; the rest of it is nothing to us */
+static void pth_04_numbers_it_names(void **state)
+{
+	struct world w;
+	struct str number;
+	static char many[40000];
+	size_t n = 0;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42 country=49");
+	must_register(&w, 100);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301")), REG_CONFIRMED_UNKNOWN);
+	ok(&w, 600, "P-Associated-URI: <sip:trunk42@itsp.example.com>, <sip:+4930123451@itsp.example.com;user=phone>\r\n"
+	            "P-Associated-URI: \"x, y\" <tel:+4930123450>, <sip:030123453@h>, garbage, <mailto:a@b>\r\n");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123450")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123451")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123453")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123452")), REG_CONFIRMED_NO);
+	assert_true(reg_client_uri(w.cs, w.id, 0, &number) && str_eq(number, S("+4930123450")));
+	assert_false(reg_client_uri(w.cs, w.id, 3, &number));
+	/* a refresh without it: as before */
+	must_register(&w, 600000);
+	ok(&w, 600, "");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123452")), REG_CONFIRMED_NO);
+	/* a wildcard may be that number too */
+	must_register(&w, 600000);
+	ok(&w, 600, "P-Associated-URI: <sip:+4930123451@h>, <sip:+4930!.*!@h>\r\n");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123451")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123452")), REG_CONFIRMED_UNKNOWN);
+	/* as many as it likes */
+	n = (size_t)snprintf(many, sizeof(many), "P-Associated-URI: <tel:+491>");
+	for (int i = 0; i < 60; i++)
+		n += (size_t)snprintf(many + n, sizeof(many) - n, ",<tel:+4930%d>", 1000 + i);
+	snprintf(many + n, sizeof(many) - n, "\r\n");
+	must_register(&w, 600000);
+	answer(&w, "200 OK", many);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301059")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301060")), REG_CONFIRMED_NO);
+	world_fini(&w);
+}
+
 /* A registration that cannot be renewed is gone when its time is over, and said so. */
 static void lost_when_its_time_is_over(void **state)
 {
@@ -842,6 +883,7 @@ int main(void)
 	    cmocka_unit_test(another_address_of_ours_is_registered_at_once),
 	    cmocka_unit_test(a_clock_that_is_set_changes_nothing),
 	    cmocka_unit_test(a_name_that_is_back_is_used_at_once),
+	    cmocka_unit_test(pth_04_numbers_it_names),
 	    cmocka_unit_test(lost_when_its_time_is_over),
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
