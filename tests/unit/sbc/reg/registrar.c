@@ -851,6 +851,34 @@ static void gruu_06_keys_and_shares(void **s)
 }
 
 /* feature tags of the bulk contact hold for every number (GINS-11) */
+/* A Path is taken and given back whatever Supported says: a proxy that put it there has reasons of its own, and a PBX that
+ * does not know the header passes over it. 421 would only keep the PBXs behind it out (RFC 3327 5.3 leaves it to us). */
+static void pth_01_without_supported(void **s)
+{
+	static const char *const supported[] = {"", "Supported: gruu\r\n", "Supported: path\r\n", "Require: path\r\n"};
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	for (unsigned i = 0; i < ARRAY_LEN(supported); i++) {
+		char lines[256];
+		const char *a;
+
+		snprintf(lines, sizeof(lines), "%sPath: <sip:edge%u.example;lr>\r\n" BULK "\r\n", supported[i], i);
+		a = rig_register(r, AOR, lines);
+		assert_status(a, 200);
+		snprintf(lines, sizeof(lines), "\r\nPath: <sip:edge%u.example;lr>\r\n", i);
+		assert_non_null(strstr(a, lines));
+		snprintf(lines, sizeof(lines), "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f|<sip:edge%u.example;lr>", i);
+		ways_are(r, 1, "+4930123450", lines);
+	}
+	/* the refresh that comes without one is by no proxy any more */
+	assert_null(strstr(rig_register(r, AOR, BULK "\r\n"), "Path:"));
+	ways_are(r, 1, "+4930123450", "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f");
+	rig_fini(r);
+	free(r);
+}
+
 static void gins_11_preferences(void **s)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -1176,6 +1204,7 @@ int main(void)
 	    cmocka_unit_test(gruu_05_temporary_ways),
 	    cmocka_unit_test(gruu_of_a_plain_contact),
 	    cmocka_unit_test(gruu_06_keys_and_shares),
+	    cmocka_unit_test(pth_01_without_supported),
 	    cmocka_unit_test(gins_11_preferences),
 	    cmocka_unit_test(gins_17_policy_moves),
 	    cmocka_unit_test(rgs_02_world_moves_while_stored),
