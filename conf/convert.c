@@ -785,6 +785,7 @@ static void convert_numbers(struct load *ld, struct conf *c)
 	    {"tls", "warn-days", &c->tls.warn_days},
 	    {"media", "workers", &c->media.workers},
 	    {"media", "quarantine", &c->media.quarantine_ms},
+	    {"media", "capture", &c->media.capture_mib},
 	};
 	struct val v;
 

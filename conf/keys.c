@@ -109,6 +109,10 @@ static const struct conf_key keys[] = {
 	{"media", "quarantine", CONF_T_TIME, "5s", 0, 60000, NULL, false,
 	    "How long a port rests before another call gets it, so that late packets of the old call find nobody.",
 	    "5s"},
+	{"media", "capture", CONF_T_UINT, "16", 0, 1024, NULL, false,
+	    "Memory in MiB for packets of calls under 'call capture', the oldest are overwritten. It is taken when the first "
+	    "call is captured. 0: no call can be.",
+	    "16"},
 
 	{"dns", "servers", CONF_T_ADDRS, "", 0, 0, NULL, true,
 	    "Name servers, asked in this order; the next one when one fails or is silent. Empty: those of "

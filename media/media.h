@@ -46,6 +46,7 @@ struct media_cfg {
 	unsigned workers;        /* threads; 0: none, for simulation (no sockets are opened, ports are numbers) */
 	uint32_t quarantine_ms;  /* before a port is used again; 0: 5000 */
 	unsigned max_streams;    /* m= lines of one session; 0: 16 */
+	size_t capture_bytes;    /* memory for packets of calls that are captured, taken when the first one is; 0: none is */
 };
 
 /* NULL with *ret_reason (ADDRESS_MISSING, NO_MEMORY …) and a log line. env lives longer. */
@@ -210,6 +211,19 @@ bool media_judged_bad(const struct media_judged *j);
 /* "packets come from an address that is not in the SDP (dropped), last from 192.0.2.1:4000": with the stats it was made of */
 void media_put_in(struct buf *b, const struct media_judged *j, const struct media_stats *stats);
 void media_put_out(struct buf *b, const struct media_judged *j, const struct media_stats *stats);
+
+/* Packets of a call are kept in a ring of all captured calls, under the key, from now on and in streams to come. */
+enum media_capture {
+	MEDIA_CAPTURE_OFF,
+	MEDIA_CAPTURE_WIRE,  /* as they are on the wire: what is encrypted stays so */
+	MEDIA_CAPTURE_CLEAR, /* decrypted, and before they are encrypted */
+};
+/* REASON_NONE, CAPTURE_OFF (there is no memory set aside), NO_MEMORY. */
+enum reason media_capture(struct media_call *mc, enum media_capture mode, uint64_t key);
+enum media_capture media_captures(const struct media_call *mc);
+struct capture_packet;
+/* What is there of a key, whether the call is up or not; of each worker oldest first. */
+void media_captured(const struct media *m, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx);
 
 /* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
  * off. The B2BUA compares with timeout_s (RTP-12). */

@@ -83,6 +83,8 @@ enum reason media_publish(const struct media_call *mc, const struct view *v, con
 
 			if (!st->pair[s])
 				continue;
+			if (mc->capture)
+				relay_pair_capture(st->pair[s], (enum media_capture)mc->capture, mc->capture_key);
 			if (!st->live || !st->pair[!s] || !make_program(mc, v, st, (enum media_side)s, &p)) {
 				r = relay_program_set(st->pair[s], NULL, NULL);
 			} else {

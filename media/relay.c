@@ -348,6 +348,7 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 		*ret_reason = REASON_SRTP_LIBRARY;
 		return NULL;
 	}
+	r->capture_bytes = cfg->capture_bytes;
 	r->quarantine_us = (int64_t)(cfg->quarantine_ms ? cfg->quarantine_ms : 5000) * 1000;
 	r->metrics = (struct metric_set){.area = "relay", .names = metric_names, .values = r->values,
 	    .n = RELAY_METRICS};
@@ -413,8 +414,10 @@ void relay_free(struct relay *r)
 	if (timer_running(&r->housekeeping))
 		timer_stop(r->env->timers, &r->housekeeping);
 	metrics_del(&r->metrics);
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_workers; i++) {
 		relay_worker_stop(&r->worker[i]);
+		capture_free(r->worker[i].capture);
+	}
 	for (unsigned i = 0; r->range && i < 2 * r->n_realms; i++)
 		relay_range_fini(&r->range[i]);
 	free_list(r, r->fresh);
@@ -706,8 +709,45 @@ void relay_pair_stats_reset(struct relay_pair *p)
 	f = thing_new(p->range->relay, RELAY_FLOW);
 	if (!f)
 		return;
+	f->capture_key = p->flow->capture_key;
+	f->capture = p->flow->capture;
 	retire(p->range->relay, atomic_exchange(&p->flow, f));
 	reclaim(p->range->relay);
+}
+
+/* --- capture --- */
+
+enum reason relay_capture_start(struct relay *r)
+{
+	if (!r->capture_bytes)
+		return REASON_CAPTURE_OFF;
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct relay_worker *w = &r->worker[i];
+		struct capture *c = w->capture ? NULL : capture_new(r->capture_bytes / r->n_workers);
+
+		if (!w->capture && !c)
+			return REASON_NO_MEMORY;
+		if (c)
+			atomic_store(&w->capture, c);
+	}
+	return REASON_NONE;
+}
+
+void relay_pair_capture(struct relay_pair *p, enum media_capture mode, uint64_t key)
+{
+	struct relay_flow *f = p->flow;
+
+	if (!f)
+		return;
+	atomic_store(&f->capture_key, key);
+	atomic_store(&f->capture, (uint8_t)mode);
+}
+
+void relay_captured(const struct relay *r, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		if (r->worker[i].capture)
+			capture_each(r->worker[i].capture, key, fn, ctx);
 }
 
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret)

@@ -79,6 +79,12 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret);
 /* Without memory the counters go on as they were. A source that has latched stays latched. */
 void relay_pair_stats_reset(struct relay_pair *p);
 
+/* Makes the rings, if they are not there. REASON_NONE, CAPTURE_OFF, NO_MEMORY. */
+enum reason relay_capture_start(struct relay *r);
+/* What comes in at p, and what leaves because of it, is kept from now on (enum media_capture). */
+void relay_pair_capture(struct relay_pair *p, enum media_capture mode, uint64_t key);
+void relay_captured(const struct relay *r, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx);
+
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret);
 unsigned relay_pairs_in_use(const struct relay *r);
 

@@ -17,6 +17,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "media/capture.h"
 #include "media/relay.h"
 #include "media/stats.h"
 
@@ -122,6 +123,8 @@ struct relay_flow {
 	_Atomic uint32_t drops[RELAY_DROPS];
 	_Atomic int64_t first_rx_us;
 	_Atomic int64_t unreadable_us; /* see struct media_stats */
+	_Atomic uint64_t capture_key;
+	_Atomic uint8_t capture; /* enum media_capture; after capture_key */
 	_Atomic int64_t refused_source_us, refused_pt_us;
 	struct relay_addr refused_source;
 	_Atomic uint8_t refused_pt;
@@ -219,6 +222,7 @@ struct relay_worker {
 	bool running;
 	uint32_t wakeups;    /* of the thread itself */
 	uint64_t quiet_seen; /* signalling: epoch when the waiting list was closed */
+	_Atomic(struct capture *) capture; /* own; NULL: nothing was ever captured */
 	alignas(64) _Atomic uint64_t epoch; /* even: in its quiet point */
 	/* totals of this worker */
 	alignas(64) _Atomic uint64_t rx_packets;
@@ -235,6 +239,7 @@ struct relay {
 	struct relay_worker *worker; /* own */
 	unsigned n_workers, next_worker;
 	int64_t quarantine_us;
+	size_t capture_bytes;
 	struct relay_dead *fresh;   /* retired since the waiting list was closed */
 	struct relay_dead *waiting; /* retired before: waits for quiet_seen to pass in all workers */
 	struct relay_dead *spare[RELAY_KINDS]; /* own: freed, for the next call */

@@ -80,6 +80,11 @@ bool media_port_use(const struct media *m, unsigned realm, struct media_port_use
 	return relay_port_use(m->relay, realm, ret);
 }
 
+void media_captured(const struct media *m, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
+{
+	relay_captured(m->relay, key, fn, ctx);
+}
+
 unsigned media_call_count(const struct media *m)
 {
 	return m->n_calls;

@@ -247,6 +247,30 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 	return REASON_NONE;
 }
 
+/* --- capture --- */
+
+enum reason media_capture(struct media_call *mc, enum media_capture mode, uint64_t key)
+{
+	const struct view *v = media_view(mc);
+	enum reason why = mode == MEDIA_CAPTURE_OFF ? REASON_NONE : relay_capture_start(mc->m->relay);
+
+	if (why)
+		return why;
+	mc->capture = (uint8_t)mode;
+	mc->capture_key = key;
+	/* pairs to come are told when their programs are published */
+	for (unsigned i = 0; i < v->n_streams; i++)
+		for (unsigned s = 0; s < 2; s++)
+			if (v->streams[i].pair[s])
+				relay_pair_capture(v->streams[i].pair[s], mode, key);
+	return REASON_NONE;
+}
+
+enum media_capture media_captures(const struct media_call *mc)
+{
+	return (enum media_capture)mc->capture;
+}
+
 /* --- the end of an exchange --- */
 
 void media_commit(struct media_call *mc)

@@ -88,6 +88,8 @@ struct media_call {
 	int64_t changed_us;   /* of the last one after it */
 	uint16_t changes;     /* commits after the first */
 	struct hash_key cname; /* names in RTCP, for this call */
+	uint64_t capture_key;
+	uint8_t capture;       /* enum media_capture */
 	uint8_t state, offerer;
 	bool reoffer;  /* the offerer is not waiting for an answer */
 	bool answered; /* the offerer was told an answer in this exchange */

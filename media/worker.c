@@ -431,6 +431,58 @@ static void flush(struct relay_worker *w, struct relay_pair *out, unsigned sock,
 	}
 }
 
+/* --- capture --- */
+
+static void capture(struct relay_worker *w, uint64_t key, const struct relay_pair *p, unsigned sock, bool out,
+    const struct addr *remote, const uint8_t *d, size_t n, int64_t now_us)
+{
+	struct capture *c = atomic_load_explicit(&w->capture, memory_order_acquire);
+	struct capture_packet k = {.key = key, .mono_us = now_us, .local = p->local, .remote = *remote, .out = out, .len = n,
+	    .bytes = str_n((const char *)d, n)};
+
+	addr_set_port(&k.local, (uint16_t)(addr_port(&k.local) + sock));
+	if (c)
+		capture_put(c, &k);
+}
+
+/* judge() and what of it is to be seen */
+static int judge_captured(struct relay_worker *w, struct relay_pair *p, const struct relay_prog *g, struct relay_flow *f,
+    unsigned sock, uint8_t *d, size_t *n, const struct addr *from, int64_t now_us, unsigned *ret_out)
+{
+	uint8_t mode = atomic_load_explicit(&f->capture, memory_order_acquire), type = *n > 1 ? d[1] : 0, after;
+	uint64_t key = atomic_load_explicit(&f->capture_key, memory_order_relaxed);
+	bool opened = mode == MEDIA_CAPTURE_CLEAR && g->keys && g->keys->open;
+	int why;
+
+	if (mode == MEDIA_CAPTURE_OFF)
+		return judge(g, f, sock, d, n, from, now_us, ret_out);
+	if (!opened)
+		capture(w, key, p, sock, false, from, d, *n, now_us);
+	why = judge(g, f, sock, d, n, from, now_us, ret_out);
+	if (opened && *n > 1) { /* as it came, but for the encryption */
+		after = d[1];
+		d[1] = type;
+		capture(w, key, p, sock, false, from, d, *n, now_us);
+		d[1] = after;
+	}
+	return why;
+}
+
+static int seal_captured(struct relay_worker *w, const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d,
+    size_t *n, size_t cap, const struct addr *dest, int64_t now_us)
+{
+	uint8_t mode = atomic_load_explicit(&f->capture, memory_order_acquire);
+	uint64_t key = atomic_load_explicit(&f->capture_key, memory_order_relaxed);
+	int why;
+
+	if (mode == MEDIA_CAPTURE_CLEAR)
+		capture(w, key, g->out, sock, true, dest, d, *n, now_us);
+	why = seal_packet(g, sock == RELAY_RTCP, d, n, cap);
+	if (mode == MEDIA_CAPTURE_WIRE && why == PASS)
+		capture(w, key, g->out, sock, true, dest, d, *n, now_us);
+	return why;
+}
+
 /* --- receiving --- */
 
 static unsigned receive(struct relay_batch *b, int fd)
@@ -475,10 +527,10 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		if (m->msg_hdr.msg_flags & MSG_TRUNC)
 			why = RELAY_DROP_SHORT;
 		else
-			why = judge(g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
+			why = judge_captured(w, p, g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
 		if (why == PASS) {
 			dest = destination(g, out);
-			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))
+			why = dest ? seal_captured(w, g, f, out, b->data[i], &len, sizeof(b->data[i]), dest, now_us)
 			           : RELAY_DROP_NO_DEST;
 		}
 		if (why != PASS) {

@@ -279,3 +279,8 @@ void call_clear(struct call *c, enum reason why, bool force)
 		leg_gone(l);
 	}
 }
+
+enum reason call_capture(struct call *c, enum media_capture mode)
+{
+	return c->media ? media_capture(c->media, mode, c->id) : REASON_NO_DIALOG;
+}

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "media/capture.h"
 #include "media/relay.h"
 #include "sbc/ctl/view.h"
 #include "sbc/net/tap.h"
@@ -653,28 +654,104 @@ void cmd_call_ladder(struct ctl_req *r)
 	ctl_end(r);
 }
 
-struct pcap_out {
-	struct ctl_req *r;
-	struct text t;
+/* A capture file is made in order of time: SIP comes from one ring, packets of each worker from another. */
+struct piece {
+	int64_t wall_us;
+	size_t at, n; /* in the text */
 };
 
-static int pcap_put(void *ctx, const void *p, size_t n)
+struct pcap_out {
+	struct text t;
+	struct piece *piece; /* own */
+	size_t n, room, media;
+	int64_t mono_to_wall_us;
+	bool cut, failed;
+};
+
+#define PCAP_MEDIA_MAX ((size_t)12 << 20) /* bytes of one answer; the newest */
+
+static void pcap_add(struct pcap_out *o, const struct tap_msg *m)
+{
+	char bytes[TAP_PCAP_MSG_MAX(16384)];
+	struct piece *more;
+	struct buf b;
+
+	if (o->n == o->room) {
+		more = realloc(o->piece, (o->room ? 2 * o->room : 256) * sizeof(*more));
+		if (!more) {
+			o->failed = true;
+			return;
+		}
+		o->piece = more;
+		o->room = o->room ? 2 * o->room : 256;
+	}
+	buf_init(&b, bytes, sizeof(bytes));
+	tap_pcap_msg(&b, m);
+	if (buf_err(&b))
+		return;
+	o->piece[o->n++] = (struct piece){.wall_us = m->wall_us, .at = o->t.n, .n = b.n};
+	text_put(&o->t, b.p, b.n);
+}
+
+static bool pcap_sip(void *ctx, const struct tap_msg *m)
 {
 	struct pcap_out *o = ctx;
 
-	text_put(&o->t, p, n);
-	if (o->t.n > 256 * 1024) {
-		ctl_binary(o->r, text_get(&o->t));
-		o->t.n = 0;
+	pcap_add(o, m);
+	return !o->failed;
+}
+
+static bool pcap_media(void *ctx, const struct capture_packet *p)
+{
+	struct pcap_out *o = ctx;
+	struct tap_msg m = {.wall_us = p->mono_us + o->mono_to_wall_us, .out = p->out, .bytes = p->bytes, .len = p->len,
+	    .path = {.proto = NET_UDP, .local = p->local, .remote = p->remote}};
+
+	o->media++;
+	o->cut = o->t.n > PCAP_MEDIA_MAX;
+	if (!o->cut)
+		pcap_add(o, &m);
+	return !o->failed && !o->cut;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct piece *x = a, *y = b;
+
+	if (x->wall_us != y->wall_us)
+		return x->wall_us < y->wall_us ? -1 : 1;
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void pcap_send(struct ctl_req *r, struct pcap_out *o)
+{
+	struct text out = {0};
+	char head[TAP_PCAP_HEAD];
+	struct buf b;
+
+	buf_init(&b, head, sizeof(head));
+	tap_pcap_head(&b);
+	text_put(&out, b.p, b.n);
+	qsort(o->piece, o->n, sizeof(*o->piece), by_time);
+	for (size_t i = 0; i < o->n && r->client; i++) {
+		text_put(&out, o->t.p + o->piece[i].at, o->piece[i].n);
+		if (out.n > 256 * 1024) {
+			ctl_binary(r, text_get(&out));
+			out.n = 0;
+		}
 	}
-	return o->t.failed || !o->r->client ? -1 : 0;
+	if (r->client)
+		ctl_binary(r, text_get(&out));
+	o->failed = o->failed || out.failed;
+	text_fini(&out);
 }
 
 void cmd_call_pcap(struct ctl_req *r)
 {
 	const char *phase;
 	struct call_record *rec = find_call(r, &phase, NULL);
-	struct pcap_out o = {.r = r};
+	const struct clock *now = r->be->env->clock;
+	struct pcap_out o = {.mono_to_wall_us = now->wall_us - now->mono_us};
 	uint64_t keys[KEYS_MAX];
 	unsigned n;
 
@@ -683,15 +760,53 @@ void cmd_call_pcap(struct ctl_req *r)
 		return;
 	}
 	n = wire_keys(rec, keys);
+	tap_each(r->be->tap, keys, n, 0, pcap_sip, &o);
+	/* who listens in has more rights than who looks at messages */
+	if (r->role >= CTL_ADMIN)
+		media_captured(r->be->media, rec->id, pcap_media, &o);
 	free(rec);
-	if (tap_pcap(r->be->tap, keys, n, pcap_put, &o) < 0) {
-		text_fini(&o.t);
+	if (!o.failed && !o.t.failed)
+		pcap_send(r, &o);
+	free(o.piece);
+	text_fini(&o.t);
+	if (o.failed || o.t.failed) {
 		ctl_refuse(r, REASON_NO_MEMORY, NULL, "the capture could not be made");
 		return;
 	}
-	if (r->client)
-		ctl_binary(r, text_get(&o.t));
-	text_fini(&o.t);
+	ctl_end(r);
+}
+
+void cmd_call_capture(struct ctl_req *r)
+{
+	enum media_capture mode = ctl_flag(r, "--off")        ? MEDIA_CAPTURE_OFF
+	                          : ctl_flag(r, "--decrypted") ? MEDIA_CAPTURE_CLEAR
+	                                                       : MEDIA_CAPTURE_WIRE;
+	static const char *const names[] = {"off", "as on the wire", "decrypted"};
+	const struct log lg = {.to = r->be->env->logger, .area = LOG_CTL};
+	const char *phase;
+	struct call *c;
+	struct call_record *rec = find_call(r, &phase, &c);
+	enum reason why;
+
+	if (!c) {
+		free(rec);
+		if (!r->ended)
+			ctl_refuse(r, REASON_NO_SUCH, "postern call list shows those in progress", "call '%s' is not in progress",
+			    ctl_arg(r, "CALL"));
+		return;
+	}
+	free(rec);
+	why = call_capture(c, mode);
+	if (why != REASON_NONE) {
+		ctl_refuse(r, why, NULL, "its packets cannot be captured: %s", reason_info(why)->text);
+		return;
+	}
+	/* somebody listens in: that is for the record */
+	log_warn(&lg, "call_capture", "uid=%u call=%s mode=\"%s\"", r->uid, ctl_arg(r, "CALL"), names[mode]);
+	ctl_set(r, "capture", json_string(names[mode]));
+	ctl_say(r, "capture of %s: %s\n", ctl_arg(r, "CALL"), names[mode]);
+	if (mode != MEDIA_CAPTURE_OFF)
+		ctl_say(r, "to see it: postern call pcap %s -o FILE\n", ctl_arg(r, "CALL"));
 	ctl_end(r);
 }
 

@@ -14,6 +14,8 @@ struct relay_pair {
 	struct relay_pair *out;
 	struct relay_program prog;
 	struct media_stats stats;
+	enum media_capture capture;
+	uint64_t capture_key;
 	struct relay_pair *next;
 };
 
@@ -22,6 +24,7 @@ struct relay {
 	const struct media_realm_cfg *realms;
 	unsigned n_realms, in_use;
 	uint16_t next_port;
+	bool no_capture;
 	unsigned pairs_left; /* until PORTS_EXHAUSTED */
 	int fail_program;    /* counts down: the call at 0 fails with NO_MEMORY; -1: never */
 	unsigned programs;   /* relay_program_set() calls */
@@ -125,6 +128,22 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 void relay_pair_stats_reset(struct relay_pair *p)
 {
 	memset(&p->stats, 0, sizeof(p->stats));
+}
+
+enum reason relay_capture_start(struct relay *r)
+{
+	return r->no_capture ? REASON_CAPTURE_OFF : REASON_NONE;
+}
+
+void relay_pair_capture(struct relay_pair *p, enum media_capture mode, uint64_t key)
+{
+	p->capture = mode;
+	p->capture_key = key;
+}
+
+void relay_captured(const struct relay *r, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
+{
+	(void)r, (void)key, (void)fn, (void)ctx;
 }
 
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret)
