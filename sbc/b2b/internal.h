@@ -441,8 +441,8 @@ extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup 
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
     const struct sip_msg *m /* what is to go there: says which of them; NULL: all */, struct target_way *ways,
     enum reason *ret_why);
-/* What a caller is told when they cannot be reached for that reason; 0: what the reason says. */
-uint16_t registered_status(const struct pol_trunk *t, enum reason why);
+/* What a caller of that number is told when they cannot be reached for that reason; 0: what the reason says. */
+uint16_t registered_status(const struct pol_trunk *t, struct str called, enum reason why);
 /* The ways that are left once one of an instance gave its final answer (0: none came): its other flows are for when
  * that one failed, not for another opinion (RFC 5626 7); 430: nothing leads to that contact. Of n; returns how many
  * stay, in order. */

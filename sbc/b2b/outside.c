@@ -364,7 +364,7 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 /* The last word: to who asked, when he still waits. */
 static void finish(struct outside *k, enum reason why)
 {
-	uint16_t status = k->route.n_hops ? registered_status(k->route.hops[0].trunk, why) : 0;
+	uint16_t status = k->route.n_hops ? registered_status(k->route.hops[0].trunk, k->called, why) : 0;
 	struct txn_srv *srv = k->srv;
 	const struct pol_trunk *t = k->from;
 	struct b2b *b = k->b2b;

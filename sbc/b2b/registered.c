@@ -149,9 +149,9 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	return kept;
 }
 
-uint16_t registered_status(const struct pol_trunk *t, enum reason why)
+uint16_t registered_status(const struct pol_trunk *t, struct str called, enum reason why)
 {
-	return why == REASON_NOT_REGISTERED || why == REASON_FLOW_FAILED ? t->down_code : 0;
+	return why == REASON_NOT_REGISTERED || why == REASON_FLOW_FAILED ? policy_down_code(t, called) : 0;
 }
 
 /* ------------------------------------------------------------------ flows of one instance */

@@ -663,7 +663,7 @@ static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort
 	t = try_new(c, hop, NULL);
 	if (t)
 		t->reason = why;
-	(void)walk_note_failure(c, why, 0, registered_status(hop->trunk, why));
+	(void)walk_note_failure(c, why, 0, registered_status(hop->trunk, called, why));
 	return false;
 }
 

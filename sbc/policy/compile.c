@@ -193,6 +193,9 @@ _Static_assert(offsetof(struct pol_trunk, reg.n_watchers) ==
 _Static_assert(offsetof(struct pol_trunk, reg.n_numbers) ==
                    offsetof(struct pol_trunk, reg.numbers) + sizeof(const struct str *),
     "so is a list of words");
+_Static_assert(offsetof(struct pol_trunk, n_down_words) ==
+                   offsetof(struct pol_trunk, down_words) + sizeof(const struct str *),
+    "so is a list of words");
 _Static_assert(offsetof(struct pol_trunk, n_events) == offsetof(struct pol_trunk, events) + sizeof(const struct str *),
     "so is a list of words");
 _Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "an enum is stored as a uint32_t");
@@ -238,6 +241,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
 		break;
 	case TKEY_WORDS:
+	case TKEY_DOWNS:
 		n_hosts = 0;
 		hosts = keep_list(b, v->s, &n_hosts);
 		memcpy(field, &hosts, sizeof(hosts));
@@ -855,6 +859,8 @@ int policy_compile(const struct policy_input *in, struct policy **ret, struct po
 		build_registrants(&b);
 	if (!b.no_memory)
 		pol_links_build(p, bad_link, &b);
+	if (!b.no_memory && pol_downs_build(p, bad_link, &b) < 0)
+		b.no_memory = true;
 	if (!b.no_memory) {
 		check_watchers(&b);
 		check_reg_numbers(&b);

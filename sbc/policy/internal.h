@@ -178,6 +178,10 @@ void pol_learned_fini(struct learned *l);
 /* links.c: what of x names a trunk (by that name) that it cannot: why */
 typedef void pol_link_fn(void *ctx, const struct pol_trunk *x, const char *what, struct str name, const char *why);
 void pol_links_build(struct policy *p, pol_link_fn *fn, void *ctx);
+/* downs.c */
+/* One word of down-numbers, "RANGE:STATUS" or "RANGE:TRUNK". false: it is none */
+bool pol_down_read(struct str word, struct db_number *ret_range, uint16_t *ret_code, struct str *ret_trunk);
+int pol_downs_build(struct policy *p, pol_link_fn *fn, void *ctx); /* 0 or -ENOMEM; fn: what is wrong */
 
 /* numbers.c: rows sorted by length and first, as db_load() gives them. 0 or -ENOMEM */
 int pol_numbers_build(struct policy *p, const struct db_rows *rows);

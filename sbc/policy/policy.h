@@ -48,6 +48,13 @@ struct pol_target {
 	bool registered;        /* where it has registered from; nothing else means anything then */
 };
 
+/* Numbers with an answer, or somebody who stands in, of their own while the trunk is not registered. */
+struct pol_down {
+	char first[17], last[17]; /* "+49301234500" .. "+49301234599" */
+	uint16_t code;            /* 0: that of the trunk */
+	const struct pol_trunk *to; /* NULL: nobody */
+};
+
 struct pol_trunk {
 	uint32_t id;            /* database key, stable */
 	struct str name;
@@ -129,6 +136,9 @@ struct pol_trunk {
 	uint32_t did_source;     /* enum pol_did: where calls of an ITSP say the number that is called */
 	bool hairpin;            /* calls between its own numbers come back to it, without the routes */
 	uint16_t down_code;      /* to the caller when it is not registered, and nobody stands in for it */
+	const struct str *down_words; /* down-numbers as configured */
+	unsigned n_down_words;
+	const struct pol_down *downs; /* the same read, as many */
 	struct str alternative_name, link_name; /* as configured */
 	const struct pol_trunk *alternative; /* who gets its calls when it cannot; NULL: nobody */
 	const struct pol_trunk *link; /* ITSP: registered there only while that PBX is registered; NULL: always */
@@ -245,6 +255,10 @@ const struct pol_number *policy_number(const struct policy *p, struct str number
 /* The trunk of that match, 0: nobody's. Reads less memory, where the range itself is not asked for. */
 uint32_t policy_number_owner(const struct policy *p, struct str number);
 
+/* What was said of that number (canonical) of the trunk's for when it is not registered; NULL: nothing. */
+const struct pol_down *policy_down(const struct pol_trunk *owner, struct str number);
+/* The answer to calls for it then. */
+uint16_t policy_down_code(const struct pol_trunk *owner, struct str number);
 /* The ranges of a trunk, in order: NULL first, NULL at the end. t is of the same snapshot. */
 const struct pol_number *policy_numbers_next(
     const struct policy *p, const struct pol_trunk *t, const struct pol_number *after);

@@ -176,6 +176,9 @@ const struct trunk_key trunk_keys[] = {
 	"calls between its own numbers come back to it at once; no: they follow the routes, to its provider", "yes"},
     {"down-code", TKEY_U16, AT(down_code), "480", 400, 699, NULL, NULL,
 	"answer to calls for it while it is not registered and nobody stands in for it", "404"},
+    {"down-numbers", TKEY_DOWNS, AT(down_words), "", 0, 0, NULL, "RANGE:STATUS or RANGE:TRUNK",
+	"the same of single numbers: their own answer, or the trunk that stands in for them (32 lines at most)",
+	"+49301234577:404,+49301234580..+49301234589:voicemail"},
     {"alternative", TKEY_NAME, AT(alternative_name), "", 0, 31, NULL, NULL,
 	"trunk that gets calls to its numbers while it cannot be reached", "voicemail"},
     {"reg-link", TKEY_NAME, AT(link_name), "", 0, 31, NULL, NULL,
@@ -244,7 +247,7 @@ bool trunk_key_is_list(const struct trunk_key *k)
 {
 	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
 	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS ||
-	       k->type == TKEY_SUITES || k->type == TKEY_HOSTS || k->type == TKEY_WORDS;
+	       k->type == TKEY_SUITES || k->type == TKEY_HOSTS || k->type == TKEY_WORDS || k->type == TKEY_DOWNS;
 }
 
 bool trunk_list_next(struct str *rest, struct str *ret)
@@ -520,6 +523,23 @@ static bool read_words(const struct trunk_key *k, struct str value, struct key_v
 	return true;
 }
 
+static bool read_downs(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = value, one, trunk;
+	struct db_number range;
+	uint16_t code;
+	unsigned n = 0;
+
+	ret->s = value;
+	while (trunk_list_next(&rest, &one)) {
+		if (!pol_down_read(one, &range, &code, &trunk))
+			return refuse(k, one, "", err, "+49301234577:404, or +49301234500..+49301234509:TRUNK");
+		if (++n > KEY_HOSTS_MAX)
+			return refuse(k, one, "", err, "at most 32 lines");
+	}
+	return true;
+}
+
 static bool read_digits(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	char expected[96];
@@ -671,6 +691,8 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_hosts(k, value, ret, err);
 	case TKEY_WORDS:
 		return read_words(k, value, ret, err);
+	case TKEY_DOWNS:
+		return read_downs(k, value, ret, err);
 	case TKEY_NAME:
 		return read_name(k, value, ret, err);
 	case TKEY_USER:
@@ -764,6 +786,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_SUITES:
 	case TKEY_HOSTS:
 	case TKEY_WORDS:
+	case TKEY_DOWNS:
 	case TKEY_TARGETS:
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
@@ -782,7 +805,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 			else if (k->type == TKEY_HOSTS)
 				put_lower(&e, pol_host_trim(one));
 			else
-				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_WORDS ? one : trunk_header_long(one));
+				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_WORDS || k->type == TKEY_DOWNS ? one : trunk_header_long(one));
 			if (has_element(str_n(ret->p + before, ret->n - before), buf_text(&e)))
 				continue;
 			if (ret->n > before)

@@ -25,6 +25,7 @@ enum trunk_key_type {
 	TKEY_HOST,      /* domain name or IP */
 	TKEY_HOSTS,     /* list of them, two fields: const struct str *, unsigned */
 	TKEY_WORDS,     /* list of words as `words` describes them, the same two fields */
+	TKEY_DOWNS,     /* list of RANGE:STATUS or RANGE:TRUNK, the same two fields */
 	TKEY_NAME,      /* of something in postern.conf */
 	TKEY_USER,      /* user part of a SIP URI, without escapes */
 	TKEY_DIGITS,    /* dial prefix */
