@@ -168,6 +168,10 @@ const struct trunk_key trunk_keys[] = {
 	"ask an ITSP we register at for RFC 5626: flows that are pinged, and two of them; required: not used without", "on"},
     {"flows", TKEY_U16, AT(reg.flows), "2", 1, 2, NULL, NULL,
 	"with outbound: registrations at a time, each by another server of the trunk", "1"},
+    {"flow-retry", TKEY_S32, AT(reg.flow_retry_s), "90s", 5, 1800, NULL, NULL,
+	"with outbound: a lost flow is made anew at once; when that fails after this time to twice it, doubled each time, while the other "
+	"one works (RFC 5626 4.5 recommends 90s)",
+	"10s"},
     {"did-source", TKEY_ENUM, AT(did_source), "auto", 0, 0, NULL, "auto|ruri|to|p-called-party-id|diversion",
 	"where calls of an ITSP say the number that is called; auto: in the request URI, or, when that is the address we "
 	"registered (pilot), in P-Called-Party-ID or To",

@@ -13,8 +13,7 @@
 #define NAME_WAIT_US 10000000   /* for the first answer of the DNS */
 #define NAME_POLL_MS 250
 #define NAME_AGAIN_US 1000000   /* once it is said that the name leads nowhere; nobody is asked but the DNS's memory */
-#define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed */
-#define RETRY_OTHER_S 90u       /* while another flow works */
+#define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed; else flow-retry */
 #define RETRY_MAX_S 1800u
 
 static void attempt(struct client *c);
@@ -61,7 +60,7 @@ uint32_t client_doubled(uint32_t base_s, uint32_t n)
 
 int64_t client_retry_us(struct client *c, uint32_t failures)
 {
-	return client_part_us(c, client_doubled(client_other_lives(c) ? RETRY_OTHER_S : RETRY_BASE_S, failures), 50, 100);
+	return client_part_us(c, client_doubled(client_other_lives(c) ? c->t->reg.flow_retry_s : RETRY_BASE_S, failures), 50, 100);
 }
 
 /* ------------------------------------------------------------------ ends of attempts */
