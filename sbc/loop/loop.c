@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,13 +27,16 @@
 
 #define SLOW_US 50000
 #define JUMP_US 1000000
+#define LONG_TURN_US 500
+#define PREEMPTED_US 100000 /* how old the count of preemptions may be that a long turn is held against */
 #define SLOW_QUIET_US 10000000 /* at most one line about slow callbacks in this time */
 #define POST_BATCH 64
 #define POST_PER_TURN 256
 #define HOOK_ROUNDS 8 /* hooks that schedule hooks: how often in one turn */
 
 static const char *const count_names[LOOP_COUNTS] = {"turns", "posts", "slow_callbacks", "clock_jumps",
-    "longest_callback_us", "turns_over_500us", "turns_over_1ms", "turns_over_5ms"};
+    "longest_callback_us", "turns_over_500us", "turns_over_1ms", "turns_over_5ms",
+    "turns_over_500us_preempted"};
 
 static void read_clock(struct loop *l)
 {
@@ -59,6 +63,10 @@ static void watch(struct loop *l, int64_t took_us)
 
 	if (took_us > (int64_t)l->counts[LOOP_LONGEST_US])
 		l->counts[LOOP_LONGEST_US] = (uint64_t)took_us;
+	if (took_us > l->turn_longest_us) {
+		l->turn_longest_us = took_us;
+		l->turn_longest = l->running;
+	}
 	if (took_us <= l->cfg.slow_us)
 		return;
 	l->counts[LOOP_SLOW]++;
@@ -187,14 +195,52 @@ static void watch_set(struct loop *l)
 	uv_unref((uv_handle_t *)&l->set);
 }
 
+/* How often the system took the core away from this thread since it was asked last. */
+static long preemptions(struct loop *l)
+{
+	struct rusage r;
+	long before = l->preempted;
+
+	if (getrusage(RUSAGE_THREAD, &r) < 0)
+		return 0;
+	l->preempted = r.ru_nivcsw;
+	l->preempted_us = l->clock.mono_us;
+	return l->preempted - before;
+}
+
+static void blame(struct loop *l)
+{
+	struct metric_set *m = &l->culprit_metrics;
+	const char *name = l->turn_longest ? l->turn_longest : "none";
+	unsigned i = 0;
+
+	while (i < m->n && strcmp(l->culprits[i], name) != 0)
+		i++;
+	if (i == LOOP_CULPRITS)
+		i--;
+	if (i == m->n) {
+		l->culprits[i] = i + 1 < LOOP_CULPRITS ? name : "others";
+		m->n++;
+	}
+	l->culprit_counts[i]++;
+}
+
 /* What came in during a turn waited so long at most: no callback alone need be slow for that. */
 static void count_turn(struct loop *l)
 {
 	int64_t took_us = l->clock.mono_us - l->turn_us;
 
-	l->counts[LOOP_OVER_500US] += took_us > 500;
-	l->counts[LOOP_OVER_1MS] += took_us > 1000;
-	l->counts[LOOP_OVER_5MS] += took_us > 5000;
+	if (took_us > LONG_TURN_US) {
+		l->counts[LOOP_OVER_500US]++;
+		l->counts[LOOP_OVER_1MS] += took_us > 1000;
+		l->counts[LOOP_OVER_5MS] += took_us > 5000;
+		l->counts[LOOP_OVER_PREEMPTED] += preemptions(l) > 0;
+		blame(l);
+	} else if (l->clock.mono_us - l->preempted_us > PREEMPTED_US) {
+		(void)preemptions(l);
+	}
+	l->turn_longest = NULL;
+	l->turn_longest_us = 0;
 }
 
 static void finish_turn(struct loop *l)
@@ -331,8 +377,12 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	pthread_mutex_init(&l->post_lock, NULL);
 	l->metrics = (struct metric_set){
 	    .area = "loop", .names = count_names, .values = l->counts, .n = LOOP_COUNTS};
-	if (cfg->metrics)
+	l->culprit_metrics =
+	    (struct metric_set){.area = "loop_long_turns", .names = l->culprits, .values = l->culprit_counts};
+	if (cfg->metrics) {
 		metrics_add(cfg->metrics, &l->metrics);
+		metrics_add(cfg->metrics, &l->culprit_metrics);
+	}
 	return 0;
 }
 
@@ -369,6 +419,7 @@ int loop_fini(struct loop *l)
 	if (e < 0)
 		uv_walk(&l->uv, on_left_open, l);
 	metrics_del(&l->metrics);
+	metrics_del(&l->culprit_metrics);
 	pthread_mutex_destroy(&l->post_lock);
 	free(l->post);
 	l->post = NULL;

@@ -5,7 +5,8 @@
  * between, so all of one message is handled at one time.
  *
  * Every libuv callback on this loop begins with loop_enter() and ends with loop_leave(): this is what refreshes
- * the clock after the wait and what lets the watchdog name a callback that held the others up.
+ * the clock after the wait and what lets the watchdog name a callback that held the others up. `postern metrics loop`
+ * counts long turns, `postern metrics loop_long_turns` says which callback took the longest of each.
  */
 #ifndef SBC_LOOP_LOOP_H
 #define SBC_LOOP_LOOP_H
@@ -35,8 +36,11 @@ enum loop_count {
 	LOOP_OVER_500US,  /* turns that kept others waiting for longer */
 	LOOP_OVER_1MS,
 	LOOP_OVER_5MS,
+	LOOP_OVER_PREEMPTED, /* of those over 500 us: the system had just taken the core away from this thread */
 	LOOP_COUNTS
 };
+
+#define LOOP_CULPRITS 32
 
 struct loop_cfg {
 	struct logger *logger;   /* NULL logs nowhere */
@@ -78,6 +82,14 @@ struct loop {
 	const char *running; /* name given to loop_enter() */
 	int64_t entered_us;
 	int64_t turn_us; /* when this turn's wait was over */
+	const char *turn_longest; /* the callback that took the longest of this turn, NULL: none yet */
+	int64_t turn_longest_us;
+	long preempted;       /* of this thread, by the system's count, when it was read last */
+	int64_t preempted_us; /* when that was */
+	/* turns over 500 us, by the name of the callback that took the longest of each; the last are all further names */
+	const char *culprits[LOOP_CULPRITS];
+	uint64_t culprit_counts[LOOP_CULPRITS];
+	struct metric_set culprit_metrics;
 	int64_t wall_offset_us;      /* wall - mono at the last reading */
 	struct log_gate slow_gate; /* lines about slow callbacks */
 
