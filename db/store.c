@@ -26,6 +26,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "sbc/base/thread.h"
+
 #define RETRY_MIN_US 1000000
 #define RETRY_MAX_US 30000000
 #ifdef __SANITIZE_ADDRESS__
@@ -578,6 +580,7 @@ static void *store_main(void *arg)
 	struct db *db = arg;
 	struct list batch, *e;
 
+	thread_patient();
 	for (;;) {
 		bool journal, any, closing;
 		int64_t due;

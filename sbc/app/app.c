@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "sbc/base/thread.h"
 #include "sbc/sip/frame.h"
 #include "sbc/sip/hide.h"
 
@@ -564,6 +565,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 
 void app_run(struct app *a)
 {
+	thread_prompt();
 	loop_run(&a->loop);
 }
 
