@@ -11,7 +11,7 @@
  * The uv_timer stands still while the machine sleeps, the wheel's clock does not. A timer of the kernel that is cancelled
  * when the clock is set, which waking up does too, says so: then what came due meanwhile runs, and the wait is armed anew.
  *
- * Posts from other threads go through a ring under a mutex and one uv_async. A batch of them runs per turn, so that
+ * Posts from other threads go through a ring under a mutex and one waker. A batch of them runs per turn, so that
  * a thread which posts without end delays the sockets only by a batch.
  */
 #include "sbc/loop/loop.h"
@@ -104,22 +104,27 @@ static void run_timers(struct loop *l)
 	loop_leave(l);
 }
 
-static void run_hooks(struct loop *l)
+static void run_due(struct list *hooks)
 {
 	struct list due, *n;
 
-	if (list_empty(&l->hooks))
+	list_init(&due);
+	list_splice(&due, hooks);
+	while ((n = list_pop(&due))) {
+		struct loop_hook *h = container_of(n, struct loop_hook, node);
+
+		h->fn(h);
+	}
+}
+
+static void run_hooks(struct loop *l)
+{
+	if (list_empty(&l->hooks) && list_empty(&l->last_hooks))
 		return;
 	loop_enter(l, "turn_end");
-	for (int i = 0; i < HOOK_ROUNDS && !list_empty(&l->hooks); i++) {
-		list_init(&due);
-		list_splice(&due, &l->hooks);
-		while ((n = list_pop(&due))) {
-			struct loop_hook *h = container_of(n, struct loop_hook, node);
-
-			h->fn(h);
-		}
-	}
+	for (int i = 0; i < HOOK_ROUNDS && !list_empty(&l->hooks); i++)
+		run_due(&l->hooks);
+	run_due(&l->last_hooks);
 	loop_leave(l);
 }
 
@@ -292,13 +297,13 @@ static bool run_posts(struct loop *l, size_t max)
 	return more;
 }
 
-static void on_posted(uv_async_t *h)
+static void on_posted(struct waker *w)
 {
-	struct loop *l = container_of(h, struct loop, posted);
+	struct loop *l = container_of(w, struct loop, posted);
 
 	loop_enter(l, "posts");
 	if (run_posts(l, POST_PER_TURN))
-		uv_async_send(&l->posted);
+		waker_wake_any(&l->posted);
 	loop_leave(l);
 }
 
@@ -329,9 +334,9 @@ int loop_post_any(struct loop *l, loop_fn *fn, void *arg)
 		e = -ENOMEM;
 	} else {
 		l->post[(l->post_head + l->post_n) & (l->post_cap - 1)] = (struct loop_post){fn, arg};
-		/* under the lock: loop_fini() takes it before it closes the handle */
+		/* under the lock: loop_fini() takes it before it closes the waker */
 		if (l->post_n++ == 0)
-			uv_async_send(&l->posted);
+			waker_wake_any(&l->posted);
 	}
 	pthread_mutex_unlock(&l->post_lock);
 	return e;
@@ -341,6 +346,12 @@ void loop_at_turn_end(struct loop *l, struct loop_hook *h)
 {
 	if (!list_linked(&h->node))
 		list_push(&l->hooks, &h->node);
+}
+
+void loop_before_wait(struct loop *l, struct loop_hook *h)
+{
+	if (!list_linked(&h->node))
+		list_push(&l->last_hooks, &h->node);
 }
 
 int loop_init(struct loop *l, const struct loop_cfg *cfg)
@@ -356,6 +367,7 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	l->log = (struct log){.to = cfg->logger, .area = LOG_APP};
 	l->armed_us = INT64_MAX;
 	list_init(&l->hooks);
+	list_init(&l->last_hooks);
 	if (cfg->read_clock)
 		cfg->read_clock(cfg->read_ctx, &l->clock);
 	else
@@ -365,7 +377,7 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	e = uv_loop_init(&l->uv);
 	if (e < 0)
 		return e;
-	e = uv_async_init(&l->uv, &l->posted, on_posted);
+	e = waker_init(&l->posted, &l->uv, on_posted);
 	if (e < 0) {
 		uv_loop_close(&l->uv);
 		return e;
@@ -404,7 +416,7 @@ int loop_fini(struct loop *l)
 	while (run_posts(l, POST_PER_TURN))
 		;
 	run_hooks(l);
-	uv_close((uv_handle_t *)&l->posted, NULL);
+	waker_close(&l->posted, NULL);
 	uv_close((uv_handle_t *)&l->turn, NULL);
 	uv_close((uv_handle_t *)&l->wake, NULL);
 	if (l->set_fd >= 0)

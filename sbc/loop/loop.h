@@ -16,6 +16,7 @@
 #include "sbc/base/log.h"
 #include "sbc/base/metric.h"
 #include "sbc/loop/timers.h"
+#include "sbc/loop/waker.h"
 
 struct loop;
 
@@ -69,12 +70,12 @@ struct loop {
 	struct metric_set metrics;
 	uv_prepare_t turn;
 	uv_timer_t wake;
-	uv_async_t posted;
 	uv_poll_t set;    /* of set_fd: readable when the clock was set, or the machine woke up */
 	int set_fd;       /* own; -1: the kernel has none */
 	int64_t slept_us; /* by the machine, all in all */
+	struct waker posted;
 	int64_t armed_us; /* when wake is due, INT64_MAX: not armed */
-	struct list hooks;
+	struct list hooks, last_hooks;
 	bool fresh; /* the clock was read since the last wait */
 	bool stopping;
 	bool single, woken; /* within loop_turn(); wake fired in it */
@@ -118,6 +119,9 @@ MUST_USE int loop_post_any(struct loop *l, loop_fn *fn, void *arg);
 
 /* h->fn(h) runs once at the end of this turn, before the next wait; scheduled twice it runs once. */
 void loop_at_turn_end(struct loop *l, struct loop_hook *h);
+/* As the last thing before the wait, when all that is due has been sent. For waking other threads: who shares this core
+ * with one of them may lose it at once. */
+void loop_before_wait(struct loop *l, struct loop_hook *h);
 static inline void loop_hook_cancel(struct loop_hook *h)
 {
 	list_del(&h->node);
