@@ -50,15 +50,22 @@ struct named_source {
 	const struct pol_trunk *trunk;
 };
 
-/* The blocks of one length. level[0] has the first number of each, ascending; level[k + 1] every eighth of
- * level[k]; the top has at most eight. One cache line is read per level. */
+/* One block: four of them are a cache line. */
+struct number_block {
+	uint64_t first;
+	uint32_t span;         /* last - first; NUMBER_WIDE: more than fits, see number[].last */
+	uint32_t trunk;        /* whose */
+};
+#define NUMBER_WIDE UINT32_MAX
+
+/* The blocks of one length, ascending. level[0] has the first number of every 64th, level[k + 1] every eighth of level[k];
+ * the top has at most eight. One cache line is read per level. */
 struct number_tree {
 	uint32_t n;
 	unsigned levels;
 	const uint64_t *level[TREE_LEVELS];
 	uint32_t level_n[TREE_LEVELS];
-	const uint64_t *last;
-	const uint32_t *trunk; /* whose */
+	const struct number_block *block;
 	const struct pol_number *number;
 };
 
