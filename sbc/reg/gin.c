@@ -65,6 +65,23 @@ int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, str
 	return is_global(number) ? gin_expand_user(bulk, number, sg, b) : -EINVAL;
 }
 
+int gin_expand_half(const struct sip_uri *bulk, struct buf *b)
+{
+	return gin_expand_user(bulk, STR_NONE, STR_NONE, b);
+}
+
+int gin_expand_with(struct str half, struct str number, struct buf *b)
+{
+	size_t at = half.n > 4 && half.p[4] == '@' ? 4 : 5; /* sip: or sips: */
+
+	if (half.n <= at || !is_global(number))
+		return -EINVAL;
+	buf_str(b, str_head(half, at));
+	buf_str(b, number);
+	buf_str(b, str_from(half, at));
+	return buf_err(b);
+}
+
 int gin_expand_user(const struct sip_uri *bulk, struct str user, struct str sg, struct buf *b)
 {
 	struct str rest = bulk->params, name, value;

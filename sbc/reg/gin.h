@@ -25,6 +25,11 @@ enum reason gin_kind_of(const struct sip_uri *contact, enum gin_kind *ret);
  * digits, or the contact has no host (tel). */
 MUST_USE int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, struct buf *ret);
 
+/* The same in two halves, for who makes many of one contact: "sip:@192.0.2.10:5060;tk=1", and the number comes before
+ * the '@'. gin_expand_with() gives what gin_expand() would without sg. */
+MUST_USE int gin_expand_half(const struct sip_uri *bulk, struct buf *ret);
+MUST_USE int gin_expand_with(struct str half, struct str number, struct buf *ret);
+
 /* The same with any user part, as it is: of a temporary GRUU. */
 MUST_USE int gin_expand_user(const struct sip_uri *bulk, struct str user, struct str sg, struct buf *ret);
 

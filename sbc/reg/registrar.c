@@ -168,11 +168,22 @@ void reg_set_policy(struct reg *r, struct policy *p)
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
 }
 
+/* What calls to numbers need of the contact, made once; without memory it is made for each of them. */
+static struct str expand_half(struct str uri, char *p, size_t cap)
+{
+	struct sip_uri u;
+	struct buf b;
+
+	buf_init(&b, p, cap);
+	return sip_uri_parse(uri, &u) < 0 || gin_expand_half(&u, &b) < 0 ? STR_NONE : buf_text(&b);
+}
+
 int reg_restore(struct reg *r, struct reg_contact *c)
 {
 	const struct reg_change gone = {.del = &c->id, .n_del = 1};
 	int64_t left_us = c->expires_wall_us - r->env->clock->wall_us, max_us;
 	const struct pol_trunk *t;
+	char half[REG_TEXT_MAX + 16];
 	int e;
 
 	if (c->id >= r->next_id)
@@ -185,7 +196,10 @@ int reg_restore(struct reg *r, struct reg_contact *c)
 	t = policy_trunk(r->policy, c->trunk_id);
 	max_us = (int64_t)t->reg.max_s * 1000000;
 	c->expires_us = r->env->clock->mono_us + (left_us < max_us ? left_us : max_us);
+	if (!c->aor.n)
+		c->expand = expand_half(c->uri, half, sizeof(half));
 	e = bindings_put(r->bindings, c);
+	c->expand = STR_NONE;
 	auth_prove(r->auth, &c->flow.remote, t->reg.auth_user);
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
 	return e;
@@ -419,6 +433,8 @@ static enum reason add_del(struct work *w, const struct reg_contact *c)
 static void add_put(struct work *w, const struct asked *a, const struct reg_contact *old)
 {
 	const struct clock *clock = w->r->env->clock;
+	size_t cap = a->uri.n + 16;
+	char *half = w->aor.n ? NULL : arena_alloc(w->arena, cap);
 
 	w->put[w->n_put++] = (struct reg_contact){.id = old ? old->id : w->r->next_id++,
 	    .trunk_id = w->trunk->id,
@@ -433,6 +449,7 @@ static void add_put(struct work *w, const struct asked *a, const struct reg_cont
 	    .call_id = w->call_id,
 	    .path = w->path,
 	    .user_agent = w->user_agent,
+	    .expand = half ? expand_half(a->uri, half, cap) : STR_NONE,
 	    .flow = w->flow,
 	    .since_wall_us = old ? old->since_wall_us : clock->wall_us,
 	    .expires_wall_us = clock->wall_us + (int64_t)a->expires_s * 1000000,
