@@ -5,11 +5,12 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 
 import peers
 import t_audio
 from box import NUMBERS, hop, uri
-from lab import BOX, LISTEN, Failed, check, inside, wait
+from lab import BOX, LISTEN, Failed, at, check, inside, wait
 from raw import party
 from sip import Msg, Ua, ack_failure, sdp
 
@@ -290,6 +291,46 @@ def baresip(box):
     t_audio.talk(b, a, uri(number, 'wan'))
 
 
+def linphone(box):
+    """linphone registers one number with SHA-256 over UDP and over TCP, is called, and takes its registration back"""
+    trunks(box)
+    number, secret = PHONE + '521', 'a-long-secret-of-ours'
+    box.cli('trunk', 'password', 'phones', stdin=secret + '\n')       # its commands know no blanks
+    box.set('phones', 'digest=sha-256', 'digest=')    # it gives up at SHA-512-256 instead of passing over it
+
+    def there():
+        return box.json('reg', 'inside', '--trunk', 'phones')['registrations']
+    try:
+        for proto in ('udp', 'tcp'):
+            a = peers.Linphone(box.lab, 'pbx0', 5078)
+            said = a.command('register sip:%s@%s <sip:%s:%d;transport=%s> %s user300 %s' % (
+                number, DOMAIN, BOX[('lan', 4)], LISTEN, proto, secret, DOMAIN))
+            check('Ok' in said, said)
+            l = wait('linphone to be registered by ' + proto, there, 10)
+            check(len(l) == 1 and l[0]['aor'] == number and
+                  l[0]['from'].startswith(proto), str(l))
+            check('algorithm=SHA-256' in a.log(), 'not with SHA-256')
+            b = peers.Baresip(box.lab, 'b', 'itsp0', 5064, 1000)
+            b.command('dial', uri(number, 'wan'))
+            b.event('CALL_ESTABLISHED', 12)
+            b.command('hangup')
+            b.event('CALL_CLOSED')
+            wait('linphone to have no call', lambda: 'Call ID' not in a.command('call-status'), 5)
+            b.stop()
+            check('Ok' in a.command('unregister ALL'), 'unregister')
+            wait('it to be unregistered', lambda: not there(), 5)
+            a.stop()
+    finally:
+        box.cli('trunk', 'password', 'phones', stdin=SECRET + '\n')
+
+
+def sofia(box):
+    """sip-options of sofia-sip, from a known PBX, is told what we can do"""
+    r = subprocess.run(at('pbx0', ['sip-options', '--all', '--contact=sip:198.51.100.10:5062', 'sip:%s' % BOX[('lan', 4)]]),
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+    check(r.returncode == 0 and '200 OK' in r.stdout and 'INVITE' in r.stdout, r.stdout)
+
+
 def weak(box):
     """a password that everybody tries first is refused, with the command that makes a good one"""
     trunks(box)
@@ -309,4 +350,4 @@ def weak(box):
     box.cli('trunk', 'password', 'phones', stdin=SECRET + '\n')
 
 
-CASES = [gin, gin_out, neighbour, stopping, algorithms, strangers, gone, expiry, killed, baresip, weak]
+CASES = [gin, gin_out, neighbour, stopping, algorithms, strangers, gone, expiry, killed, baresip, linphone, sofia, weak]
