@@ -43,6 +43,7 @@ static const char *const count_names[NET_COUNTS] = {
     [NET_TCP_REFUSED] = "tcp_refused",
     [NET_TCP_OVER_CAP] = "tcp_over_cap",
     [NET_TCP_OVER_SOURCE_CAP] = "tcp_over_source_cap",
+    [NET_TCP_NO_MEMORY] = "tcp_no_memory",
     [NET_TCP_CONNECTS] = "tcp_connects",
     [NET_TCP_CONNECT_FAILED] = "tcp_connect_failed",
     [NET_TCP_PINGS] = "tcp_pings",
