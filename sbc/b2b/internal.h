@@ -407,14 +407,14 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because);
 /* an INVITE, UPDATE, INFO … in the dialog of l; extra: complete lines; NULL when it could not be started */
 struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
     struct str type, struct str body, const struct txn_cli_ops *ops, void *owner);
-/* The request that failed with err once more, to the next place that its next hop names: same CSeq, new branch
- * (DNS-06). NULL: there is no further one, or no memory. */
-struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
-    struct str body, const struct txn_cli_ops *ops, void *owner);
+/* The request that failed once more, to the next place that its next hop names: same CSeq, new branch (DNS-06). Of err, or
+ * of said, a 503 (RFC 3263 4.3; NULL: it was not answered). NULL: there is no further place, or no memory. */
+struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said,
+    struct str extra, struct str body, const struct txn_cli_ops *ops, void *owner);
 /* The same for a request of the other side, of which several may be on their way. */
 struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct txn_cli_ops *ops, void *owner);
 struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
-    const struct txn_cli_ops *ops, void *owner);
+    const struct sip_msg *said, const struct txn_cli_ops *ops, void *owner);
 bool leg_has_ways(const struct leg *l); /* more than one place for requests in its dialog */
 void leg_set_flow(struct leg *l, const struct target_way *w); /* its INVITE went by that way */
 /* ACK for the 2xx m of our INVITE; body may be empty */

@@ -275,16 +275,26 @@ struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct t
 	return send_request(l, 0, k->method, k->method_name, 0, k->headers, k->type, k->body, ops, owner);
 }
 
-/* To the next place after the one that failed; *again counts them. false: there is none. */
-static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uint8_t *again)
+static void report_place(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said)
 {
-	struct targets *ts = l->call->b2b->targets;
+	enum target_outcome what = said ? TARGET_503 : err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED;
+	uint32_t wait_s = 0;
+
+	if (said && sip_retry_after(said, &wait_s) < 0)
+		wait_s = 0;
+	targets_report(l->call->b2b->targets, l->trunk->id, &failed->path, what, said ? REASON_PEER_ERROR : net_error_reason(err),
+	    wait_s);
+}
+
+/* To the next place after the one that failed; *again counts them. false: there is none. */
+static bool next_place(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said, uint8_t *again)
+{
 	struct target_way ways[TARGET_WAYS_MAX];
 	unsigned n, at, now;
 
 	if (err == -ECANCELED)
 		return false;
-	if (l->flow && *again == 0) {
+	if (l->flow && *again == 0 && !said) { /* behind all its flows there is the same instance */
 		struct net_path other = failed->path;
 
 		if (!registered_other_flow(l->call->b2b, l->trunk->id, l->flow, &other))
@@ -297,8 +307,7 @@ static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uin
 	n = named_ways(l, ways);
 	if (n < 2 || *again + 1u >= n)
 		return false;
-	targets_report(ts, l->trunk->id, &failed->path, err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED,
-	    net_error_reason(err), 0);
+	report_place(l, failed, err, said);
 	at = way_in_use(ways, n, &failed->path);
 	/* another request may have moved the dialog already */
 	now = way_in_use(ways, n, &l->dlg.path);
@@ -309,18 +318,18 @@ static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uin
 	return true;
 }
 
-struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
-    struct str body, const struct txn_cli_ops *ops, void *owner)
+struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said,
+    struct str extra, struct str body, const struct txn_cli_ops *ops, void *owner)
 {
-	if (!next_place(l, failed, err, &l->again))
+	if (!next_place(l, failed, err, said, &l->again))
 		return NULL;
 	return send_request(l, l->again, failed->method, STR_NONE, failed->cseq, extra, STR_NONE, body, ops, owner);
 }
 
 struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
-    const struct txn_cli_ops *ops, void *owner)
+    const struct sip_msg *said, const struct txn_cli_ops *ops, void *owner)
 {
-	if (!next_place(l, failed, err, &k->again))
+	if (!next_place(l, failed, err, said, &k->again))
 		return NULL;
 	return send_request(
 	    l, k->again, k->method, k->method_name, failed->cseq, k->headers, k->type, k->body, ops, owner);
