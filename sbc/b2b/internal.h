@@ -210,6 +210,7 @@ struct setup {
 	struct addr alt;     /* raced against the one that is being tried, or none */
 	bool heard;          /* it has answered anything */
 	bool short_try;      /* left sooner than try-timeout: nobody was ever heard there */
+	int64_t short_until_us; /* but not before that, unless the other family is heard */
 	bool waits;          /* for a registration that is being made: no leg B yet; silence runs */
 	int64_t waits_until_us; /* not longer; 0: it did not wait yet */
 	bool resorted;       /* everything was down, and one of them is tried all the same */
@@ -320,6 +321,8 @@ bool walk_same_way(struct leg *l, const struct net_path *path);
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
 bool walk_other_flow(const struct setup *s); /* is the next way another flow of the same instance (RFC 5626)? */
 bool walk_can_go_on(const struct call *c); /* to another target */
+/* How long another request may find silence by that way before the next one is tried: two slow families do not get it both. */
+uint32_t walk_try_ms(const struct pol_trunk *t, const struct target_way *w);
 /* The hop that failed by silence or without a connection is tried once more, since its registration moves: true, and
  * setup_next() does. */
 bool walk_back(struct call *c, const struct leg *l);

@@ -344,7 +344,7 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 	buf_init(&k_mark, mark, sizeof(mark));
 	rewrite_loop_mark(k->b2b, k->from->id, k->calling, k->called, &k_mark);
 	if (more_ways(k))
-		timers.f_ms = w->try_ms ? w->try_ms : t->sip.try_ms;
+		timers.f_ms = walk_try_ms(t, w);
 	r.ruri = buf_text(&u);
 	r.headers = buf_text(&h);
 	r.cseq = k->cseq;

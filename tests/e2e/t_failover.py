@@ -296,6 +296,8 @@ def all_dead(box):
 
 
 def void(proto, deaf):
+    limit = 1300 if deaf and proto == 'udp' else 300    # over UDP nothing else tells a void from a way that is slow
+
     def run(box):
         port = TLS_PORT if proto == 'tls' else ITSP_PORT
         u = server(box, 'itsp1', proto)
@@ -315,10 +317,10 @@ def void(proto, deaf):
             c.bye()
         recovered('AAAA black-holed, %s%s (and the next two calls: %s ms), one INVITE each' % (
             proto, ', OPTIONS not answered' if deaf else '', ' '.join('%d' % x for x in took[1:])), took[0] / 1000)
-        check(took[0] < 300 and max(took[1:]) < 100, 'took %s' % took)
+        check(took[0] < limit and max(took[1:]) < 100, 'took %s' % took)
     run.__name__ = 'void_%s%s' % (proto, '_deaf' if deaf else '')
-    run.__doc__ = 'IPv6 of a name leads into a void, %s%s: exactly one INVITE arrives, over IPv4, within 300 ms; the next call at once' % (
-        proto.upper(), ', and the far end answers no OPTIONS' if deaf else '')
+    run.__doc__ = 'IPv6 of a name leads into a void, %s%s: exactly one INVITE arrives, over IPv4, within %d ms; the next call at once' % (
+        proto.upper(), ', and the far end answers no OPTIONS' if deaf else '', limit)
     return run
 
 

@@ -489,10 +489,14 @@ static void black_holed_family(void **state)
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
 	assert_non_null(strstr(rig_body(s), "IN IP6"));
-	rig_pass(r, 155);
+	/* neither answers OPTIONS: maybe both are slow, and it would ring twice */
+	rig_pass(r, 900);
+	s = invite_to(r, "[2001:db8:b::20]:5060"); /* its copy */
+	assert_int_equal(rig_count(r, 0, "INVITE "), 2);
+	rig_pass(r, 170);
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "203.0.113.20:5060"));
-	assert_in_range(s->at_us - began, 249000, 256000);
+	assert_in_range(s->at_us - began, 1100000, 1160000);
 	assert_null(strstr(rig_body(s), "IN IP6"));
 	assert_non_null(strstr(rig_hdr(r, s, "Contact"), "203.0.113.1"));
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
@@ -610,6 +614,49 @@ static void a_slow_family_is_not_left(void **state)
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
 	rig_find(r, "SIP/2.0 486");
 	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	rig_end(r);
+}
+
+/* HE-03: two slow families are not two calls: no answer of either within the time in which another one would be tried */
+static void two_slow_families_get_one_invite(void **state)
+{
+	struct rig *r = with(both);
+	struct sent *s;
+
+	(void)state;
+	rig_invite(r, "slow-2", "", sdp_a);
+	rig_pass(r, 105);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
+	rig_pass(r, 700); /* way there and back */
+	rig_answer(r, options_to(r, "[2001:db8:b::20]:5060"), "200 OK", "x", "", NULL);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 600);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_find(r, "SIP/2.0 486");
+	for (unsigned i = 0; i < r->n_sent; i++)
+		if (strncmp(r->sent[i].text, "INVITE ", 7) == 0)
+			assert_true(goes_to(&r->sent[i], "[2001:db8:b::20]:5060")); /* it and its copies */
+	assert_int_equal(b2b_metric(r->b2b, B2B_NEXT_WAYS), 0);
+	rig_end(r);
+}
+
+/* the INVITE went into a void, and then the other family is heard: there is nothing more to wait for */
+static void the_other_family_is_heard_later(void **state)
+{
+	struct rig *r = with(both);
+	struct sent *s;
+	int64_t began;
+
+	(void)state;
+	began = r->clock.mono_us;
+	rig_invite(r, "later", "", sdp_a);
+	rig_pass(r, 180);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 80);
+	s = invite_to(r, "203.0.113.20:5060");
+	assert_in_range(s->at_us - began, 249000, 256000);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
 	rig_end(r);
 }
 
@@ -1033,6 +1080,8 @@ int main(void)
 	    cmocka_unit_test(black_holed_family),
 	    cmocka_unit_test(the_family_that_answers_gets_the_invite),
 	    cmocka_unit_test(a_slow_family_is_not_left),
+	    cmocka_unit_test(two_slow_families_get_one_invite),
+	    cmocka_unit_test(the_other_family_is_heard_later),
 	    cmocka_unit_test(given_up_while_both_are_asked),
 	    cmocka_unit_test(families_over_tcp_race),
 	    cmocka_unit_test(the_other_family_wins_the_race),
