@@ -165,7 +165,7 @@ enum reason outside_open(struct b2b *b, const struct pol_trunk *t, const struct 
 	if (b->n_outside >= OUTSIDE_MAX)
 		return REASON_LIMIT_BOX;
 	if (b->n_outside >= OUTSIDE_TRUNK_MAX && count_of(b, t->id) >= OUTSIDE_TRUNK_MAX)
-		return REASON_LIMIT_CPS;
+		return REASON_LIMIT_OUTSIDE;
 	why = screen_no_session(m);
 	if (why != REASON_NONE)
 		return why;

@@ -173,7 +173,7 @@ static void refused(void **state)
 	watch(e, DID, "", REG "Expires: 30\n");
 	m = rig_tx(r, "SIP/2.0 423 ");
 	has(m, "\r\nMin-Expires: 60\r\n");
-	max_forwards = 1;
+	max_forwards = 0;
 	watch(e, DID, "", REG);
 	rig_tx(r, "SIP/2.0 483 ");
 	max_forwards = 20;
@@ -194,6 +194,23 @@ static void refused(void **state)
 	rig_tx(r, "SIP/2.0 405 "); /* EVT-08 */
 	rig_quiet(r);
 	assert_int_equal(subs_count(e->subs), 0);
+	end(e);
+}
+
+/* RFC 3261 16.3: what may take one more hop takes it, and may go no further from there */
+static void the_last_hop_is_taken(void **state)
+{
+	struct events *e = begin();
+	struct sent *sub;
+
+	(void)state;
+	registers(e, A_BULK, "198.51.100.10");
+	max_forwards = 1;
+	watch(e, DID, "", REG);
+	max_forwards = 20;
+	sub = rig_tx(e->r, "SUBSCRIBE ");
+	has(sub, "\r\nMax-Forwards: 0\r\n");
+	rig_answer(e->r, sub, "200 OK", "ptag", "Expires: 600\nContact: <sip:198.51.100.10>\n", NULL);
 	end(e);
 }
 
@@ -662,6 +679,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(refused),
+	    cmocka_unit_test(the_last_hop_is_taken),
 	    cmocka_unit_test(carried),
 	    cmocka_unit_test(watcher_ends),
 	    cmocka_unit_test(two_dialogs),

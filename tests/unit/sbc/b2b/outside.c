@@ -310,6 +310,7 @@ static void bounded(void **state)
 		refused += strncmp(r->sent[r->n_sent - 1].text, "SIP/2.0 480", 11) == 0;
 	}
 	assert_int_equal(refused, 300 - 256);
+	assert_non_null(strstr(r->sent[r->n_sent - 1].text, "PSN-E4008"));
 	from_pbx(r, "MESSAGE", TEXT, "x"); /* another one's still goes */
 	assert_memory_equal(r->sent[r->n_sent - 1].text, "MESSAGE ", 8);
 	for (unsigned i = 0, n = r->n_sent; i < n; i++)

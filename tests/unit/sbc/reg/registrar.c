@@ -147,6 +147,35 @@ static void gins_10_path(void **s)
 	free(r);
 }
 
+/* RFC 5630 5.3: a binding to sips: is made by what was sips: all the way */
+static void sips_contacts_come_by_sips_requests(void **s)
+{
+	static const struct {
+		bool sips;
+		const char *lines;
+		unsigned status;
+	} c[] = {
+	    {false, "Contact: <sips:192.0.2.10>\r\n", 400},
+	    {true, "Contact: <sips:192.0.2.10>\r\n", 200},
+	    {true, "Contact: <sip:192.0.2.10>\r\n", 200},
+	    {true, "Path: <sip:edge1.example;lr>\r\nContact: <sips:192.0.2.10>\r\n", 400},
+	    {true, "Path: <sips:edge1.example;lr>,<sip:edge2.example;lr>\r\nContact: <sips:192.0.2.10>\r\n", 400},
+	    {true, "Path: <sips:edge1.example;lr>,<sips:edge2.example;lr>\r\nContact: <sips:192.0.2.10>\r\n", 200},
+	    {false, "Path: <sips:edge1.example;lr>\r\nContact: <sip:192.0.2.10>\r\n", 200},
+	};
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	r->from.proto = NET_TLS;
+	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		r->sips = c[i].sips;
+		assert_status(rig_register(r, AOR, c[i].lines), c[i].status);
+	}
+	rig_fini(r);
+	free(r);
+}
+
 static void gins_14_15_16_codes(void **s)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -1182,6 +1211,7 @@ int main(void)
 	    cmocka_unit_test(gins_07_live_and_die),
 	    cmocka_unit_test(gins_08_09_one_number),
 	    cmocka_unit_test(gins_10_path),
+	    cmocka_unit_test(sips_contacts_come_by_sips_requests),
 	    cmocka_unit_test(gins_14_15_16_codes),
 	    cmocka_unit_test(gins_19_bulk_beside_plain),
 	    cmocka_unit_test(gins_21_two_nodes_by_q),
