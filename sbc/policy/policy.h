@@ -153,6 +153,7 @@ struct pol_trunk {
 		bool replace;        /* the oldest makes room; else 403 */
 		bool gin_strict;     /* bnc needs Require: gin (421) */
 		bool no_qop;         /* digest of RFC 2069 is taken */
+		struct str contact_host; /* an ITSP's: of the bulk Contact, our address stands in Path then; empty: our address */
 		bool needed;         /* an ITSP's: no calls to it while we are not registered there */
 		bool sticky;         /* an ITSP's: nothing goes to a server that does not hold our registration */
 		uint32_t event;      /* enum pol_reg_event: a PBX's: given to those who may watch; an ITSP's: asked for */

@@ -138,6 +138,10 @@ const struct trunk_key trunk_keys[] = {
 	"digest that covers the body too: with a PBX off (but taken), offered, or the only one offered; with an ITSP taken when there is no "
 	"other, when it is offered, or nothing else", "prefer"},
     {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
+    {"contact-host", TKEY_HOST, AT(reg.contact_host), "", 0, 0, NULL, NULL,
+	"auth=gin at an ITSP: host of our Contact, and so of the request URIs that come back; our address then stands in Path "
+	"(RFC 6140 8.2); empty: our address",
+	"pbx.example.net"},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
     {"reg-sticky", TKEY_BOOL, AT(reg.sticky), "no", 0, 0, NULL, NULL,

@@ -38,6 +38,10 @@ static void put_contact(const struct client *c, const struct net_path *path, con
 	char user[CONTACT_MAX];
 	struct buf u;
 
+	if (client_bulk(c) && c->t->reg.contact_host.n) {
+		gin_put_bulk(b, sips, c->t->reg.contact_host, 0, STR_NONE, str_z(c->cookie));
+		return;
+	}
 	if (client_bulk(c)) {
 		gin_put_bulk(b, sips, us->host, us->port, transport, str_z(c->cookie));
 		return;
@@ -47,6 +51,17 @@ static void put_contact(const struct client *c, const struct net_path *path, con
 	sip_put_uri_number(b, sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, buf_text(&u), us->host, us->port, transport, false);
 	buf_lit(b, ";tk=");
 	buf_str(b, str_z(c->cookie));
+}
+
+/* RFC 6140 8.2: the Contact is a name of the inside, and this is the way to it. */
+static void put_path(const struct client *c, const struct net_path *path, const struct net_local *us, struct buf *h)
+{
+	if (!client_bulk(c) || !c->t->reg.contact_host.n)
+		return;
+	buf_lit(h, "\r\nPath: <");
+	sip_put_uri_number(h, c->t->sip.scheme_sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, STR_NONE, us->host, us->port,
+	    path->proto == NET_TCP ? S("tcp") : STR_NONE, false);
+	buf_lit(h, ";lr>");
 }
 
 bool client_moved(const struct client *c)
@@ -116,6 +131,7 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	buf_u64(&h, expires_s);
 	buf_lit(&h, "\r\nExpires: ");
 	buf_u64(&h, expires_s);
+	put_path(c, &path, us, &h);
 	if (client_bulk(c))
 		buf_lit(&h, "\r\nRequire: gin\r\nProxy-Require: gin");
 	buf_str(&h, client_outbound(c) ? S("\r\nSupported: path, outbound\r\n") : S("\r\nSupported: path\r\n"));

@@ -3,10 +3,11 @@ import hashlib
 import json
 import re
 import signal
+import time
 
 from box import NUMBERS, hop, rows
 from kamailio import Kamailio, REALM, SECRET, config
-from lab import ITSP_PORT, addr, check, wait
+from lab import ITSP_PORT, addr, check, recovered, wait
 from raw import party
 from sip import Dialog, Ua, ack_failure, sdp
 
@@ -301,6 +302,50 @@ def associated(box):
         far.close()
 
 
+def names(box):
+    """our address in the bulk Contact: the one that a reload advertises, at once; a name of the inside, with our address in Path; calls come in by both"""
+    far, pbx = Ua(box.lab, HOST, ITSP_PORT), party(box, 'pbx')
+
+    def comes(contact, headers=()):
+        ruri = contact.replace('sip:', 'sip:%s@' % NUMBERS['pbx']).replace(';bnc', '')
+        t = far.request('INVITE', ruri, TO, '', to='<sip:%s@prov.example>' % NUMBERS['pbx'], body=sdp(far.addr, 30000), headers=list(headers))
+        far.raw(t, hop('wan'))
+        m = pbx.expect('INVITE')
+        check(m.start.startswith('INVITE sip:%s@198.51.100.10' % NUMBERS['pbx']) and not m.all('route'), m.start)
+        pbx.reply(m, 486, 'Busy', tag='b')
+        ack_failure(far, t, far.expect(lambda m: m.status == 486), hop('wan'))
+
+    def take():
+        m = far.expect('REGISTER')
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')] + ['Path: ' + p for p in m.all('path')])
+        return m, m.contact()
+
+    add(box, 'prov', 'trunk42', 'auth=gin', 'source-port=%d' % ITSP_PORT)
+    try:
+        check('<sip:203.0.113.1:5060;' in take()[0].get('contact'), 'an address')
+        box.config['realm'] = {'wan': '\tadvertise = { "203.0.113.77" }\n'}
+        box.write()
+        t = time.monotonic()
+        box.cli('reload')
+        m, contact = take()
+        recovered('our address is another after a reload, until that is registered', time.monotonic() - t)
+        check(contact.startswith('sip:203.0.113.77:5060;'), contact)
+        comes(contact)
+        box.cli('trunk', 'set', 'prov', 'contact-host=pbx.inside.example')
+        m, contact = take()                     # the old one is taken back
+        check('expires=0' in m.get('contact'), m.get('contact'))
+        m, contact = take()
+        check(contact.startswith('sip:pbx.inside.example;tk=') and m.get('path') == '<sip:203.0.113.77:5060;lr>', str(m))
+        comes(contact, ['Route: ' + m.get('path')])
+    finally:
+        box.config.pop('realm', None)
+        box.write()
+        box.cli('reload')
+        drop(box, 'prov')
+        far.close()
+        pbx.close()
+
+
 def challenge(nonce, more=''):
     return 'Proxy-Authenticate: Digest realm="%s", nonce="%s", algorithm=MD5, qop="auth"%s' % (REALM, nonce, more)
 
@@ -387,4 +432,4 @@ def challenged(box):
         drop(box, 'prov')
 
 
-CASES = [calls, wrong_password, no_gin, two_customers, numbers, associated, challenged]
+CASES = [calls, wrong_password, no_gin, two_customers, numbers, associated, names, challenged]

@@ -599,6 +599,43 @@ static void gin_says_what_rfc_6140_wants(void **state)
 	world_fini(&w);
 }
 
+/* GINP-03: a name as it is advertised; GINP-07: a name of the inside, and the way to it */
+static void ginp_03_07_names(void **state)
+{
+	struct world w;
+	const char *m;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42");
+	w.r.local.host = S("sbc.example.net");
+	m = must_register(&w, 100);
+	assert_has(m, "\r\nContact: <sip:sbc.example.net:5060;tk=");
+	assert_has(m, ";bnc>;expires=600");
+	assert_lacks(m, "Path:");
+	ok(&w, 600, "");
+	fix_set(&w.r.fix, w.id, "contact-host=pbx.example.net");
+	use_policy(&w);
+	m = must_register(&w, 100);
+	assert_has(m, ";expires=0"); /* what stands there for the old one */
+	answer(&w, "200 OK", "");
+	m = must_register(&w, 100);
+	assert_has(m, "\r\nContact: <sip:pbx.example.net;tk=");
+	assert_has(m, ";bnc>;expires=600");
+	assert_has(m, "\r\nPath: <sip:sbc.example.net:5060;lr>\r\n");
+	assert_has(m, "\r\nSupported: path\r\n");
+	ok(&w, 600, "Path: <sip:sbc.example.net:5060;lr>\r\n");
+	assert_null(next_register(&w, 200000)); /* our address is another than that of the Contact, and that is meant */
+	/* plain: there is no such thing */
+	fix_set(&w.r.fix, w.id, "auth=register");
+	use_policy(&w);
+	must_register(&w, 100);
+	answer(&w, "200 OK", "");
+	m = must_register(&w, 100);
+	assert_lacks(m, "Path:");
+	assert_has(m, "\r\nContact: <sip:trunk42@sbc.example.net:5060;tk=");
+	world_fini(&w);
+}
+
 /* PTH-03: what the last answer says is the route, also when it says nothing. */
 static void service_route_is_that_of_the_last_answer(void **state)
 {
@@ -888,6 +925,7 @@ int main(void)
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
+	    cmocka_unit_test(ginp_03_07_names),
 	    cmocka_unit_test(service_route_is_that_of_the_last_answer),
 	    cmocka_unit_test(gin_refused_falls_back_once),
 	    cmocka_unit_test(redirected_to_places_of_the_trunk_only),
