@@ -439,6 +439,16 @@ void leg_pass_headers(const struct leg *from, const struct leg *to, const struct
 void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
+/* gruu.c */
+/* The URI of our Contact towards a provider, where the phone on the other side has a GRUU; false: it has none, and nothing is
+ * written. */
+bool leg_put_gruu(const struct leg *l, struct buf *b);
+/* Does a request of a provider's mean one phone behind us? */
+bool gruu_asked(const struct b2b *b, const struct sip_msg *m);
+/* And of that number, which? 1: *ret is for reg_wish.uri; 0: it does not; -ENOENT: one that
+ * is not there. */
+MUST_USE int gruu_meant(const struct b2b *b, struct arena *arena, const struct pol_trunk *owner, struct str number,
+    const struct sip_msg *m, struct sip_uri *ret);
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did (NOT_REGISTERED), or by
  * flows of which none stands any more (FLOW_FAILED) */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,

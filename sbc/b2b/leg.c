@@ -110,6 +110,10 @@ void leg_put_contact(const struct leg *l, struct buf *h)
 	if (l->trunk->sip.contact_user)
 		user = l->side == MEDIA_A ? l->call->called : l->call->calling;
 	buf_lit(h, "Contact: <");
+	if (leg_put_gruu(l, h)) {
+		buf_lit(h, ">\r\n");
+		return;
+	}
 	sip_put_uri_number(h, l->sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, user, us->host, us->port,
 	    contact_transport(l), false);
 	buf_lit(h, ">\r\n");

@@ -109,19 +109,24 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 {
 	struct reg_way found[REG_WAYS_MAX];
 	const struct reg_contact *only = NULL;
+	struct sip_uri phone;
 	char space[8192];
 	struct buf s;
 	unsigned n, kept = 0;
+	int meant;
 
 	*ret_why = REASON_NOT_REGISTERED;
 	if (!b->cfg.reg)
+		return 0;
+	meant = m ? gruu_meant(b, arena, t, called, m, &phone) : 0;
+	if (meant < 0)
 		return 0;
 	buf_init(&s, space, sizeof(space));
 	if (m && (reg_find_flow(b->cfg.reg, 0, m, &only) != REASON_NONE || (only && only->trunk_id != t->id)))
 		only = NULL;
 	n = reg_ways(b->cfg.reg, t->id,
 	    &(struct reg_wish){.number = called.n && called.p[0] == '+' ? called : STR_NONE, /* else its own address */
-	        .uri = m ? &m->ruri : NULL,
+	        .uri = meant ? &phone : m ? &m->ruri : NULL,
 	        .msg = m,
 	        .from_trunk = t->id,
 	        .only = only},
@@ -256,7 +261,7 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 	else
 		policy_route(p, from, calling, called, b->env->clock->wall_us, b->env->rng, ret);
 	registrar_hops(b, calling, ret);
-	if (one && ret->n_hops && ret->hops[0].trunk->registered) {
+	if ((one || gruu_asked(b, m)) && ret->n_hops && ret->hops[0].trunk->registered) {
 		/* one contact is meant, and nothing that stands in for it */
 		for (unsigned i = 0; i < ret->n_hops; i++)
 			if (ret->hops[i].target->registered)

@@ -85,6 +85,7 @@ static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const stru
 	json_object_set_new(j, "sent", json_integer((json_int_t)v->sent));
 	json_object_set_new(j, "accepted", json_integer((json_int_t)v->accepted));
 	json_object_set_new(j, "service_route", v->route.n ? print_json(v->route) : json_null());
+	json_object_set_new(j, "gruu", v->gruu.n ? print_json(v->gruu) : json_null());
 	json_object_set_new(j, "call_id", print_json(v->call_id));
 	json_object_set_new(j, "realm", v->realm.n ? print_json(v->realm) : json_null());
 	json_object_set_new(j, "code", v->why != REASON_NONE ? view_code(v->why) : json_null());
@@ -264,6 +265,7 @@ void cmd_reg_show(struct ctl_req *r)
 	    {"losses", "lost by them", PK_NUM, 0},
 	    {"service_route", "service-route", PK_TEXT, 0},
 	    {"instance", "instance", PK_TEXT, 0},
+	    {"gruu", "gruu", PK_TEXT, 0},
 	    {"call_id", "call-id", PK_TEXT, 0},
 	};
 	struct reg_client_view v;

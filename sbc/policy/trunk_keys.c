@@ -142,6 +142,8 @@ const struct trunk_key trunk_keys[] = {
 	"auth=gin at an ITSP: host of our Contact, and so of the request URIs that come back; our address then stands in Path "
 	"(RFC 6140 8.2); empty: our address",
 	"pbx.example.net"},
+    {"gruu", TKEY_BOOL, AT(reg.gruu), "no", 0, 0, NULL, NULL,
+	"auth=gin at an ITSP: a phone behind us that has a GRUU of ours has one of the provider's in calls by it (RFC 6140 7.1)", "yes"},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
     {"reg-sticky", TKEY_BOOL, AT(reg.sticky), "no", 0, 0, NULL, NULL,

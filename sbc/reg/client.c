@@ -102,7 +102,7 @@ static bool same(const struct pol_trunk *a, const struct pol_trunk *b)
 	return a->realm == b->realm && a->reg.auth == b->reg.auth && str_eq(a->reg.user, b->reg.user) &&
 	       str_eq(a->reg.auth_user, b->reg.auth_user) && str_eq(a->reg.realm, b->reg.realm) &&
 	       a->reg.expires_s == b->reg.expires_s && a->reg.outbound == b->reg.outbound && str_eq(a->domain, b->domain) &&
-	       str_eq(a->reg.contact_host, b->reg.contact_host) &&
+	       str_eq(a->reg.contact_host, b->reg.contact_host) && a->reg.gruu == b->reg.gruu &&
 	       a->sip.scheme_sips == b->sip.scheme_sips && a->sip.transport_param == b->sip.transport_param &&
 	       a->sip.learn_address == b->sip.learn_address && same_targets(a, b);
 }

@@ -115,11 +115,17 @@ struct reg_client_view {
 	bool events;                /* the newest 200 said that there are registration events (Allow-Events: reg) */
 	unsigned numbers, numbers_held; /* auth=numbers: how many there are, how many hold; 0: not that */
 	bool more_numbers;          /* there are more than can be registered */
+	struct str gruu;            /* public GRUU of a bulk registration, or empty */
 	struct str aor, contact, route, call_id, realm; /* realm: one we have nothing for; borrow: until the next turn */
 };
 /* One number after the other, in no order: *at NULL first. false: at the end. */
 bool reg_client_number_next(
     const struct reg_clients *cs, uint32_t trunk_id, const void **at, struct str *ret_number, struct reg_client_view *ret);
+/* The provider's public GRUU for a phone of that number: its GRUU for our registration (gruu=yes), without bnc, with the
+ * number and sg (RFC 6140 7.1.1). -ENOENT: it gave none, or nothing is registered. */
+MUST_USE int reg_client_gruu(
+    const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct str sg, struct buf *ret);
+bool reg_client_has_gruu(const struct reg_clients *cs, uint32_t trunk_id); /* did it ever give one since our start? */
 /* Is that number (canonical) among those that the registrar names as ours (P-Associated-URI)? NO: it names others. */
 enum reg_confirmed { REG_CONFIRMED_UNKNOWN, REG_CONFIRMED_YES, REG_CONFIRMED_NO };
 enum reg_confirmed reg_client_confirms(const struct reg_clients *cs, uint32_t trunk_id, struct str number);

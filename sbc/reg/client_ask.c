@@ -1,6 +1,10 @@
 /* client_ask.c - what calls and the command line ask of our registrations. */
 #include "sbc/reg/client_internal.h"
 
+#include <errno.h>
+
+#include "sbc/reg/gin.h"
+
 bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id)
 {
 	const struct account *a = account_find(cs, trunk_id);
@@ -63,6 +67,27 @@ bool reg_client_moves(const struct reg_clients *cs, uint32_t trunk_id, struct st
 	return moves;
 }
 
+int reg_client_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct str sg, struct buf *ret)
+{
+	const struct account *a = account_find(cs, trunk_id);
+	struct sip_uri u;
+
+	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
+		const struct client *c = a->flow[i];
+
+		if (c && c->gruu_n && client_holds(c) && sip_uri_parse(str_n(c->gruu, c->gruu_n), &u) == 0)
+			return gin_expand(&u, number, sg, ret);
+	}
+	return -ENOENT;
+}
+
+bool reg_client_has_gruu(const struct reg_clients *cs, uint32_t trunk_id)
+{
+	const struct account *a = account_find(cs, trunk_id);
+
+	return a && a->gruus;
+}
+
 uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie)
 {
 	struct hnode *n = htab_first(&cs->by_cookie, hash_str(&cs->env->hash_key, cookie));
@@ -102,6 +127,7 @@ void client_view(const struct client *c, struct reg_client_view *ret)
 	    .sent = c->sent,
 	    .accepted = c->accepted,
 	    .events = c->events,
+	    .gruu = str_n(c->gruu, c->gruu_n),
 	    .aor = str_n(c->aor, c->aor_n),
 	    .contact = str_n(c->contact, c->contact_n),
 	    .route = str_n(c->route, c->route_n),

@@ -57,6 +57,7 @@ struct account {
 	struct list numbers;        /* own: struct client, with auth=numbers */
 	unsigned n_numbers;
 	unsigned n_bad;             /* of them: told to be in trouble */
+	bool gruus;                 /* a 200 had one */
 	bool told;                  /* that one of them is registered */
 	bool looked_at;             /* account_review() is in it */
 	bool too_many;              /* numbers that are not registered, since there are more than NUMBERS_MAX */
@@ -113,6 +114,8 @@ struct client {
 	char contact[CONTACT_MAX], route[ROUTE_MAX], aor[CONTACT_MAX], realm[64];
 	uint16_t contact_n, route_n, aor_n, realm_n;
 	uint64_t sent, accepted;
+	char gruu[CONTACT_MAX];     /* pub-gruu of the newest 200 */
+	uint16_t gruu_n;
 	bool events;                /* Allow-Events: reg in the newest 200 */
 	struct log log;
 };
@@ -197,6 +200,11 @@ bool number_news(struct client *c, enum reason why);
 /* The password was refused: the others wait as long. */
 void numbers_bar(struct client *c);
 bool number_barred(struct client *c); /* and then its timer runs */
+
+static inline bool client_wants_gruu(const struct client *c)
+{
+	return c->t->reg.gruu && client_bulk(c);
+}
 
 /* client_uris.c */
 void client_take_uris(struct client *c, const struct sip_msg *m);

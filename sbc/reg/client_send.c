@@ -123,6 +123,8 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	if (client_outbound(c)) {
 		buf_lit(&h, ";reg-id=");
 		buf_u64(&h, c->reg_id);
+	}
+	if (client_outbound(c) || client_wants_gruu(c)) {
 		buf_lit(&h, ";+sip.instance=\"<");
 		buf_str(&h, str_z(c->account->instance));
 		buf_lit(&h, ">\"");
@@ -134,7 +136,9 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	put_path(c, &path, us, &h);
 	if (client_bulk(c))
 		buf_lit(&h, "\r\nRequire: gin\r\nProxy-Require: gin");
-	buf_str(&h, client_outbound(c) ? S("\r\nSupported: path, outbound\r\n") : S("\r\nSupported: path\r\n"));
+	buf_lit(&h, "\r\nSupported: path");
+	buf_str(&h, client_outbound(c) ? S(", outbound") : STR_NONE);
+	buf_str(&h, client_wants_gruu(c) ? S(", gruu\r\n") : S("\r\n"));
 	if (t->sip.user_agent && cs->user_agent.n)
 		sip_put_hdr(&h, SIP_H_USER_AGENT, cs->user_agent);
 	e = auth_put(client_auth(c), cs->env->rng, S("REGISTER"), buf_text(&u), STR_NONE, &h);

@@ -96,6 +96,14 @@ enum reason reg_find_gruu(struct reg *r, uint32_t from_trunk, const struct sip_u
  * asks, which sends by it. NONE; FLOW_FORGED, FLOW_FAILED: it does not stand any more. Borrow: until the next turn. */
 enum reason reg_find_flow(struct reg *r, uint32_t from_trunk, const struct sip_msg *m, const struct reg_contact **ret);
 
+/* ---- phones behind us, as a provider calls them (phone.c) ---- */
+
+/* The sg for the phone whose Contact that is: a GRUU of ours for that number of the trunk. -ENOENT: it is none. */
+MUST_USE int reg_phone_token(
+    struct reg *r, uint32_t trunk_id, struct str number, const struct sip_uri *contact, struct buf *ret);
+/* A URI with gr= and sg= for reg_wish.uri: the phone that such an sg means. -ENOENT: none that is registered. */
+MUST_USE int reg_phone_of(struct reg *r, uint32_t trunk_id, struct str number, struct str token, struct buf *ret);
+
 /* ---- keys of GRUUs (RFC 6140 7.1.2) ---- */
 
 struct gin_rsa;

@@ -1,5 +1,7 @@
 /* The registration client in virtual time: what it sends, what it makes of the answers, when it tries again. One test
  * lets it register at our own registrar. */
+#include <errno.h>
+
 #include "client_rig.h"
 
 /* ------------------------------------------------------------------ */
@@ -636,6 +638,57 @@ static void ginp_03_07_names(void **state)
 	world_fini(&w);
 }
 
+static void gruu_is(struct world *w, const char *params, const char *want)
+{
+	char lines[700], text[300];
+	struct str c = field(w->last, "\r\nContact: "), uri;
+	struct buf b;
+
+	str_cut(c, '>', &uri);
+	snprintf(lines, sizeof(lines), "Contact: %.*s>;expires=600%s\r\n", STR(uri), params);
+	answer(w, "200 OK", lines);
+	buf_init(&b, text, sizeof(text));
+	assert_int_equal(reg_client_gruu(w->cs, w->id, S("+4930123"), S("ph7"), &b), want ? 0 : -ENOENT);
+	if (want && !str_eq(buf_text(&b), str_z(want)))
+		fail_msg("%.*s, not %s", STR(buf_text(&b)), want);
+	assert_true(reg_client_register(w->cs, w->id));
+	must_register(w, 100);
+}
+
+/* GRUU-01: what we ask for, and what a phone's is made of: bnc goes, number and sg come, all else stays */
+static void gruu_01_of_the_provider(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42 gruu=yes");
+	must_register(&w, 100);
+	assert_has(w.last, "\r\nSupported: path, gruu\r\n");
+	assert_has(w.last, ";bnc>;+sip.instance=\"<urn:uuid:");
+	assert_lacks(w.last, "reg-id");
+	assert_false(reg_client_has_gruu(w.cs, w.id));
+	gruu_is(&w, ";pub-gruu=\"sip:itsp.example.com;bnc;gr=urn:uuid:1-2\"", "sip:+4930123@itsp.example.com;gr=urn:uuid:1-2;sg=ph7");
+	assert_true(reg_client_has_gruu(w.cs, w.id));
+	gruu_is(&w, ";pub-gruu=\"sips:itsp.example.com:5071;x=y;gr=urn:uuid:1-2;bnc\"",
+	    "sips:+4930123@itsp.example.com:5071;x=y;gr=urn:uuid:1-2;sg=ph7");
+	/* the newest answer decides; what is no GRUU of a bulk registration is none */
+	gruu_is(&w, "", NULL);
+	gruu_is(&w, ";pub-gruu=\"sip:itsp.example.com;gr=urn:uuid:1\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"sip:x@itsp.example.com;bnc;gr=urn:uuid:1\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"sip:itsp.example.com;bnc;gr\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"", NULL);
+	gruu_is(&w, ";pub-gruu", NULL);
+	assert_true(reg_client_has_gruu(w.cs, w.id)); /* requests for those of before may still come */
+	world_fini(&w);
+	/* it is not asked for without GIN */
+	world_init(&w, PROV "auth=register aor=trunk42 gruu=yes");
+	must_register(&w, 100);
+	assert_lacks(w.last, "gruu");
+	assert_lacks(w.last, "instance");
+	world_fini(&w);
+}
+
 /* PTH-03: what the last answer says is the route, also when it says nothing. */
 static void service_route_is_that_of_the_last_answer(void **state)
 {
@@ -925,6 +978,7 @@ int main(void)
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
+	    cmocka_unit_test(gruu_01_of_the_provider),
 	    cmocka_unit_test(ginp_03_07_names),
 	    cmocka_unit_test(service_route_is_that_of_the_last_answer),
 	    cmocka_unit_test(gin_refused_falls_back_once),

@@ -710,6 +710,76 @@ static void gruu_02_public_ways(void **s)
 	free(r);
 }
 
+/* What a provider calls the phone of that Contact ("": nothing), in static memory. */
+static const char *token_of(struct rig *r, uint32_t trunk, const char *number, const char *contact)
+{
+	static char text[4][300];
+	static unsigned at;
+	struct sip_uri u;
+	struct buf b;
+
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	assert_int_equal(sip_uri_parse(str_z(contact), &u), 0);
+	if (reg_phone_token(r->reg, trunk, str_z(number), &u, &b) < 0)
+		b.n = 0;
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+static const char *phone_way(struct rig *r, uint32_t trunk, const char *number, const char *token)
+{
+	char uri[300];
+	struct buf b;
+
+	buf_init(&b, uri, sizeof(uri) - 1);
+	if (reg_phone_of(r->reg, trunk, str_z(number), str_z(token), &b) < 0)
+		return "nobody";
+	return way_for(r, trunk, number, buf_z(&b));
+}
+
+/* GRUU-01 as a PBX: a token for each phone, the same each time, which leads back to it; it says nothing of the instance */
+static void gruu_01_phones_of_ours(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a, *b, *one;
+	char other[300];
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, BULK ";+sip.instance=\"<urn:uuid:a>\"\r\n"), 200);
+	r->call_id = "reg2@pbx";
+	assert_status(rig_register(r, AOR,
+	                  "Require: gin\r\nContact: <sip:192.0.2.11:5060;bnc>;+sip.instance=\"<urn:uuid:b>\"\r\n"),
+	    200);
+	a = token_of(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:a;sg=ph7");
+	b = token_of(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:b");
+	assert_int_equal(strlen(a), 16);
+	assert_string_equal(a + 12, ".ph7"); /* the PBX's own word for its phone goes along */
+	assert_int_equal(strlen(b), 12);
+	assert_memory_not_equal(a, b, 12);
+	assert_null(strstr(a, "urn"));
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y;sg=ph7;gr=urn:uuid:a"), a);
+	one = token_of(r, 1, "+4930123451", "sip:+4930123451@sbc.example.net;gr=urn:uuid:b");
+	assert_memory_not_equal(one, b, 12); /* of another number */
+	assert_string_equal(phone_way(r, 1, "+4930123450", a), "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f;sg=ph7");
+	assert_string_equal(phone_way(r, 1, "+4930123450", b), "sip:+4930123450@192.0.2.11:5060");
+	/* what is none */
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y;gr=urn:uuid:c"), "");
+	assert_string_equal(token_of(r, 2, "+4930123450", "sip:x@y;gr=urn:uuid:a"), "");
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y;gr"), "");
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y"), "");
+	assert_string_equal(phone_way(r, 1, "+4930123451", b), "nobody");
+	assert_string_equal(phone_way(r, 2, "+4930123450", b), "nobody");
+	assert_string_equal(phone_way(r, 1, "+4930123450", ""), "nobody");
+	assert_string_equal(phone_way(r, 1, "+4930123450", "."), "nobody");
+	snprintf(other, sizeof(other), "%s", b);
+	other[3] ^= 1;
+	assert_string_equal(phone_way(r, 1, "+4930123450", other), "nobody");
+	rig_fini(r);
+	free(r);
+}
+
 static struct gin_rsa *key_new(void)
 {
 	struct gin_rsa *k = gin_rsa_new(2048);
@@ -1231,6 +1301,7 @@ int main(void)
 	    cmocka_unit_test(gruu_01_03_answers),
 	    cmocka_unit_test(gins_16_sealed_body),
 	    cmocka_unit_test(gruu_02_public_ways),
+	    cmocka_unit_test(gruu_01_phones_of_ours),
 	    cmocka_unit_test(gruu_05_temporary_ways),
 	    cmocka_unit_test(gruu_of_a_plain_contact),
 	    cmocka_unit_test(gruu_06_keys_and_shares),
