@@ -445,10 +445,13 @@ extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup 
 bool leg_put_gruu(const struct leg *l, struct buf *b);
 /* Does a request of a provider's mean one phone behind us? */
 bool gruu_asked(const struct b2b *b, const struct sip_msg *m);
-/* And of that number, which? 1: *ret is for reg_wish.uri; 0: it does not; -ENOENT: one that
+/* By a temporary GRUU of our making: 1: whose it is, its number and a URI for reg_wish.uri; 0: it does not; -ENOENT: made up,
+ * or gone. */
+MUST_USE int gruu_temp(const struct b2b *b, const struct sip_msg *m, uint32_t *ret_trunk, struct buf *number, struct buf *uri);
+/* Which one of owner's? 1: *ret is for reg_wish.uri, *number (what was called) the phone's; 0: it means none; -ENOENT: one that
  * is not there. */
-MUST_USE int gruu_meant(const struct b2b *b, struct arena *arena, const struct pol_trunk *owner, struct str number,
-    const struct sip_msg *m, struct sip_uri *ret);
+MUST_USE int gruu_meant(const struct b2b *b, struct arena *arena, const struct pol_trunk *owner, const struct sip_msg *m,
+    struct str *number, struct sip_uri *ret);
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did (NOT_REGISTERED), or by
  * flows of which none stands any more (FLOW_FAILED) */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,

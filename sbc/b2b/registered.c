@@ -118,7 +118,7 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	*ret_why = REASON_NOT_REGISTERED;
 	if (!b->cfg.reg)
 		return 0;
-	meant = m ? gruu_meant(b, arena, t, called, m, &phone) : 0;
+	meant = m ? gruu_meant(b, arena, t, m, &called, &phone) : 0;
 	if (meant < 0)
 		return 0;
 	buf_init(&s, space, sizeof(space));
@@ -239,10 +239,25 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 	const struct pol_trunk *t = NULL;
 	bool gruu = b->cfg.reg && reg_is_gruu(&m->ruri), one;
 	enum reason why = REASON_NONE;
+	char number[32], uri[512];
+	struct buf nb, ub;
 	unsigned kept = 0;
+	uint32_t owner = 0;
+	int temp;
 
 	*ret = (struct pol_route_result){.n_hops = 0};
-	if (b->cfg.reg)
+	buf_init(&nb, number, sizeof(number));
+	buf_init(&ub, uri, sizeof(uri));
+	temp = gruu_temp(b, m, &owner, &nb, &ub);
+	if (temp < 0)
+		return REASON_GRUU_UNKNOWN;
+	if (temp > 0) {
+		t = policy_trunk(p, owner);
+		if (!t || !t->registered)
+			return REASON_GRUU_UNKNOWN;
+		gruu = false;
+	}
+	if (b->cfg.reg && !t)
 		why = reg_find_flow(b->cfg.reg, from->id, m, &c);
 	one = gruu || c;
 	if (gruu && !c && why == REASON_NONE)

@@ -230,6 +230,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 	case TKEY_HOST:
 	case TKEY_NAME:
 	case TKEY_USER:
+	case TKEY_BASE64:
 	case TKEY_DIGITS:
 		s = keep(b, v->s);
 		memcpy(field, &s, sizeof(s));

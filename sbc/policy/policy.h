@@ -164,6 +164,7 @@ struct pol_trunk {
 		uint32_t answer;     /* enum pol_reg_answer: of one number's registration */
 		uint32_t outbound;   /* an ITSP's: enum pol_outbound */
 		bool gruu;           /* an ITSP's, GIN: phones behind us have GRUUs of its */
+		struct str gruu_key; /* its public key for temporary ones, base64 of DER; empty: there are none */
 		uint16_t flows;      /* an ITSP's with outbound: registrations by different servers at a time */
 		uint32_t flow_retry_s; /* base of the wait for a lost one while another works (RFC 5626 4.5) */
 		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */

@@ -4,6 +4,7 @@
  * one canonical way; its offset says which field of struct pol_trunk gets it. Everything that says no says what it
  * expected, and what may have been meant.
  */
+#include "sbc/base/base64.h"
 #include "sbc/policy/internal.h"
 
 #include <stdlib.h>
@@ -144,6 +145,10 @@ const struct trunk_key trunk_keys[] = {
 	"pbx.example.net"},
     {"gruu", TKEY_BOOL, AT(reg.gruu), "no", 0, 0, NULL, NULL,
 	"auth=gin at an ITSP: a phone behind us that has a GRUU of ours has one of the provider's in calls by it (RFC 6140 7.1)", "yes"},
+    {"gruu-key", TKEY_BASE64, AT(reg.gruu_key), "", 0, 1200, NULL, NULL,
+	"gruu=yes: the ITSP's public key, as base64 of a PEM file without its first and last line, for phones that do not want to be "
+	"traced (temporary GRUUs, RFC 6140 7.1.2)",
+	"MIIBIjANBg..."},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
     {"reg-sticky", TKEY_BOOL, AT(reg.sticky), "no", 0, 0, NULL, NULL,
@@ -677,6 +682,17 @@ static bool read_user(const struct trunk_key *k, struct str value, struct key_va
 	return true;
 }
 
+static bool read_base64(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	uint8_t raw[1024];
+	size_t n;
+
+	if (value.n && (value.n > k->max || !base64_get(base64_unpad(value), raw, sizeof(raw), &n)))
+		return refuse(k, value, "on one line", err, "base64 without line ends");
+	ret->s = value;
+	return true;
+}
+
 bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	*ret = (struct key_value){.s = value};
@@ -707,6 +723,8 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_name(k, value, ret, err);
 	case TKEY_USER:
 		return read_user(k, value, ret, err);
+	case TKEY_BASE64:
+		return read_base64(k, value, ret, err);
 	case TKEY_DIGITS:
 		return read_digits(k, value, ret, err);
 	case TKEY_CODES:
@@ -829,6 +847,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_HOST:
 	case TKEY_NAME:
 	case TKEY_USER:
+	case TKEY_BASE64:
 		buf_str(ret, v.s);
 		break;
 	}

@@ -125,6 +125,11 @@ bool reg_client_number_next(
  * number and sg (RFC 6140 7.1.1). -ENOENT: it gave none, or nothing is registered. */
 MUST_USE int reg_client_gruu(
     const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct str sg, struct buf *ret);
+/* A new temporary one, which says nothing of who it is (RFC 6140 7.1.2.2; GRUU-04): gr is ours to find the phone by. -ENOENT:
+ * no cookie, or no key of the provider's (gruu-key). */
+MUST_USE int reg_client_temp_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct str gr, struct buf *ret);
+/* Did we make that user part? (7.1.2.4; GRUU-05) */
+bool reg_client_made_temp(const struct reg_clients *cs, struct str user);
 bool reg_client_has_gruu(const struct reg_clients *cs, uint32_t trunk_id); /* did it ever give one since our start? */
 /* Is that number (canonical) among those that the registrar names as ours (P-Associated-URI)? NO: it names others. */
 enum reg_confirmed { REG_CONFIRMED_UNKNOWN, REG_CONFIRMED_YES, REG_CONFIRMED_NO };

@@ -121,7 +121,7 @@ static void take_gruu(struct client *c, const struct sip_msg *m)
 	enum gin_kind kind;
 	struct sip_uri u;
 
-	c->gruu_n = 0;
+	c->gruu_n = c->temp_cookie_n = 0;
 	if (!client_wants_gruu(c) || !own.p || !sip_param_get(own, S("pub-gruu"), &text))
 		return;
 	if (text.n >= 2 && text.p[0] == '"' && text.p[text.n - 1] == '"')
@@ -136,6 +136,14 @@ static void take_gruu(struct client *c, const struct sip_msg *m)
 	memcpy(c->gruu, text.p, text.n);
 	c->gruu_n = (uint16_t)text.n;
 	c->account->gruus = true;
+	if (!sip_param_get(own, S("temp-gruu-cookie"), &text))
+		return;
+	if (text.n >= 2 && text.p[0] == '"')
+		text = str_n(text.p + 1, text.n - 2);
+	if (text.n > sizeof(c->temp_cookie))
+		return;
+	memcpy(c->temp_cookie, text.p, text.n);
+	c->temp_cookie_n = (uint16_t)text.n;
 }
 
 /* RGC-03: at 50 to 90 % of it, and early enough for a try that is not answered. */

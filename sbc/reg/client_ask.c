@@ -67,18 +67,74 @@ bool reg_client_moves(const struct reg_clients *cs, uint32_t trunk_id, struct st
 	return moves;
 }
 
-int reg_client_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct str sg, struct buf *ret)
+/* A registration that holds and has a GRUU */
+static const struct client *with_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct sip_uri *ret)
 {
 	const struct account *a = account_find(cs, trunk_id);
-	struct sip_uri u;
 
 	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
 		const struct client *c = a->flow[i];
 
-		if (c && c->gruu_n && client_holds(c) && sip_uri_parse(str_n(c->gruu, c->gruu_n), &u) == 0)
-			return gin_expand(&u, number, sg, ret);
+		if (c && c->gruu_n && client_holds(c) && sip_uri_parse(str_n(c->gruu, c->gruu_n), ret) == 0)
+			return c;
 	}
-	return -ENOENT;
+	return NULL;
+}
+
+int reg_client_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct str sg, struct buf *ret)
+{
+	struct sip_uri u;
+
+	return with_gruu(cs, trunk_id, &u) ? gin_expand(&u, number, sg, ret) : -ENOENT;
+}
+
+/* What PAs are made with: the box's secret, for this alone. */
+static struct gin_secret pa_secret(const struct reg_clients *cs)
+{
+	struct gin_secret s;
+
+	memcpy(s.key, cs->secret.key, sizeof(s.key));
+	s.key[0] ^= 0x5a; /* instance names come from the other one */
+	return s;
+}
+
+int reg_client_temp_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct str gr, struct buf *ret)
+{
+	struct sip_uri u;
+	const struct client *c = with_gruu(cs, trunk_id, &u);
+	struct gin_secret pa = pa_secret(cs);
+	struct gin_rsa *key;
+	int e;
+
+	if (!c || !c->temp_cookie_n || !c->t->reg.gruu_key.n)
+		return -ENOENT;
+	key = gin_rsa_from_line(c->t->reg.gruu_key);
+	if (!key)
+		return -ENOENT;
+	buf_str(ret, u.scheme == SIP_SCHEME_SIPS ? S("sips:") : S("sip:"));
+	e = gin_temp_gruu(key, &pa, str_n(c->temp_cookie, c->temp_cookie_n), cs->env->rng, ret);
+	gin_rsa_free(key);
+	explicit_bzero(&pa, sizeof(pa));
+	if (e < 0)
+		return e;
+	buf_chr(ret, '@');
+	buf_str(ret, u.host);
+	if (u.port) {
+		buf_chr(ret, ':');
+		buf_u64(ret, u.port);
+	}
+	buf_lit(ret, ";gr=");
+	buf_str(ret, gr);
+	return buf_err(ret);
+}
+
+bool reg_client_made_temp(const struct reg_clients *cs, struct str user)
+{
+	struct gin_secret pa = pa_secret(cs);
+	bool made = gin_temp_gruu_mine(&pa, user);
+
+	explicit_bzero(&pa, sizeof(pa));
+	return made;
 }
 
 bool reg_client_has_gruu(const struct reg_clients *cs, uint32_t trunk_id)

@@ -18,6 +18,7 @@
 
 #include "sbc/auth/answer.h"
 #include "sbc/reg/client.h"
+#include "sbc/reg/gin.h"
 #include "sbc/reg/instance.h"
 
 #define WAYS_MAX 24
@@ -115,7 +116,8 @@ struct client {
 	uint16_t contact_n, route_n, aor_n, realm_n;
 	uint64_t sent, accepted;
 	char gruu[CONTACT_MAX];     /* pub-gruu of the newest 200 */
-	uint16_t gruu_n;
+	char temp_cookie[GIN_COOKIE_TEXT]; /* temp-gruu-cookie of the newest 200 */
+	uint16_t gruu_n, temp_cookie_n;
 	bool events;                /* Allow-Events: reg in the newest 200 */
 	struct log log;
 };

@@ -74,7 +74,7 @@ void client_forget(struct client *c)
 	c->kept = c->down = c->suspect = false;
 	c->expires_us = c->registered_wall_us = 0;
 	c->granted_s = 0;
-	c->route_n = c->gruu_n = 0;
+	c->route_n = c->gruu_n = c->temp_cookie_n = 0;
 }
 
 void client_over(struct timer *tm)

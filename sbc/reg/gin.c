@@ -245,6 +245,21 @@ struct gin_rsa *gin_rsa_from_pem(struct str pem)
 	return wrap(key, private);
 }
 
+struct gin_rsa *gin_rsa_from_line(struct str base64)
+{
+	char text[2048];
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text));
+	buf_lit(&b, "-----BEGIN PUBLIC KEY-----\n");
+	for (; base64.n; base64 = str_from(base64, base64.n < 64 ? base64.n : 64)) {
+		buf_str(&b, str_head(base64, 64));
+		buf_chr(&b, '\n');
+	}
+	buf_lit(&b, "-----END PUBLIC KEY-----\n");
+	return buf_err(&b) ? NULL : gin_rsa_from_pem(buf_text(&b));
+}
+
 int gin_rsa_put_pem(const struct gin_rsa *k, bool private, struct buf *ret)
 {
 	BIO *bio = BIO_new(BIO_s_mem());

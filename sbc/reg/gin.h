@@ -66,6 +66,7 @@ struct gin_rsa;
 /* A new pair (slow: not on the loop), or from PEM. bits >= 2048. NULL on failure. */
 struct gin_rsa *gin_rsa_new(unsigned bits);
 struct gin_rsa *gin_rsa_from_pem(struct str pem);          /* private, or public alone (a PBX) */
+struct gin_rsa *gin_rsa_from_line(struct str base64); /* a public one: PEM without its first and last line, on one line */
 MUST_USE int gin_rsa_put_pem(const struct gin_rsa *k, bool private, struct buf *ret);
 void gin_rsa_free(struct gin_rsa *k);
 

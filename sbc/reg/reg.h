@@ -101,6 +101,10 @@ enum reason reg_find_flow(struct reg *r, uint32_t from_trunk, const struct sip_m
 /* The sg for the phone whose Contact that is: a GRUU of ours for that number of the trunk. -ENOENT: it is none. */
 MUST_USE int reg_phone_token(
     struct reg *r, uint32_t trunk_id, struct str number, const struct sip_uri *contact, struct buf *ret);
+/* A gr for a temporary GRUU of that phone, new each time; and back: whose it is, its number and a URI as above. -ENOENT: the
+ * contact is no temporary GRUU of a number's own registration; the registration is over; made up. */
+MUST_USE int reg_phone_handle(struct reg *r, uint32_t trunk_id, const struct sip_uri *contact, struct buf *ret);
+MUST_USE int reg_phone_by_handle(struct reg *r, struct str handle, uint32_t *ret_trunk, struct buf *ret_number, struct buf *ret);
 /* A URI with gr= and sg= for reg_wish.uri: the phone that such an sg means. -ENOENT: none that is registered. */
 MUST_USE int reg_phone_of(struct reg *r, uint32_t trunk_id, struct str number, struct str token, struct buf *ret);
 

@@ -312,7 +312,7 @@ def gruu_as_pbx(box):
     box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
     phones = []
     try:
-        m = far.expect('REGISTER')
+        m = far.expect(lambda m: m.method == 'REGISTER' and 'expires=0' not in m.get('contact'))
         instance = re.search(r';\+sip\.instance="<([^>]+)>"', m.get('contact')).group(1)
         check('gruu' in m.get('supported') and 'reg-id' not in m.get('contact'), str(m))
         pub = 'sip:%s;bnc;gr=%s' % (REALM, instance)
@@ -380,4 +380,66 @@ def gruu_as_pbx(box):
             p.ua.close()
 
 
-CASES = [gruu_public, gruu_temporary, gruu_opaque, gruu_as_pbx, methods, to_stays, path, nodes, provisioning]
+def gruu_as_pbx_temporary(box):
+    """temporary GRUUs as a PBX: a phone that calls by one of ours has one of the provider's, another in each call, which the provider reads; it leads back to that phone; tampered ones 404"""
+    trunks(box)
+    public_key(box)             # ours, for the phone
+    far = Ua(box.lab, HOST, ITSP_PORT)
+    key = box.lab.path('provider.pem')
+    subprocess.run(['openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', key], check=True, stderr=subprocess.DEVNULL)
+    pem = subprocess.run(['openssl', 'pkey', '-in', key, '-pubout'], stdout=subprocess.PIPE, text=True, check=True).stdout
+    line = ''.join(l for l in pem.split('\n') if not l.startswith('---'))
+    number, cookie = PHONE + '577', base64.b64encode(os.urandom(24)).decode().rstrip('=')
+    rc, out = box.cli('trunk', 'set', 'itsp', 'gruu-key=no-base64', ok=None)
+    check(rc == 2 and 'base64' in out, out)
+    add(box, 'prov', 'trunk42', 'auth=gin', 'gruu=yes', 'gruu-key=' + line, 'source-port=%d' % ITSP_PORT)
+    box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+    p = Pbx(box, host='pbx0', proto='udp', user='user300')
+    a = p.ua
+    try:
+        m = far.expect(lambda m: m.method == 'REGISTER' and 'expires=0' not in m.get('contact'))
+        bulk = m.contact()
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: %s;pub-gruu="sip:%s;bnc;gr=urn:x";temp-gruu-cookie=%s' % (m.get('contact'), REALM, cookie)])
+        m = p.register('Contact: <sip:dev@%s>;+sip.instance="<urn:uuid:ph>";expires=300' % a.at, 'Supported: gruu', aor=number)
+        ours = re.search(r';temp-gruu="([^"]+)"', m.get('contact')).group(1)
+        wait('it to be seen', lambda: shown(box)['gruu'], 3)
+        seen = []
+        for _ in range(2):
+            t = a.request('INVITE', 'sip:%s@%s:5060' % (TO, BOX[('lan', 4)]), number, TO, body=sdp(a.addr, 30000))
+            a.raw(re.sub(r'(?m)^Contact: [^\r]*', 'Contact: <%s>' % ours, t), hop('lan'))
+            inv = far.expect('INVITE')
+            w = re.match(r'sip:tgruu\.([\w+/]+)\.([\w+/]{22})@%s;gr=([\w+/]{32})$' % re.escape(REALM), inv.contact())
+            check(w, inv.contact())
+            e = base64.b64decode(w.group(1) + '=' * (-len(w.group(1)) % 4))
+            d = subprocess.run(['openssl', 'pkeyutl', '-decrypt', '-inkey', key, '-pkeyopt', 'rsa_padding_mode:oaep', '-pkeyopt',
+                                'rsa_oaep_md:sha256'], input=e, stdout=subprocess.PIPE, check=True).stdout
+            check(d[:24] == base64.b64decode(cookie) and len(d) >= 34, 'the cookie is not in it')
+            seen.append(w.groups())
+            far.reply(inv, 486, 'Busy', tag='f')
+            far.expect('ACK')
+            ack_failure(a, t, a.expect(lambda m: m.status == 486 and m.method == 'INVITE'), hop('lan'))
+        check(all(x != y for x, y in zip(*seen)), 'two calls can be told to be of one phone')
+        e, pa, gr = seen[1]
+        host = bulk.replace('sip:', '').replace(';bnc', '')
+        other = lambda t: ('B' if t[0] != 'B' else 'C') + t[1:]
+        for user, handle, good in (('tgruu.%s.%s' % (e, pa), gr, True), ('tgruu.%s.%s' % (e, other(pa)), gr, False),
+                                   ('tgruu.%s.%s' % (other(e), pa), gr, False), ('tgruu.%s.%s' % (e, pa), other(gr), False),
+                                   ('tgruu.%s.%s' % (e, pa), 'x', False)):
+            t = far.request('INVITE', 'sip:%s@%s;gr=%s' % (user, host, handle), TO, '', to='<sip:x@y>', body=sdp(far.addr, 30000))
+            far.raw(t, hop('wan'))
+            if good:
+                m = a.expect('INVITE')
+                check(m.start == 'INVITE sip:dev@%s SIP/2.0' % a.at, m.start)
+                a.reply(m, 486, 'Busy', tag='b')
+            m = far.expect(lambda m: m.status >= 200 and m.get('call-id') in t)
+            check(m.status == (486 if good else 404), m.start)
+            ack_failure(far, t, m, hop('wan'))
+        a.nothing(0.2, lambda m: m.method == 'INVITE')
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        a.close()
+
+
+CASES = [gruu_public, gruu_temporary, gruu_opaque, gruu_as_pbx, gruu_as_pbx_temporary, methods, to_stays, path, nodes, provisioning]

@@ -4,6 +4,9 @@
 
 #include "client_rig.h"
 
+#include "sbc/base/base64.h"
+#include "sbc/reg/gin.h"
+
 /* ------------------------------------------------------------------ */
 
 /* RGC-01, AUT-09: what stands in it, one at a time, the next CSeq; credentials at once when refreshed */
@@ -689,6 +692,88 @@ static void gruu_01_of_the_provider(void **state)
 	world_fini(&w);
 }
 
+static const char *temp_of(struct world *w, const char *gr)
+{
+	static char text[4][1024];
+	static unsigned at;
+	struct buf b;
+
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	if (reg_client_temp_gruu(w->cs, w->id, str_z(gr), &b) < 0)
+		b.n = 0;
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+/* GRUU-04, -05: temporary ones: none of two is like the other, the provider's key opens both to its cookie, and what we did not
+ * make is told from what we did. Without key or cookie there are none. */
+static void gruu_04_05_of_the_provider(void **state)
+{
+	struct world w;
+	struct gin_rsa *key = gin_rsa_new(2048), *other = gin_rsa_new(2048);
+	uint8_t raw[GIN_COOKIE_RAW], want[GIN_COOKIE_RAW] = {1, 2, 3, 250};
+	char pem[2048], setting[2100], cookie[40], lines[700];
+	const char *a, *b;
+	struct str part, left;
+	struct sip_uri u;
+	struct buf p, s, k;
+	struct str c;
+
+	(void)state;
+	buf_init(&p, pem, sizeof(pem));
+	assert_int_equal(gin_rsa_put_pem(key, false, &p), 0);
+	buf_init(&s, setting, sizeof(setting) - 1);
+	buf_lit(&s, "gruu-key=");
+	for (struct str rest = buf_text(&p); rest.n;) {
+		rest = str_cut(rest, '\n', &left);
+		if (!str_prefix(left, S("---")))
+			buf_str(&s, left);
+	}
+	buf_init(&k, cookie, sizeof(cookie) - 1);
+	base64_put(&k, want, sizeof(want));
+	world_init(&w, PROV "auth=gin aor=trunk42 gruu=yes");
+	must_register(&w, 100);
+	c = field(w.last, "\r\nContact: ");
+	snprintf(lines, sizeof(lines), "Contact: %.*s;pub-gruu=\"sips:itsp.example.com:5061;bnc;gr=urn:1\";temp-gruu-cookie=%s\r\n", STR(c),
+	    buf_z(&k));
+	answer(&w, "200 OK", lines);
+	assert_string_equal(temp_of(&w, "h1"), ""); /* no key */
+	fix_set(&w.r.fix, w.id, buf_z(&s));
+	use_policy(&w);
+	a = temp_of(&w, "h1");
+	b = temp_of(&w, "h2");
+	assert_has(a, "@itsp.example.com:5061;gr=h1");
+	assert_has(b, ";gr=h2");
+	assert_true(str_prefix(str_z(a), S("sips:tgruu.")));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sip_uri_parse(str_z(i ? b : a), &u), 0);
+		assert_int_equal(gin_temp_gruu_open(&key, 1, u.user, raw), 0);
+		assert_memory_equal(raw, want, sizeof(raw));
+		assert_int_equal(gin_temp_gruu_open(&other, 1, u.user, raw), -EPERM);
+		assert_true(reg_client_made_temp(w.cs, u.user));
+	}
+	assert_memory_not_equal(a, b, 100);
+	part = u.user;
+	assert_false(reg_client_made_temp(w.cs, str_head(part, part.n - 1)));
+	assert_false(reg_client_made_temp(w.cs, S("tgruu.x.y")));
+	assert_false(reg_client_made_temp(w.cs, STR_NONE));
+	/* an answer without a cookie takes it away, and so does the end of the registration */
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	ok(&w, 600, "");
+	assert_string_equal(temp_of(&w, "h1"), "");
+	fix_set(&w.r.fix, w.id, "gruu-key=AAAA"); /* base64, and no key */
+	use_policy(&w);
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	answer(&w, "200 OK", lines);
+	assert_string_equal(temp_of(&w, "h1"), "");
+	world_fini(&w);
+	gin_rsa_free(key);
+	gin_rsa_free(other);
+}
+
 /* PTH-03: what the last answer says is the route, also when it says nothing. */
 static void service_route_is_that_of_the_last_answer(void **state)
 {
@@ -979,6 +1064,7 @@ int main(void)
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
 	    cmocka_unit_test(gruu_01_of_the_provider),
+	    cmocka_unit_test(gruu_04_05_of_the_provider),
 	    cmocka_unit_test(ginp_03_07_names),
 	    cmocka_unit_test(service_route_is_that_of_the_last_answer),
 	    cmocka_unit_test(gin_refused_falls_back_once),

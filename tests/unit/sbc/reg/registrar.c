@@ -1,4 +1,6 @@
 /* The registrar: rows RGS-01 to -12, GINS-01 to -21, KA-10, GRUU-01, -03, AUT-15. */
+#include <errno.h>
+
 #include "rig.h"
 
 #include "sbc/reg/gin.h"
@@ -859,6 +861,58 @@ static void gruu_05_temporary_ways(void **s)
 	free(r);
 }
 
+/* "" or what leads back to the phone that has that temporary GRUU */
+static const char *handle_of(struct rig *r, uint32_t trunk, const char *gruu)
+{
+	static char text[4][64];
+	static unsigned at;
+	struct sip_uri u;
+	struct buf b;
+
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	assert_int_equal(sip_uri_parse(str_z(gruu), &u), 0);
+	if (reg_phone_handle(r->reg, trunk, &u, &b) < 0)
+		b.n = 0;
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+/* GRUU-04 as a PBX: handles of one phone cannot be told to be of one, each leads back to it while it is registered */
+static void handles(struct rig *r, const char *gruu)
+{
+	const char *a = handle_of(r, 1, gruu), *b = handle_of(r, 1, gruu);
+	char number[32], uri[200], other[64];
+	uint32_t trunk = 0;
+	struct buf n, u;
+
+	assert_int_equal(strlen(a), 32);
+	for (int i = 0; i < 32; i += 8)
+		assert_memory_not_equal(a + i, b + i, 8);
+	assert_string_equal(handle_of(r, 2, gruu), "");
+	assert_string_equal(handle_of(r, 1, "sip:tgruu.x.y@sbc.example.net;gr"), "");
+	assert_string_equal(handle_of(r, 1, "sip:+4930123450@sbc.example.net;gr=urn:uuid:77"), "");
+	for (int i = -1; i < 32; i++) {
+		buf_init(&n, number, sizeof(number));
+		buf_init(&u, uri, sizeof(uri));
+		snprintf(other, sizeof(other), "%s", b);
+		if (i >= 0)
+			other[i] = other[i] == 'A' ? 'B' : 'A';
+		if (reg_phone_by_handle(r->reg, str_z(other), &trunk, &n, &u) == 0) {
+			assert_int_equal(i, -1);
+			assert_int_equal(trunk, 1);
+			assert_true(str_eq(buf_text(&n), S("+4930123450")));
+			assert_true(str_eq(buf_text(&u), S("sip:+4930123450@phone.invalid;gr=urn:uuid:77")));
+		} else {
+			assert_int_not_equal(i, -1);
+		}
+	}
+	assert_int_equal(reg_phone_by_handle(r->reg, STR_NONE, &trunk, &n, &u), -ENOENT);
+	snprintf(other, sizeof(other), "%s", b);
+	assert_status(rig_register(r, "sip:+4930123450@sbc.example.net", "Contact: *\r\nExpires: 0\r\n"), 200);
+	assert_int_equal(reg_phone_by_handle(r->reg, str_z(other), &trunk, &n, &u), -ENOENT);
+}
+
 /* a contact that is no bulk one gets a temporary GRUU from us, another one each time, both leading there */
 static void gruu_of_a_plain_contact(void **s)
 {
@@ -882,6 +936,7 @@ static void gruu_of_a_plain_contact(void **s)
 	}
 	assert_string_not_equal(gruu[0], gruu[1]);
 	assert_string_equal(way_for(r, 1, "", gruu[0]), "sip:p@192.0.2.55");
+	handles(r, gruu[0]);
 	rig_fini(r);
 	free(r);
 }
