@@ -78,7 +78,8 @@ void media_judge(const struct media_call *mc, enum media_side side, unsigned str
 {
 	const struct stream *st = &media_view(mc)->streams[stream];
 	struct verdict_case c = {.now_us = mc->m->env->clock->mono_us, .up_us = mc->up_us, .on_us = st->on_us[side],
-	    .changed_us = mc->changed_us, .changes = mc->changes, .active = info->active};
+	    .changed_us = mc->changed_us, .changes = mc->changes, .active = info->active,
+	    .by_turns = str_eq(str_z(info->kind), S("image"))};
 
 	memset(ret, 0, sizeof(*ret));
 	ret->at_us = c.now_us;

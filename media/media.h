@@ -73,6 +73,14 @@ struct media_srtp_cfg {
 	struct str suites;     /* names, in the order of offers to it; also what may be taken. Empty: all (sdes_suites()) */
 };
 
+/* T.38 (UDPTL) at a side. Refused, the fax goes on as G.711 audio, which nothing here touches. A side that requires SRTP
+ * takes none: it is not encrypted. */
+enum media_fax {
+	MEDIA_FAX_PASS,
+	MEDIA_FAX_REFUSE,
+	MEDIA_FAX_AUDIO_FIRST, /* only once the call is up */
+};
+
 /* What a trunk wants of the media of its side. Strings are copied. */
 struct media_side_cfg {
 	uint8_t realm;
@@ -83,6 +91,7 @@ struct media_side_cfg {
 	                          * any RTP stream; fax (udptl) is not touched; empty: all pass as offered.
 	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
+	enum media_fax fax;
 	struct media_srtp_cfg srtp;
 };
 

@@ -33,6 +33,17 @@
 #include "media/codec.h"
 #include "media/sdes.h"
 
+enum reason media_fax(const struct media_call *mc, enum media_side side)
+{
+	const struct side *sd = &mc->side[side];
+
+	if (sd->srtp.mode == MEDIA_SRTP_REQUIRED)
+		return REASON_FAX_IN_CLEAR;
+	if (sd->fax == MEDIA_FAX_REFUSE)
+		return REASON_FAX_REFUSED;
+	return sd->fax == MEDIA_FAX_AUDIO_FIRST && !mc->up_us ? REASON_FAX_AUDIO_FIRST : REASON_NONE;
+}
+
 /* Can this stream of the far end be relayed? MEDIA_REFUSED for port 0 too. */
 enum reason media_usable(const struct media_call *mc, enum media_side side, const struct sdp_media *m)
 {
@@ -53,7 +64,7 @@ enum reason media_usable(const struct media_call *mc, enum media_side side, cons
 			return REASON_MEDIA_ADDRESS;
 	}
 	if (!sdp_is_rtp(m))
-		return REASON_NONE;
+		return media_fax(mc, side);
 	for (unsigned i = 0; i < m->n_formats; i++) {
 		const struct sdp_format *f = &m->formats[i];
 
@@ -240,6 +251,7 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.realm = cfg->realm,
 		.family = (uint8_t)cfg->family,
 		.latch = (uint8_t)cfg->latch,
+		.fax = (uint8_t)cfg->fax,
 		.open = true,
 	};
 	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);

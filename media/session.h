@@ -73,7 +73,7 @@ struct side {
 		uint8_t n_suites, suites[CRYPT_SUITES];
 		bool private, lifetime; /* see struct media_srtp_cfg */
 	} srtp;
-	uint8_t realm, family /* AF_ */, latch;
+	uint8_t realm, family /* AF_ */, latch, fax;
 	bool open;
 };
 
@@ -160,6 +160,8 @@ struct exchange *media_exchange_new(struct media_call *mc); /* NULL: no memory *
 void media_exchange_free(struct media_call *mc);
 /* Can this stream of the far end be relayed? MEDIA_REFUSED for port 0 too. */
 enum reason media_usable(const struct media_call *mc, enum media_side side, const struct sdp_media *m);
+/* May T.38 be offered to that side, or be taken from it? */
+enum reason media_fax(const struct media_call *mc, enum media_side side);
 /* the reason that tells most, of several streams */
 enum reason media_worse(enum reason had, enum reason r);
 /* gives back what is in have and not in keep; index by index */

@@ -20,6 +20,7 @@
 
 #define START_US 3000000  /* a far end may take this long to begin */
 #define STOPPED_US 5000000
+#define TURN_US 30000000  /* a fax waits for an answer tone of the other, and gives up after 35 s */
 #define QUIET_US 60000000 /* silence suppression that lasts longer explains nothing */
 #define REPORTS_US 20000000 /* reports are not older than that */
 #define JITTER_BAD_US 60000
@@ -72,7 +73,7 @@ static enum media_verdict why_nothing(const struct media_stats *st, const struct
 		return why;
 	if (!c->up_us)
 		return MEDIA_VERDICT_EARLY;
-	if (c->now_us - open_us < START_US)
+	if (c->now_us - open_us < (c->by_turns ? TURN_US : START_US))
 		return MEDIA_VERDICT_WAITING;
 	*ret_since_us = open_us;
 	if (st->far_sends_us > open_us && c->now_us - open_us > STOPPED_US)
@@ -145,7 +146,7 @@ enum media_verdict verdict_in(const struct media_stats *st, const struct verdict
 	} else if (st->unreadable_us && c->now_us - st->unreadable_us > UNREADABLE_US) {
 		*ret_since_us = st->unreadable_us;
 		v = MEDIA_VERDICT_UNREADABLE_NOW;
-	} else if (c->now_us - st->last_rtp_us > STOPPED_US && c->now_us - c->on_us > STOPPED_US &&
+	} else if (!c->by_turns && c->now_us - st->last_rtp_us > STOPPED_US && c->now_us - c->on_us > STOPPED_US &&
 	           (!c->up_us || c->now_us - c->up_us > STOPPED_US)) {
 		*ret_since_us = st->last_rtp_us > c->on_us ? st->last_rtp_us : c->on_us;
 		v = c->up_us ? why_stopped(st, c) : MEDIA_VERDICT_OK; /* early media has an end */

@@ -17,6 +17,7 @@ struct verdict_case {
 	int64_t changed_us; /* the last exchange after the first */
 	uint16_t changes;   /* exchanges after the first */
 	bool active;        /* the stream has a port */
+	bool by_turns;      /* a fax: one side sends for a minute and the other is silent */
 };
 
 /* @st  counters of the side that the packets come from

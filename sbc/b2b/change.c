@@ -145,6 +145,7 @@ void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const str
 	ch->to = peer;
 	ch->srv = srv;
 	ch->late = sdp.n == 0;
+	leg_note_contact(l, m);
 	if (sip_contact(m, &contact) == 0)
 		keep_text(&ch->target, contact.uri.raw);
 	buf_init(&s, text, sizeof(text));

@@ -91,6 +91,7 @@ struct leg {
 	bool connecting;        /* B: its INVITE waits until it is known which of two families it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
 	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
+	uint8_t fax;            /* what its Contact says of fax, RFC 6913: index of leg_fax_tags */
 	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
 	enum reason end_reason;
 	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
@@ -428,6 +429,8 @@ void leg_ack_refusing(struct leg *l, uint32_t cseq, struct str offer);
 const struct net_local *leg_local(const struct leg *l, const struct net_path *path);
 /* our Contact line for this leg */
 void leg_put_contact(const struct leg *l, struct buf *h);
+/* Remembers of the Contact of that far end what the other one is to know. */
+void leg_note_contact(struct leg *l, const struct sip_msg *m);
 /* answers srv with our Contact, Allow …, to_tag of the dialog; extra lines may be empty */
 int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str phrase, struct str extra,
     struct str body);

@@ -100,8 +100,21 @@ static struct str contact_transport(const struct leg *l)
 	}
 }
 
+static const char *const leg_fax_tags[] = {"", ";+sip.fax=\"t38\"", ";+sip.fax=\"passthrough\""};
+
+void leg_note_contact(struct leg *l, const struct sip_msg *m)
+{
+	struct sip_addr contact;
+	struct str v;
+
+	if (sip_contact(m, &contact) < 0 || !sip_param_get(contact.params, S("+sip.fax"), &v))
+		return;
+	l->fax = str_find(v, S("t38")) >= 0 ? 1 : str_find(v, S("passthrough")) >= 0 ? 2 : 0;
+}
+
 void leg_put_contact(const struct leg *l, struct buf *h)
 {
+	const struct leg *peer = leg_peer(l);
 	const struct net_local *us = leg_local(l, &l->dlg.path);
 	struct str user = STR_NONE;
 
@@ -116,7 +129,10 @@ void leg_put_contact(const struct leg *l, struct buf *h)
 	}
 	sip_put_uri_number(h, l->sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, user, us->host, us->port,
 	    contact_transport(l), false);
-	buf_lit(h, ">\r\n");
+	buf_lit(h, ">");
+	if (peer)
+		buf_str(h, str_z(leg_fax_tags[peer->fax]));
+	buf_lit(h, "\r\n");
 }
 
 /* An answer that makes the dialog repeats the Record-Route it came with (RFC 3261 12.1.1). */
@@ -433,6 +449,8 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct leg *l = owner;
 
+	if (m->status > 100 && m->status < 300)
+		leg_note_contact(l, m);
 	/* a copy of a 2xx we have acknowledged: the ACK was lost, or there was no memory for it */
 	if (t->method == SIP_INVITE && m->status >= 200 && m->status < 300 && l->ack_cseq == m->cseq &&
 	    str_eq(m->to.tag, l->dlg.remote_tag)) {

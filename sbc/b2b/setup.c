@@ -196,6 +196,7 @@ static enum reason open_media(struct call *c, struct str sdp)
 	        .signalling = c->peer_a,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
+	        .fax = t->media.fax,
 	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a)});
 	if (why == REASON_NONE && sdp.n)
 		why = media_remote_offer(c->media, MEDIA_A, sdp);
@@ -268,6 +269,7 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 			memcpy(c->setup->invite + m->head.n, m->body.p, m->body.n);
 		c->setup->invite_len = m->head.n + m->body.n;
 	}
+	leg_note_contact(c->a, m);
 	if (!change_begin(c, CHANGE_SETUP, c->a, SIP_INVITE)) {
 		call_release(c, NULL, REASON_NO_MEMORY, 0, STR_NONE);
 		return;

@@ -264,6 +264,7 @@ static enum reason write_invite(
 	        .signalling = path->remote,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
+	        .fax = t->media.fax,
 	        .srtp = b2b_srtp(t, (enum net_proto)path->proto)});
 	if (why == REASON_NONE && !c->change->late)
 		why = media_local_offer(c->media, MEDIA_B, &d);

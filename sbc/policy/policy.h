@@ -105,6 +105,7 @@ struct pol_trunk {
 		struct str codecs;
 		enum media_latch latch;
 		uint32_t timeout_s;      /* 0: off; default 60 */
+		enum media_fax fax;
 		enum media_srtp srtp;
 		enum crypt_roc srtp_roc;
 		struct str srtp_suites;  /* names in order; empty: all */

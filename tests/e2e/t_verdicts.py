@@ -277,7 +277,7 @@ def judge(box, talks):
     ill = {r['id'] for r in box.json('call', 'list', '--ill')['calls']}
     check(ill == {t.id for t in talks if set(t.want) - FINE}, 'call list --ill: %s' % ill)
     text = box.cli('call', 'media', said['wrong source'].id, ok=2)[1]
-    check('media-latch=on' in text and 'postern trunk set pbx' in text.replace('\n    ', ' '), text)
+    check('latch=on' in text and 'postern trunk set pbx' in text.replace('\n    ', ' '), text)
     for t in talks:
         box.cli('call', 'clear', t.id, '--force', '--yes')
 

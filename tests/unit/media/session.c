@@ -1242,6 +1242,53 @@ static void test_fax(void **state)
 	world_fini(&w);
 }
 
+/* What a side wants of T.38: refused where it is offered, refused or left out where it would be. */
+static void test_fax_wanted(void **state)
+{
+	static const char *const both = "m=audio 4000 RTP/AVP 8\r\nm=image 4020 udptl t38\r\n", *const alone = "m=image 4020 udptl t38\r\n";
+	static const struct {
+		enum media_fax fax[2];
+		enum reason first, later; /* of T.38 alone that A offers */
+		bool beside;              /* passes beside audio in the first offer */
+	} t[] = {
+		{{MEDIA_FAX_PASS, MEDIA_FAX_PASS}, 0, 0, true},
+		{{MEDIA_FAX_REFUSE, MEDIA_FAX_PASS}, REASON_FAX_REFUSED, REASON_FAX_REFUSED, false},
+		{{MEDIA_FAX_PASS, MEDIA_FAX_REFUSE}, REASON_FAX_REFUSED, REASON_FAX_REFUSED, false},
+		{{MEDIA_FAX_AUDIO_FIRST, MEDIA_FAX_PASS}, REASON_FAX_AUDIO_FIRST, 0, false},
+		{{MEDIA_FAX_PASS, MEDIA_FAX_AUDIO_FIRST}, REASON_FAX_AUDIO_FIRST, 0, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct world w;
+		enum reason r;
+
+		world_init(&w);
+		w.side[A].fax = t[i].fax[A];
+		w.side[B].fax = t[i].fax[B];
+		world_open(&w);
+		r = media_remote_offer(w.mc, A, SDP(HA, alone));
+		if (!r)
+			r = local(&w, B, true);
+		assert_int_equal(r, t[i].first);
+		media_rollback(w.mc);
+		assert_int_equal(media_pairs_in_use(w.m), 0);
+		assert_int_equal(media_remote_offer(w.mc, A, SDP(HA, both)), 0);
+		assert_int_equal(local(&w, B, true), 0);
+		assert_int_equal(lines(w.text[B], "m=image"), t[i].beside);
+		assert_int_equal(media_remote_answer(w.mc, B, SDP(HB, t[i].beside ? both : "m=audio 6000 RTP/AVP 8\r\n")), 0);
+		assert_int_equal(local(&w, A, false), 0);
+		if (!t[i].beside)
+			assert_line(w.text[A], "m=image 0 udptl t38");
+		media_commit(w.mc);
+		r = media_remote_offer(w.mc, A, SDP(HA, "m=audio 0 RTP/AVP 8\r\nm=image 4020 udptl t38\r\n"));
+		if (!r)
+			r = local(&w, B, true);
+		assert_int_equal(r, t[i].later);
+		world_fini(&w);
+	}
+}
+
 /* --- refusals leave everything as it was --- */
 
 static void test_refusals(void **state)
@@ -1425,6 +1472,7 @@ int main(void)
 		cmocka_unit_test(test_answer_formats),
 		cmocka_unit_test(test_profiles),
 		cmocka_unit_test(test_fax),
+		cmocka_unit_test(test_fax_wanted),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_silence_and_info),
 		cmocka_unit_test(test_memory),

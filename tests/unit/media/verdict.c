@@ -44,6 +44,9 @@ FAULT(stopped_without_reports) { stopped(st, c); st->far_sends_us = 0; st->rtcp_
 FAULT(stopped_while_early) { stopped(st, c); c->up_us = 0; }
 FAULT(stopped_just_resumed) { stopped(st, c); c->on_us = 97 * SEC; }
 FAULT(stopped_after_stranger) { stopped(st, c); st->drops[RELAY_DROP_SOURCE] = 50; st->refused.source_us = 30 * SEC; }
+FAULT(fax_that_listens) { stopped_without_reports(st, c); c->by_turns = true; }
+FAULT(fax_that_waits) { nothing(st, c); c->by_turns = true; c->up_us = 71 * SEC; }
+FAULT(fax_that_is_dead) { nothing(st, c); c->by_turns = true; }
 FAULT(moved) { stopped(st, c); st->drops[RELAY_DROP_SOURCE] = 50; st->refused.source_us = 99 * SEC; }
 FAULT(other_codec) { stopped(st, c); st->drops[RELAY_DROP_PT] = 50; st->refused.pt_us = 99 * SEC; }
 FAULT(lost_on_way) { stopped(st, c); st->last_rx_us = st->far_sends_us = 98 * SEC; }
@@ -101,6 +104,9 @@ static const struct row rows[] = {
 	{V(OK), V(OK), stopped_while_early},
 	{V(OK), V(OK), stopped_just_resumed},
 	{V(STOPPED), V(OK), stopped_after_stranger},
+	{V(OK), V(OK), fax_that_listens},
+	{V(WAITING), V(NOTHING_SENT), fax_that_waits},
+	{V(SILENT), V(NOTHING_SENT), fax_that_is_dead},
 	{V(SOURCE_MOVED), V(OK), moved},
 	{V(CODEC), V(OK), other_codec},
 	{V(LOST_ON_WAY), V(OK), lost_on_way},
