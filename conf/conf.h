@@ -59,6 +59,7 @@ struct conf_realm {
 	struct conf_media media4, media6;
 	uint16_t port_min, port_max; /* even .. odd, both families; 0 .. 0 without media */
 	uint8_t dscp;          /* of RTP and RTCP, 0..63 */
+	uint8_t sip_dscp;      /* of signalling */
 	uint8_t strangers;     /* enum conf_strangers */
 	uint8_t client_cert;   /* enum conf_client_cert: what TLS listeners want of who connects */
 	uint8_t public_;       /* enum conf_public */

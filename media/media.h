@@ -92,6 +92,7 @@ struct media_side_cfg {
 	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
 	enum media_fax fax;
+	uint8_t dscp;            /* 1 + class of service of what we send; 0: that of the realm */
 	struct media_srtp_cfg srtp;
 };
 
@@ -253,7 +254,8 @@ void media_kernel_ports_read(struct media_kernel_ports *k);
 struct str media_kernel_ports_fix(struct media_kernel_ports *k, uint16_t min, uint16_t max);
 
 struct media_port_use {
-	unsigned total, used, quarantined; /* pairs */
+	unsigned total, used, quarantined; /* pairs, of both families */
+	unsigned percent;                  /* of the fuller family, taken or resting */
 };
 bool media_port_use(const struct media *m, unsigned realm, struct media_port_use *ret);
 /* live calls and pairs in use, for the leak checks of the simulation */

@@ -77,11 +77,31 @@ static enum reason socket_reason(void)
 	}
 }
 
+static int set_dscp(int fd, bool v6, uint8_t dscp)
+{
+	int tos = dscp << 2;
+
+	return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
+	          : setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
+void relay_pair_dscp(struct relay_pair *p, uint8_t dscp)
+{
+	uint8_t want = dscp ? (uint8_t)(dscp - 1) : p->range->dscp;
+
+	/* nearly always it has it */
+	if (p->dscp == want || !p->range->relay->n_workers)
+		return;
+	p->dscp = want;
+	for (unsigned i = 0; i < 2; i++)
+		(void)set_dscp(p->fd[i], addr_is6(&p->range->bind), want);
+}
+
 /* A bound, non-blocking socket with the realm's DSCP, or -1 with the reason. told: of ICMP. */
 static int socket_open(const struct relay_range *g, uint16_t port, bool told, enum reason *why)
 {
 	struct addr a = g->bind;
-	int tos = g->dscp << 2, on = 1, fd, rc;
+	int on = 1, fd, rc;
 
 	fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
@@ -95,9 +115,9 @@ static int socket_open(const struct relay_range *g, uint16_t port, bool told, en
 	if (addr_is6(&a)) {
 		rc = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 		if (rc == 0)
-			rc = setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+			rc = set_dscp(fd, true, g->dscp);
 	} else {
-		rc = setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+		rc = set_dscp(fd, false, g->dscp);
 	}
 	addr_set_port(&a, port);
 	if (rc == 0)
@@ -140,6 +160,7 @@ static enum reason pair_open(struct relay_range *g, uint16_t index)
 	p->local = g->advertise;
 	addr_set_port(&p->local, range_port(g, index));
 	list_init(&p->feeders);
+	p->dscp = g->dscp;
 	p->fd[RELAY_RTP] = p->fd[RELAY_RTCP] = -1;
 	if (r->n_workers) {
 		for (unsigned i = 0; i < 2; i++) {

@@ -765,6 +765,8 @@ bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use
 		use.total += g->n - g->blocked.n;
 		use.used += g->used;
 		use.quarantined += g->resting.n;
+		if (range_percent(g) > use.percent)
+			use.percent = range_percent(g);
 	}
 	*ret = use;
 	return true;

@@ -64,6 +64,8 @@ void relay_free(struct relay *r);
 enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct relay_pair **ret);
 /* Stops both directions that touch it, starts quarantine. NULL is fine. */
 void relay_pair_put(struct relay_pair *p);
+/* Class of service of what leaves by it, while it is taken: 1 + DSCP; 0: that of the realm. */
+void relay_pair_dscp(struct relay_pair *p, uint8_t dscp);
 const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is port + 1; advertised address */
 /* Packets that arrive at in are handled by prog and leave by out. NULL prog: nothing passes (NO_STREAM).
  * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change. A key that did not

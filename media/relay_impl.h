@@ -171,6 +171,7 @@ struct relay_pair {
 	uint16_t index;
 	uint8_t worker;
 	uint8_t state; /* enum relay_pair_state */
+	uint8_t dscp;  /* its sockets have */
 };
 _Static_assert(RELAY_TAIL >= CRYPT_TAIL, "a packet of any length can be sealed");
 _Static_assert(sizeof(struct relay_pair) <= 200, "an idle pair is small");

@@ -49,8 +49,10 @@ enum reason media_usable(const struct media_call *mc, enum media_side side, cons
 {
 	const struct side *sd = &mc->side[side];
 
-	if (m->port == 0 || m->profile == SDP_PROFILE_OTHER)
+	if (m->port == 0)
 		return REASON_MEDIA_REFUSED;
+	if (m->profile == SDP_PROFILE_OTHER) /* a connection has another life than datagrams: nothing here carries one */
+		return str_iprefix(m->proto, S("TCP")) ? REASON_MEDIA_TCP : REASON_MEDIA_REFUSED;
 	if (m->profile == SDP_PROFILE_DTLS)
 		return REASON_SRTP_DTLS;
 	if (m->conn == SDP_CONN_BAD)
@@ -108,6 +110,7 @@ enum reason media_pair_need(struct media_call *mc, struct stream *st, enum media
 	reason = relay_pair_get(mc->m->relay, mc->side[side].realm, family ? family : mc->side[side].family, &p);
 	if (reason)
 		return reason;
+	relay_pair_dscp(p, mc->side[side].dscp);
 	st->pair[side] = p;
 	return REASON_NONE;
 }
@@ -252,6 +255,7 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.family = (uint8_t)cfg->family,
 		.latch = (uint8_t)cfg->latch,
 		.fax = (uint8_t)cfg->fax,
+		.dscp = cfg->dscp,
 		.open = true,
 	};
 	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);

@@ -73,7 +73,7 @@ struct side {
 		uint8_t n_suites, suites[CRYPT_SUITES];
 		bool private, lifetime; /* see struct media_srtp_cfg */
 	} srtp;
-	uint8_t realm, family /* AF_ */, latch, fax;
+	uint8_t realm, family /* AF_ */, latch, fax, dscp;
 	bool open;
 };
 

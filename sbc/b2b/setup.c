@@ -197,6 +197,7 @@ static enum reason open_media(struct call *c, struct str sdp)
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
 	        .fax = t->media.fax,
+	        .dscp = policy_dscp(t->media.dscp),
 	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a)});
 	if (why == REASON_NONE && sdp.n)
 		why = media_remote_offer(c->media, MEDIA_A, sdp);

@@ -265,6 +265,7 @@ static enum reason write_invite(
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
 	        .fax = t->media.fax,
+	        .dscp = policy_dscp(t->media.dscp),
 	        .srtp = b2b_srtp(t, (enum net_proto)path->proto)});
 	if (why == REASON_NONE && !c->change->late)
 		why = media_local_offer(c->media, MEDIA_B, &d);

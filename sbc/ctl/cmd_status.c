@@ -188,9 +188,10 @@ static void find_realms(struct ctl_req *r, const struct conf *c)
 
 		if (!media_port_use(r->be->media, i, &use) || use.total == 0)
 			continue;
-		if (use.used * 10 >= use.total * 9)
-			ctl_finding(r, use.used == use.total ? 2 : 1, "ports", "widen 'media' of the realm in postern.conf",
-			    "realm %.*s uses %u of its %u port pairs", STR(c->realms[i].name), use.used, use.total);
+		if (use.percent >= 80)
+			ctl_finding(r, use.percent >= 100 ? 2 : 1, "ports", "widen 'media' of the realm in postern.conf",
+			    "realm %.*s: %u %% of its media ports are in use, in the fuller address family", STR(c->realms[i].name),
+			    use.percent);
 	}
 }
 

@@ -220,6 +220,7 @@ int tcp_listen(struct listener *l)
 		return -errno;
 	if (addr_is6(&l->asked) && setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		e = -errno;
+	netio_set_dscp(l->fd, addr_is6(&l->asked), l->dscp); /* those that are accepted have it too */
 	/* connections of an earlier run may still be in TIME_WAIT */
 	if (!e && setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		e = -errno;

@@ -49,6 +49,7 @@ struct net_listener_cfg {
 	uint8_t realm;     /* index */
 	uint8_t proto;     /* NET_UDP, NET_TCP or NET_TLS */
 	uint8_t client_cert; /* TLS: enum net_client_cert */
+	uint8_t dscp;      /* class of service of what we send */
 	bool legacy_ciphers; /* TLS: also those of net_peer.legacy_ciphers, for peers that connect */
 	struct str cert;   /* TLS: name of ours, shown when SNI names none of ours, and to peers that name no other */
 	struct addr bound; /* may be a wildcard; port 0 takes any (tests) */

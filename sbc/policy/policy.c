@@ -225,3 +225,11 @@ void policy_diff(const struct policy *from, const struct policy *to,
 		if (!policy_trunk(to, from->trunks[i].id))
 			fn(ctx, POLICY_REMOVED, &from->trunks[i]);
 }
+
+uint8_t policy_dscp(enum pol_dscp d)
+{
+	static const uint8_t codes[] = {POL_DSCP_CODES};
+
+	_Static_assert(ARRAY_LEN(codes) == POL_DSCPS - 1, "a code for each word");
+	return d == POL_DSCP_REALM || d >= POL_DSCPS ? 0 : (uint8_t)(codes[d - 1] + 1);
+}

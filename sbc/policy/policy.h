@@ -55,6 +55,15 @@ struct pol_down {
 	const struct pol_trunk *to; /* NULL: nobody */
 };
 
+/* Class of service of media, as the words of trunk_keys.c stand. */
+enum pol_dscp {
+	POL_DSCP_REALM,
+#define POL_DSCP_CODES 0, 8, 16, 24, 32, 40, 48, 56, 10, 12, 14, 18, 20, 22, 26, 28, 30, 34, 36, 38, 46
+	POL_DSCPS = 22
+};
+/* 1 + DSCP; 0: that of the realm */
+uint8_t policy_dscp(enum pol_dscp d);
+
 struct pol_trunk {
 	uint32_t id;            /* database key, stable */
 	struct str name;
@@ -106,6 +115,7 @@ struct pol_trunk {
 		enum media_latch latch;
 		uint32_t timeout_s;      /* 0: off; default 60 */
 		enum media_fax fax;
+		enum pol_dscp dscp;
 		enum media_srtp srtp;
 		enum crypt_roc srtp_roc;
 		struct str srtp_suites;  /* names in order; empty: all */

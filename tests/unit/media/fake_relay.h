@@ -15,6 +15,7 @@ struct relay_pair {
 	struct relay_program prog;
 	struct media_stats stats;
 	enum media_capture capture;
+	uint8_t dscp;
 	uint64_t capture_key;
 	struct relay_pair *next;
 };
@@ -75,6 +76,8 @@ enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct r
 		return REASON_NO_MEMORY;
 	p->r = r;
 	p->local = *a;
+	if (!addr_none(family == AF_INET6 ? &c->advertise6 : &c->advertise4))
+		p->local = family == AF_INET6 ? c->advertise6 : c->advertise4;
 	p->used = true;
 	addr_set_port(&p->local, r->next_port);
 	r->next_port = (uint16_t)(r->next_port + 2);
@@ -97,6 +100,11 @@ void relay_pair_put(struct relay_pair *p)
 	for (struct relay_pair *q = p->r->pairs; q; q = q->next)
 		if (q->out == p)
 			q->has_program = false;
+}
+
+void relay_pair_dscp(struct relay_pair *p, uint8_t dscp)
+{
+	p->dscp = dscp;
 }
 
 const struct addr *relay_pair_local(const struct relay_pair *p)
@@ -150,7 +158,8 @@ bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use
 {
 	if (realm >= r->n_realms)
 		return false;
-	*ret = (struct media_port_use){.total = r->pairs_left, .used = r->in_use};
+	*ret = (struct media_port_use){.total = r->pairs_left, .used = r->in_use,
+	    .percent = r->pairs_left ? r->in_use * 100 / r->pairs_left : 100};
 	return true;
 }
 

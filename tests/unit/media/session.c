@@ -1177,11 +1177,13 @@ static void test_profiles(void **state)
 		{"m=audio 4000 RTP/SAVP 8\r\n", REASON_SRTP_OFF},
 		{"m=audio 4000 RTP/SAVPF 8\r\n", REASON_SRTP_OFF},
 		{"m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n", REASON_SRTP_DTLS},
-		{"m=message 4000 TCP/MSRP *\r\n", REASON_MEDIA_REFUSED},
+		{"m=message 4000 TCP/MSRP *\r\n", REASON_MEDIA_TCP},
+		{"m=message 4000 TCP/TLS/MSRP *\r\na=setup:actpass\r\n", REASON_MEDIA_TCP},
+		{"m=application 4000 TCP/BFCP *\r\na=setup:active\r\n", REASON_MEDIA_TCP},
 		{"m=application 4000 UDP/BFCP *\r\n", REASON_MEDIA_REFUSED},
 		{"m=image 4000 udptl t38\r\n", REASON_NONE},
 		{"m=image 4000 UDPTL t38\r\n", REASON_NONE},
-		{"m=image 4000 TCP t38\r\n", REASON_MEDIA_REFUSED},
+		{"m=image 4000 TCP t38\r\n", REASON_MEDIA_TCP},
 		{"m=audio 4000 RTP/AVP 77\r\n", REASON_NO_COMMON_CODEC},
 		{"m=audio 4000 RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n", REASON_NO_COMMON_CODEC},
 		{"m=audio 4000 RTP/AVP\r\n", REASON_NO_COMMON_CODEC},
@@ -1239,6 +1241,32 @@ static void test_fax(void **state)
 	assert_int_equal(media_pairs_in_use(w.m), 2);
 	assert_true(program(&w, A, 0)->rtp_on);
 	assert_false(program(&w, A, 0)->raw);
+	world_fini(&w);
+}
+
+/* Behind NAT a realm shows an address that is not its own: in o=, c= and nowhere the real one. */
+static void test_advertised(void **state)
+{
+	enum reason why;
+	struct world w;
+	struct addr shown;
+
+	(void)state;
+	world_init(&w);
+	media_call_free(w.mc);
+	media_free(w.m);
+	w.realms[1].advertise4 = ip("192.0.2.200");
+	w.m = media_new(&w.env, &w.cfg, &why);
+	assert_non_null(w.m);
+	w.mc = media_call_new(w.m, S("c2"));
+	world_open(&w);
+	exchange(&w, A, SDP(HA, AU), SDP(HB, "m=audio 6000 RTP/AVP 8\r\n"));
+	assert_line(w.text[B], "c=IN IP4 192.0.2.200");
+	assert_non_null(strstr(w.text[B], " IN IP4 192.0.2.200\r\ns="));
+	assert_null(strstr(w.text[B], "198.51.100.1"));
+	assert_line(w.text[A], "c=IN IP4 203.0.113.1");
+	assert_true(media_shown(w.m, 1, AF_INET, &shown) && addr_eq_ip(&shown, &w.realms[1].advertise4));
+	media_commit(w.mc);
 	world_fini(&w);
 }
 
@@ -1472,6 +1500,7 @@ int main(void)
 		cmocka_unit_test(test_answer_formats),
 		cmocka_unit_test(test_profiles),
 		cmocka_unit_test(test_fax),
+		cmocka_unit_test(test_advertised),
 		cmocka_unit_test(test_fax_wanted),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_silence_and_info),
