@@ -10,7 +10,7 @@ const struct view *media_view(const struct media_call *mc)
 {
 	const struct exchange *x = mc->x;
 
-	if (x && x->keep)
+	if (x && x->kept.bytes)
 		return &x->now;
 	return x && mc->base.n_streams == 0 ? &x->offer : &mc->base;
 }

@@ -113,7 +113,7 @@ void media_publish_base(struct media_call *mc)
 		if (!oom)
 			media_desc_open(&v.side[s].told, a, &oom);
 	}
-	if (oom || media_publish(mc, &v, mc->x && mc->x->keep ? &mc->x->now : &mc->base))
+	if (oom || media_publish(mc, &v, mc->x && mc->x->kept.bytes ? &mc->x->now : &mc->base))
 		log_error(&mc->log, "media_not_restored", "why=%s", "\"out of memory\"");
 	arena_free(a);
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define EXCHANGE_CHUNK 4096
-#define VIEW_CHUNK 48 /* the arena itself: what a view holds is one piece of its own size */
 
 static bool realms_copy(struct media *m, const struct media_cfg *cfg)
 {
@@ -40,7 +39,6 @@ struct media *media_new(const struct env *env, const struct media_cfg *cfg, enum
 	if (m->max_streams > 64)
 		m->max_streams = 64;
 	arena_pool_init(&m->exchanges, EXCHANGE_CHUNK, 256);
-	arena_pool_init(&m->views, VIEW_CHUNK, 1024);
 	m->text = malloc(MEDIA_TEXT);
 	if (!m->text || !realms_copy(m, cfg))
 		goto fail;
@@ -60,7 +58,6 @@ void media_free(struct media *m)
 		return;
 	relay_free(m->relay);
 	arena_pool_fini(&m->exchanges);
-	arena_pool_fini(&m->views);
 	free(m->realms);
 	free(m->text);
 	free(m);

@@ -171,7 +171,7 @@ void media_exchange_free(struct media_call *mc)
 	mc->reoffer = mc->answered = false;
 	arena_free(x->answer);
 	arena_free(x->told);
-	arena_free(x->keep);
+	media_view_drop(mc->m, &x->kept);
 	arena_free(x->a); /* x lives in it */
 }
 
@@ -183,14 +183,14 @@ void media_call_free(struct media_call *mc)
 		media_pairs_drop(&mc->x->offer, &mc->base);
 	media_pairs_drop(&mc->base, &(struct view){0});
 	media_exchange_free(mc);
-	arena_free(mc->arena);
+	media_view_drop(mc->m, &mc->base);
 	mc->m->n_calls--;
 	free(mc);
 }
 
 size_t media_call_bytes(const struct media_call *mc)
 {
-	return sizeof(*mc) + (mc->arena ? arena_bytes(mc->arena) : 0);
+	return sizeof(*mc) + mc->base.bytes;
 }
 
 /* what a view knew of a side */
@@ -230,8 +230,8 @@ static void side_forget(struct media_call *mc, enum media_side side)
 		x->answer = NULL;
 	}
 	arena_free(x->answer);
-	arena_free(x->keep);
-	x->answer = x->keep = NULL;
+	media_view_drop(mc->m, &x->kept);
+	x->answer = NULL;
 	x->answer_text = STR_NONE;
 	mc->state = MEDIA_OFFERED;
 }
@@ -296,7 +296,7 @@ void media_commit(struct media_call *mc)
 
 	if (!x)
 		return;
-	if (!x->keep) {
+	if (!x->kept.bytes) {
 		media_rollback(mc);
 		return;
 	}
@@ -316,8 +316,7 @@ void media_commit(struct media_call *mc)
 			x->kept.streams[n++] = st;
 	}
 	x->kept.n_streams = (uint8_t)n;
-	arena_free(mc->arena);
-	mc->arena = x->keep;
+	media_view_drop(mc->m, &mc->base);
 	mc->base = x->kept;
 	if (!mc->up_us) {
 		mc->up_us = mc->m->env->clock->mono_us;
@@ -326,7 +325,7 @@ void media_commit(struct media_call *mc)
 		if (mc->changes < UINT16_MAX)
 			mc->changes++;
 	}
-	x->keep = NULL;
+	x->kept.bytes = 0;
 	media_exchange_free(mc);
 }
 
@@ -336,7 +335,7 @@ void media_rollback(struct media_call *mc)
 
 	if (!x)
 		return;
-	if (x->keep || mc->answered)
+	if (x->kept.bytes || mc->answered)
 		media_publish_base(mc);
 	media_pairs_drop(&x->offer, &mc->base);
 	media_exchange_free(mc);
@@ -355,6 +354,6 @@ enum media_side media_offerer(const struct media_call *mc)
 bool media_needs_reoffer(const struct media_call *mc, enum media_side side)
 {
 	if (mc->x)
-		return mc->x->keep && mc->x->now.side[side].stale;
+		return mc->x->kept.bytes && mc->x->now.side[side].stale;
 	return mc->base.side[side].stale;
 }

@@ -1456,7 +1456,7 @@ static void test_many_answers_bounded(void **state)
 		snprintf(text, sizeof(text), "m=audio %u RTP/AVP %u\r\n", 6000 + 2 * i, i & 1 ? 8u : 0u);
 		assert_int_equal(media_remote_answer(w.mc, B, SDP(HB, text)), 0);
 		assert_int_equal(local(&w, A, false), 0);
-		now = w.m->exchanges.live_bytes + w.m->views.live_bytes;
+		now = w.m->exchanges.live_bytes + w.m->view_bytes;
 		if (i == 4)
 			high = now;
 		if (i > 4)
