@@ -109,7 +109,7 @@ class Baresip:
         a = addr(host, family)
         mods = subprocess.run(['dpkg', '-L', 'baresip-core'], stdout=subprocess.PIPE, text=True).stdout
         mods = os.path.dirname(re.search(r'^(/.*)/account\.so$', mods, re.M).group(0))
-        audio.tone(os.path.join(self.dir, 'tone.wav'), hz, 12)
+        audio.tone(os.path.join(self.dir, 'tone.wav'), hz, 30)
         with open(os.path.join(self.dir, 'config'), 'w') as f:
             f.write('\n'.join([
                 'poll_method epoll', 'sip_listen ' + hp(a, port), 'call_local_timeout 30', 'call_max_calls 4',
