@@ -298,6 +298,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	media_call_free(w->mc);
 	CHECK(media_pairs_in_use(w->m) == 0 && media_call_count(w->m) == 0);
-	CHECK(w->m->exchanges.live_bytes == 0 && w->m->views.live_bytes == 0);
+	CHECK(w->m->exchanges.live_bytes == 0 && w->m->view_bytes == 0);
 	return 0;
 }
