@@ -154,7 +154,7 @@ const struct trunk_key trunk_keys[] = {
     {"gruu-key", TKEY_BASE64, AT(reg.gruu_key), "", 0, 1200, NULL, NULL,
 	"gruu=yes: the ITSP's public key, as base64 of a PEM file without its first and last line, for phones that do not want to be "
 	"traced (temporary GRUUs, RFC 6140 7.1.2)",
-	"MIIBIjANBg..."},
+	"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
     {"reg-sticky", TKEY_BOOL, AT(reg.sticky), "no", 0, 0, NULL, NULL,
