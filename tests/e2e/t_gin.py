@@ -9,7 +9,7 @@ from box import NUMBERS, hop, uri
 from lab import BOX, ITSP_PORT, check, wait
 from raw import party
 from sip import Dialog, Ua, ack_failure, sdp
-from t_regclient import HOST, REALM, TO, add, drop, shown
+from t_regclient import HOST, REALM, TO, add, drop, registers, shown
 from t_register import DOMAIN, GIN, PHONE, Pbx, call_in, expanded, trunks
 
 # a GRUU is called from anywhere: the domain is ours on both sides
@@ -312,7 +312,7 @@ def gruu_as_pbx(box):
     box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
     phones = []
     try:
-        m = far.expect(lambda m: m.method == 'REGISTER' and 'expires=0' not in m.get('contact'))
+        m = far.expect(registers)
         instance = re.search(r';\+sip\.instance="<([^>]+)>"', m.get('contact')).group(1)
         check('gruu' in m.get('supported') and 'reg-id' not in m.get('contact'), str(m))
         pub = 'sip:%s;bnc;gr=%s' % (REALM, instance)
@@ -397,7 +397,7 @@ def gruu_as_pbx_temporary(box):
     p = Pbx(box, host='pbx0', proto='udp', user='user300')
     a = p.ua
     try:
-        m = far.expect(lambda m: m.method == 'REGISTER' and 'expires=0' not in m.get('contact'))
+        m = far.expect(registers)
         bulk = m.contact()
         far.reply(m, 200, 'OK', tag='r', headers=['Contact: %s;pub-gruu="sip:%s;bnc;gr=urn:x";temp-gruu-cookie=%s' % (m.get('contact'), REALM, cookie)])
         m = p.register('Contact: <sip:dev@%s>;+sip.instance="<urn:uuid:ph>";expires=300' % a.at, 'Supported: gruu', aor=number)

@@ -279,13 +279,18 @@ def numbers(box):
         pbx.close()
 
 
+def registers(m):
+    """A REGISTER that is no end of one: that of a case before may come late."""
+    return m.method == 'REGISTER' and not m.status and 'expires=0' not in m.get('contact')
+
+
 def associated(box):
     """what the provider names as ours (P-Associated-URI): number check and reg numbers say what it left out"""
     far = Ua(box.lab, HOST, ITSP_PORT)
     base = NUMBERS['pbx'][:-3]
     try:
         add(box, 'prov', 'trunk42', 'auth=gin', 'reg-numbers=pbx')
-        m = far.expect('REGISTER')
+        m = far.expect(registers)
         far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact'), 'P-Associated-URI: ' + ', '.join(
             '<sip:%s%d@%s>' % (base, i, REALM) for i in list(range(500, 577)) + list(range(578, 601)))])
         registered(box)
@@ -294,7 +299,7 @@ def associated(box):
         j = json.loads(box.cli('reg', 'numbers', 'prov', '-j', ok=None)[1])['data']
         check(j['missing'] == 1 and j['surplus'] == 1 and j['confirmed'] == 99, str(j))
         box.cli('trunk', 'register', 'prov')
-        m = far.expect('REGISTER')
+        m = far.expect(registers)
         far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact'), 'P-Associated-URI: <sip:trunk42@%s>' % REALM])
         wait('it to name nothing', lambda: 'did not confirm' not in box.cli('number', 'check', ok=None)[1], 3)
     finally:
@@ -315,8 +320,8 @@ def names(box):
         pbx.reply(m, 486, 'Busy', tag='b')
         ack_failure(far, t, far.expect(lambda m: m.status == 486), hop('wan'))
 
-    def take():
-        m = far.expect('REGISTER')
+    def take(what=registers):
+        m = far.expect(what)
         far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')] + ['Path: ' + p for p in m.all('path')])
         return m, m.contact()
 
@@ -332,8 +337,7 @@ def names(box):
         check(contact.startswith('sip:203.0.113.77:5060;'), contact)
         comes(contact)
         box.cli('trunk', 'set', 'prov', 'contact-host=pbx.inside.example')
-        m, contact = take()                     # the old one is taken back
-        check('expires=0' in m.get('contact'), m.get('contact'))
+        take(lambda m: m.method == 'REGISTER' and 'expires=0' in m.get('contact'))      # the old one is taken back
         m, contact = take()
         check(contact.startswith('sip:pbx.inside.example;tk=') and m.get('path') == '<sip:203.0.113.77:5060;lr>', str(m))
         comes(contact, ['Route: ' + m.get('path')])
