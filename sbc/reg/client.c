@@ -246,6 +246,10 @@ void client_review(struct client *c)
 		adopt(c, t);
 		c->leaving = false;
 		client_readdress(c);
+		if (c->state == REG_CLIENT_RETRY && !c->cli && client_places(c) != c->places) {
+			log_info(&c->log, "reg_places_changed", "%s", "");
+			client_wait_us(c, 0); /* those that failed are not all there is */
+		}
 		return;
 	}
 	if (client_runs(c)) {

@@ -42,7 +42,7 @@ bool client_other_lives(const struct client *c)
 
 /* ------------------------------------------------------------------ where it is */
 
-static uint64_t place_hash(const struct reg_clients *cs, const struct addr *a)
+uint64_t client_place_hash(const struct reg_clients *cs, const struct addr *a)
 {
 	uint16_t port = addr_port(a);
 
@@ -60,7 +60,7 @@ void client_place(struct client *c, const struct net_path *at)
 {
 	client_unplace(c);
 	c->at = *at;
-	htab_add(&c->cs->by_place, &c->by_place, place_hash(c->cs, &at->remote));
+	htab_add(&c->cs->by_place, &c->by_place, client_place_hash(c->cs, &at->remote));
 	c->placed = true;
 }
 
@@ -194,7 +194,7 @@ static void lost(struct client *c, int err)
 
 void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow, int err)
 {
-	struct hnode *n = htab_first(&cs->by_place, place_hash(cs, &flow->remote));
+	struct hnode *n = htab_first(&cs->by_place, client_place_hash(cs, &flow->remote));
 
 	for (; n; n = htab_next(n)) {
 		struct client *c = container_of(n, struct client, by_place);

@@ -103,6 +103,7 @@ struct client {
 	uint8_t asked[2];           /* challenges answered by this way: 401, 407 */
 	uint8_t briefs, redirects;
 	int64_t begun_us;
+	uint64_t places;            /* where the targets led then: a sum over the addresses */
 	uint32_t wait_s;            /* longest Retry-After of the attempt */
 	struct timer timer;         /* next attempt */
 	struct timer over;          /* end of the binding */
@@ -217,6 +218,8 @@ int64_t client_part_us(struct client *c, uint32_t s, uint32_t lo, uint32_t hi); 
 uint32_t client_doubled(uint32_t base_s, uint32_t n); /* base * 2^n, at most half an hour */
 /* RFC 5626 4.5: after so many failures in a row (KA-05). */
 int64_t client_retry_us(struct client *c, uint32_t failures);
+/* Where the targets lead now. A failure counts only for where they led. */
+uint64_t client_places(const struct client *c);
 void client_add_way(struct client *c, const struct target_way *w);
 /* The ways from at_way on; why: what is said when there is none left. May free c. */
 void client_next_way(struct client *c, enum reason why);
@@ -244,6 +247,7 @@ static inline bool client_outbound(const struct client *c)
 {
 	return c->t->reg.outbound != POL_OUTBOUND_OFF && !client_is_number(c) && c->account->outbound != OUTBOUND_REFUSED;
 }
+uint64_t client_place_hash(const struct reg_clients *cs, const struct addr *a);
 /* Is another flow of the account there, or being made? */
 bool client_taken(const struct client *c, const struct net_path *p);
 /* Does another flow of the account work? */

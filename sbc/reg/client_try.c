@@ -220,6 +220,24 @@ static enum reason find_ways(struct client *c)
 	return c->n_ways ? REASON_NONE : taken ? REASON_REG_ONE_SERVER : why;
 }
 
+uint64_t client_places(const struct client *c)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+	uint64_t sum = 0;
+	enum reason why;
+
+	for (unsigned i = 0; i < c->t->n_targets; i++) {
+		unsigned n = targets_ways_seen(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways, &why);
+
+		for (unsigned k = 0; k < n; k++) {
+			sum += client_place_hash(c->cs, &ways[k].path.remote) + ways[k].path.proto;
+			if (!addr_none(&ways[k].alt))
+				sum += client_place_hash(c->cs, &ways[k].alt);
+		}
+	}
+	return sum;
+}
+
 /* There is no address to send to. No registrar would be hammered, so the pause after a failure is not for this: it is
  * said once, and then looked at often. */
 static void no_address(struct client *c, enum reason why)
@@ -237,6 +255,7 @@ static void attempt(struct client *c)
 	if (number_barred(c))
 		return;
 	why = find_ways(c);
+	c->places = client_places(c);
 	if (c->state != REG_CLIENT_WAITING || c->begun_us == 0)
 		c->begun_us = now;
 	if (why == REASON_NAME_UNRESOLVED && c->state != REG_CLIENT_RETRY && now - c->begun_us < NAME_WAIT_US) {

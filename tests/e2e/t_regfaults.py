@@ -472,7 +472,7 @@ name_fault('silent', 'no answer')
 name_fault('empty', 'no address')
 
 
-@fault('the name leads elsewhere, the old server is gone', named=addr(HOST), second=True, bound=PAUSE)
+@fault('the name leads elsewhere, the old server is gone', named=addr(HOST), second=True, bound=10)
 def name_moved(f):
     f.first()
     f.box.dns.names[f.name] = addr(OTHER)
