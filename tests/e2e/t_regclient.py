@@ -279,6 +279,40 @@ def numbers(box):
         pbx.close()
 
 
+def numbers_with_digest(box):
+    """a hundred numbers at Kamailio: one challenge serves them all, a call to one comes in, one out by it; all are taken back"""
+    pr = Provider(box)
+    far = Ua(box.lab, FAR, FAR_PORT)
+    pbx = party(box, 'pbx')
+    add(box, 'prov', 'trunk42', 'reg-numbers=pbx', 'auth=static')
+    password(box, 'prov')
+    box.cli('trunk', 'set', 'prov', 'auth=numbers')
+    box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+    try:
+        wait('a hundred', lambda: shown(box).get('numbers_held') == 100, 20)
+        got = pr.got()
+        check(len({g[0] for g in got}) == 100 and len({g[1] for g in got}) == 100, 'addresses or Call-IDs are shared')
+        asked = sum(g[4] == '<null>' for g in got)
+        check(asked <= 5, '%d of %d REGISTERs were challenged' % (asked, len(got)))
+        inv = to_us(box, NUMBERS['pbx'], pbx=pbx)
+        check(inv.start.startswith('INVITE sip:%s@' % NUMBERS['pbx']), inv.start)
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        inv = far.expect('INVITE')
+        far.reply(inv, 486, 'Busy', tag='b')
+        far.expect('ACK')
+        ack_failure(pbx, t, pbx.expect(lambda m: m.status == 486 and m.method == 'INVITE'), hop('lan'))
+        n = len(pr.got())
+        box.cli('trunk', 'disable', 'prov')
+        wait('all to be taken back', lambda: sum('expires=0' in g[3] for g in pr.got()[n:]) >= 100, 15)
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        pbx.close()
+        pr.stop()
+
+
 def registers(m):
     """A REGISTER that is no end of one: that of a case before may come late."""
     return m.method == 'REGISTER' and not m.status and 'expires=0' not in m.get('contact')
@@ -436,4 +470,4 @@ def challenged(box):
         drop(box, 'prov')
 
 
-CASES = [calls, wrong_password, no_gin, two_customers, numbers, associated, names, challenged]
+CASES = [calls, wrong_password, no_gin, two_customers, numbers, numbers_with_digest, associated, names, challenged]
