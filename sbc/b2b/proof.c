@@ -11,6 +11,7 @@
 #include "sbc/b2b/internal.h"
 
 #include "sbc/reg/account.h"
+#include "sbc/reg/reg.h"
 
 struct asked {
 	const struct b2b *b;
@@ -120,6 +121,8 @@ static void refuse(struct b2b *b, const struct account_ask *k, bool known, struc
 	b2b_put_agent(b, t, false, &h);
 	b2b_put_reason(t, why, &h);
 	b2b_put_warning(t, why, &h);
+	if (why == REASON_AUTH_WAIT)
+		buf_fmt(&h, "Retry-After: %d\r\n", AUTH_WAIT_S);
 	answer_once(srv, reason_info(why)->sip, &h);
 }
 
@@ -131,6 +134,7 @@ static const struct pol_trunk *prove(
 	const struct pol_trunk *t = NULL;
 	struct str user = STR_NONE;
 
+	k->bindings = b->cfg.reg ? reg_bindings(b->cfg.reg) : NULL;
 	if (!k->auth) { /* nobody can judge it */
 		b2b_refuse(b, srv, known ? k->trunk : NULL, REASON_INTERNAL, STR_NONE);
 		return NULL;
@@ -157,6 +161,9 @@ static const struct pol_trunk *prove(
 	case AUTH_WRONG:
 	case AUTH_SLOWED:
 		refuse(b, k, known, srv, user, REASON_PROOF_WRONG);
+		break;
+	case AUTH_WAIT:
+		refuse(b, k, known, srv, user, REASON_AUTH_WAIT);
 		break;
 	}
 	return NULL;

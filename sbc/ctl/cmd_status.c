@@ -9,6 +9,7 @@
 #include "sbc/net/netio.h"
 #include "sbc/net/tls.h"
 #include "sbc/reg/account.h"
+#include "sbc/reg/reg.h"
 
 /* -------------------------------------------------------------------- trunks at a glance */
 
@@ -181,6 +182,15 @@ static void find_passwords(struct ctl_req *r, const struct policy *p)
 	}
 }
 
+/* Who guesses passwords, and is heard less and less. */
+static void find_guesses(struct ctl_req *r)
+{
+	struct auth_slowed s;
+
+	for (unsigned i = 0; r->be->reg && i < 5 && auth_slowed(reg_auth(r->be->reg), i, &s); i++)
+		ctl_finding(r, 1, "auth", "postern reg history", "%s gave %u wrong passwords and is slowed down", s.who, s.failures);
+}
+
 static void find_realms(struct ctl_req *r, const struct conf *c)
 {
 	for (unsigned i = 0; i < c->n_realms; i++) {
@@ -263,6 +273,7 @@ void view_findings(struct ctl_req *r, const json_t *trunks)
 {
 	find_trunks(r, trunks);
 	find_passwords(r, b2b_policy(r->be->b2b));
+	find_guesses(r);
 	find_realms(r, r->be->ops->conf(r->be->ctx));
 	view_tls_findings(r);
 	view_dns_findings(r);

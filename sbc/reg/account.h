@@ -11,12 +11,15 @@
 #include "sbc/auth/challenge.h"
 #include "sbc/policy/policy.h"
 
+struct bindings;
+
 struct account_ask {
 	struct auth *auth;
 	const struct policy *policy;
 	struct str realm;             /* of challenges where the realm of postern.conf has no domain */
 	const struct net_path *from;
 	const struct pol_trunk *trunk; /* whom it is meant for; NULL: not known */
+	const struct bindings *bindings; /* who registered by which flow is known by it; NULL: nobody is */
 	bool proxy;                   /* 407 instead of 401 */
 	bool stale;
 };

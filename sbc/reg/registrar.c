@@ -701,7 +701,8 @@ static bool require_ok(const struct sip_msg *m, const struct pol_trunk *t, struc
 
 void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from)
 {
-	struct account_ask ask = {.auth = r->auth, .policy = r->policy, .realm = r->cfg.realm, .from = from};
+	struct account_ask ask = {
+	    .auth = r->auth, .policy = r->policy, .realm = r->cfg.realm, .from = from, .bindings = r->bindings};
 	struct check check = {.r = r, .realm = from->realm};
 	const struct pol_trunk *guess, *trunk, *account;
 	char text[1024], number[64];
@@ -744,6 +745,10 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 	case AUTH_WRONG:
 	case AUTH_SLOWED:
 		answer_refuse(r, t, guess, REASON_REG_REJECTED, STR_NONE);
+		return;
+	case AUTH_WAIT:
+		buf_fmt(&h, "Retry-After: %d\r\n", AUTH_WAIT_S);
+		answer_refuse(r, t, guess, REASON_AUTH_WAIT, buf_text(&h));
 		return;
 	case AUTH_OK:
 		break;
