@@ -59,9 +59,11 @@ static bool next_hop(const struct reg_contact *c, struct sip_uri *ret)
 }
 
 /* Where a contact is reached, best first: the connection it registered on while it lasts, then its own address. One
- * behind NAT, or with a flow of its own (RFC 5626 5.3), only where it came from. */
-static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
+ * behind NAT, or with a flow of its own (RFC 5626 5.3), only where it came from: 0 when that connection is gone, for
+ * nobody listens at the other end of it. */
+static unsigned paths_of(const struct b2b *b, const struct reg_contact *c, struct net_path paths[2])
 {
+	bool stands = !net_reliable((enum net_proto)c->flow.proto) || (c->flow.conn && net_alive(b->net, &c->flow));
 	struct net_path p = {.realm = c->flow.realm, .proto = c->flow.proto, .remote = c->flow.remote, .conn = c->flow.conn};
 	struct sip_uri u;
 	struct addr a;
@@ -70,22 +72,22 @@ static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 
 	paths[0] = p;
 	if (own_flow(c) || !next_hop(c, &u))
-		return 1;
+		return stands;
 	proto = proto_of(&u, (enum net_proto)p.proto);
 	if (!sip_uri_addr(&u, &a)) { /* names are not looked up; over TLS whoever answers has to prove who it is */
 		if (proto != NET_TLS || p.proto != NET_TLS)
-			return 1;
+			return stands;
 		a = p.remote;
 		addr_set_port(&a, u.port);
 	} else if (!addr_eq_ip(&a, &p.remote)) {
-		return 1;
+		return stands;
 	}
 	if (addr_port(&a) == 0)
 		addr_set_port(&a, proto == NET_TLS ? 5061 : 5060);
 	if (proto == p.proto && net_reliable(proto)) {
 		if (addr_eq(&a, &p.remote))
 			return 1;
-		n = p.conn != 0; /* a connection from before a restart is gone, and nobody listens at its port */
+		n = stands;
 	}
 	p.proto = (uint8_t)proto;
 	p.remote = a;
@@ -133,12 +135,12 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	    &s, found);
 	for (unsigned i = 0; i < n && kept < TARGET_WAYS_MAX; i++) {
 		struct net_path paths[2];
-		unsigned n_paths = paths_of(found[i].contact, paths);
+		unsigned n_paths = paths_of(b, found[i].contact, paths);
 		struct target_way w = {.uri = str_dup(arena, found[i].uri),
 		    .route = found[i].route.n ? str_dup(arena, found[i].route) : STR_NONE,
 		    .try_ms = t->sip.try_ms};
 
-		if (own_flow(found[i].contact) && !net_alive(b->net, &found[i].contact->flow)) {
+		if (n_paths == 0) {
 			*ret_why = REASON_FLOW_FAILED;
 			continue;
 		}
