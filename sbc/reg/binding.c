@@ -333,6 +333,11 @@ uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *fro
 	return c ? c->trunk_id : 0;
 }
 
+unsigned bindings_numbers(const struct bindings *bs, uint32_t trunk_id)
+{
+	return bs->numbers[trunk_id % NUMBERED];
+}
+
 unsigned bindings_count(const struct bindings *bs)
 {
 	return bs->n;

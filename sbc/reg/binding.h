@@ -63,6 +63,8 @@ uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *fro
 /* ... and by which registration; NULL: none */
 const struct reg_contact *bindings_at(const struct bindings *bs, const struct net_path *from);
 unsigned bindings_count(const struct bindings *bs);
+/* How many numbers of the trunk have a binding of their own, and at most so many more. */
+unsigned bindings_numbers(const struct bindings *bs, uint32_t trunk_id);
 size_t bindings_bytes(const struct bindings *bs);
 /* highest id ever put */
 uint64_t bindings_last_id(const struct bindings *bs);

@@ -42,6 +42,7 @@ struct reg_user {
 struct reg_cfg {
 	struct auth_cfg auth;
 	struct str realm;    /* of challenges to accounts we do not know: looks like those of the others; lives as reg */
+	unsigned numbers_max; /* of one trunk that register by themselves, 0: 100,000; the rest has its bulk contact */
 	struct net *net;     /* which flows stand, and what we are called there; NULL: all, and no flow is given a name */
 };
 

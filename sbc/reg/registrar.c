@@ -55,6 +55,7 @@ struct reg *reg_new(const struct env *env, const struct reg_cfg *cfg, const stru
 		return NULL;
 	r->env = env;
 	r->cfg = *cfg;
+	r->cfg.numbers_max = cfg->numbers_max ? cfg->numbers_max : 100000;
 	r->user = user;
 	r->ctx = ctx;
 	r->log = (struct log){.to = env->logger, .area = LOG_SIP};
@@ -466,6 +467,9 @@ static enum reason make_room(struct work *w)
 		added += !bindings_find(w->r->bindings, w->put[i].id);
 	if (!added)
 		return REASON_NONE; /* a limit that was lowered does not take what there is */
+	if (w->aor.n && !bindings_next(w->r->bindings, w->trunk->id, w->aor, NULL) &&
+	    bindings_numbers(w->r->bindings, w->trunk->id) >= w->r->cfg.numbers_max)
+		return REASON_REG_FULL; /* a million numbers are a row of the database, and would be as many bindings here */
 	for (c = bindings_next(w->r->bindings, w->trunk->id, w->aor, NULL); c;
 	     c = bindings_next(w->r->bindings, w->trunk->id, w->aor, c))
 		n += !is_put(w, c->id) && !is_deleted(w, c->id);

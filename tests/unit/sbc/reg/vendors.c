@@ -249,6 +249,31 @@ static void too_much(void **s)
 	free(r);
 }
 
+/* A trunk's numbers register one by one up to a limit; those that are there are refreshed, and one that goes makes room. */
+static void too_many_numbers(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	char to[64];
+
+	(void)s;
+	rig_init(r);
+	reg_free(r->reg);
+	r->reg = reg_new(&r->env, &(struct reg_cfg){.realm = S("sbc.example.net"), .numbers_max = 3}, &rig_user, r);
+	rig_compile(r);
+	for (int i = 0; i < 5; i++) {
+		snprintf(to, sizeof(to), "sip:+493012345%d@sbc.example.net", i);
+		assert_status(rig_register(r, to, "Contact: <sip:p@192.0.2.10>\r\n"), i < 3 ? 200 : 403);
+	}
+	assert_status(rig_register(r, "sip:+4930123450@sbc.example.net", "Contact: <sip:p@192.0.2.10>\r\n"), 200);
+	assert_status(rig_register(r, "sip:+4930123450@sbc.example.net", "Contact: <sip:q@192.0.2.10>\r\n"), 200);
+	assert_status(rig_register(r, AOR, BULK "\r\n"), 200); /* its own address is none of them */
+	assert_status(rig_register(r, "sip:+4930123451@sbc.example.net", "Contact: *\r\nExpires: 0\r\n"), 200);
+	assert_status(rig_register(r, "sip:+4930123454@sbc.example.net", "Contact: <sip:p@192.0.2.10>\r\n"), 200);
+	assert_status(rig_register(r, "sip:+4930123455@sbc.example.net", "Contact: <sip:p@192.0.2.10>\r\n"), 403);
+	rig_fini(r);
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +283,7 @@ int main(void)
 	    cmocka_unit_test(forms_of_a_contact),
 	    cmocka_unit_test(forms_of_a_bulk_contact),
 	    cmocka_unit_test(too_much),
+	    cmocka_unit_test(too_many_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
