@@ -73,6 +73,7 @@ static void on_flow_lost(void *ctx, const struct net_path *flow, int err)
 
 	b2b_on_flow_lost(a->b2b, flow, err);
 	reg_clients_on_flow_lost(a->clients, flow, err);
+	app_reg_flow_lost(a, flow);
 }
 
 static void on_unproven(void *ctx, const struct net_path *from, int err, struct str text)

@@ -135,6 +135,25 @@ static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct r
 		ctl_finding(r, level, "reg", buf_z(&b), "trunk %.*s: %s", STR(t->name), reason_info(REASON_REG_NO_GIN)->text);
 }
 
+/* PBXs that registered by two flows and have one. */
+static void find_lost_flows(struct ctl_req *r, const struct policy *p)
+{
+	const struct pol_trunk *t = NULL;
+	unsigned n = 0;
+
+	for (const struct reg_contact *c = r->be->reg && r->be->net ? bindings_walk(reg_bindings(r->be->reg), NULL) : NULL; c;
+	     c = bindings_walk(reg_bindings(r->be->reg), c)) {
+		if (!c->reg_id || c->path.n || net_alive(netio_net(r->be->net), &c->flow))
+			continue;
+		n++;
+		if (!t)
+			t = policy_trunk(p, c->trunk_id);
+	}
+	if (n && t)
+		ctl_finding(r, 1, "reg", "postern reg flows",
+		    "%.*s: a flow of the PBX is lost (%u in all); calls go by the others it has", STR(t->name), n);
+}
+
 void view_reg_findings(struct ctl_req *r)
 {
 	const struct policy *p = b2b_policy(r->be->b2b);
@@ -144,6 +163,7 @@ void view_reg_findings(struct ctl_req *r)
 		for (unsigned flow = 1; flow <= REG_FLOWS_MAX; flow++)
 			if (reg_client_view(r->be->clients, policy_trunk_at(p, i)->id, flow, &v))
 				finding(r, policy_trunk_at(p, i), &v);
+	find_lost_flows(r, p);
 }
 
 void view_reg_numbers(struct ctl_req *r, const struct pol_trunk *t)
