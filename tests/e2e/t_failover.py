@@ -150,6 +150,40 @@ def silence(box):
 
 
 @case
+def back_by_quarantine(box):
+    """the first server is back and nobody probes it: calls go to it again when its quarantine is over, not before"""
+    for proto in ('udp', 'tcp', 'tls'):
+        add_fo(box, proto, 'probe=off', 'probe-down=1', 'quarantine=2s')
+        to_second(box, 'closed port and no probes, ' + proto, proto, bound=1.0)
+        dead = time.monotonic()
+        box.lab.close()
+        a, first, second = party(box, 'pbx'), server(box, 'itsp0', proto), server(box, 'itsp1', proto)
+        back = time.monotonic()
+
+        def at_first():
+            c = Call(box, 'pbx', 'fo', ua=a, ub=first)
+            inv = c.invite()
+            end = time.monotonic() + 4
+            got = None
+            while time.monotonic() < end:
+                for u in (first, second):
+                    m = u._poll(0.005)
+                    if m is not None and m.method == 'INVITE':
+                        got = u
+                        u.reply(m, 486, 'Busy', tag='b')
+                m = a._poll(0.005)
+                if m is not None and m.status >= 200 and m.get('call-id') == c.callid:
+                    ack_failure(a, inv, m, a.hop)
+                    return got is first
+            raise Failed('a call was lost')
+        wait('the first server to get a call', at_first, 8, 0.02)
+        recovered('first server is back, by the end of its quarantine (2 s) alone, %s' % proto, time.monotonic() - back)
+        check(1.7 < time.monotonic() - dead, 'after %.1f s' % (time.monotonic() - dead))
+        box.lab.close()
+        box.undo()
+
+
+@case
 def refuses(box):
     """the first server answers 503: the second has the call at once, the caller sees nothing of it"""
     for proto in ('udp', 'tcp', 'tls'):
