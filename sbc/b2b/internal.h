@@ -260,6 +260,9 @@ struct b2b {
 void b2b_count(struct b2b *b, enum b2b_metric m);
 /* whose request this is: by the flow it registered on, by address and, over TLS, by certificate */
 const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p, const struct net_path *from);
+/* May a request in a dialog with t, whose far end is at known, come from there? By what p says of addresses. */
+bool b2b_may_be_of(const struct b2b *b, const struct policy *p, const struct pol_trunk *t, const struct net_path *known,
+    const struct net_path *from);
 /* the same for a new request: what we registered at a provider, and it has in its request URI, before all that */
 const struct pol_trunk *b2b_trunk_asked(
     const struct b2b *b, const struct policy *p, const struct sip_msg *m, const struct net_path *from);
@@ -497,9 +500,9 @@ MUST_USE int leg_put_credentials(struct leg *l, enum sip_method method, struct s
 /* A request outside of calls. *t: whose it is by where it comes from, NULL: nobody's; afterwards by its credentials. */
 MUST_USE bool proof_begin(struct b2b *b, const struct pol_trunk **t, struct txn_srv *srv, const struct sip_msg *m,
     const struct net_path *from);
-/* One in a dialog of l. moved: from an address that is not its trunk's. */
-MUST_USE bool proof_inside(
-    struct leg *l, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from, bool moved);
+/* One in a dialog of t, as its snapshot has it. moved: from an address that is not its trunk's. */
+MUST_USE bool proof_inside(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from, bool moved);
 bool proof_may_move(const struct leg *l); /* from elsewhere its far end may prove itself */
 
 /* REG_NEEDED: calls to t wait for its registration, and there is none */

@@ -114,3 +114,19 @@ void account_credential(const struct pol_trunk *t, struct auth_credential *ret)
 		ret->ha1[i].n = (uint8_t)x.n;
 	}
 }
+
+bool account_uri_ok(void *home, struct str host)
+{
+	const struct account_home *h = home;
+	struct sip_uri u = {.scheme = SIP_SCHEME_SIP, .host = host};
+	struct addr a;
+
+	if (h->asked.n && str_ieq(host, h->asked))
+		return true;
+	if (sip_uri_addr(&u, &a)) {
+		addr_set_port(&a, 0);
+		if (h->is_local(h->ctx, h->realm, &a))
+			return true;
+	}
+	return policy_host_is_ours(h->policy, h->realm, host);
+}

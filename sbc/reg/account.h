@@ -44,6 +44,16 @@ struct account_claim {
 enum auth_verdict account_judge(
     const struct account_ask *k, const struct account_claim *c, struct str *ret_user, const struct pol_trunk **ret);
 
+/* A uri_ok with this as ctx: the host is one of ours in that realm, by name or by number, or the one that was asked for (AUT-06). */
+struct account_home {
+	const struct policy *policy;
+	unsigned realm;
+	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
+	void *ctx;
+	struct str asked; /* host of the Request-URI; empty: that is no matter */
+};
+bool account_uri_ok(void *home, struct str host);
+
 /* The credential that a provider gave us, with what the trunk says of auth-int. Borrow: texts of the snapshot. */
 void account_credential(const struct pol_trunk *t, struct auth_credential *ret);
 

@@ -624,28 +624,11 @@ void reg_stored(struct reg *r, uint64_t token, enum reason why)
 
 /* ------------------------------------------------------------------ who, and for what */
 
-struct check {
-	const struct reg *r;
-	unsigned realm;
-};
-
 bool reg_host_ours(const struct reg *r, unsigned realm, const struct sip_uri *u)
 {
 	struct addr a;
 
 	return (sip_uri_addr(u, &a) && r->user->is_local(r->ctx, realm, &a)) || policy_host_is_ours(r->policy, realm, u->host);
-}
-
-static bool uri_ok(void *ctx, struct str host)
-{
-	const struct check *c = ctx;
-	struct sip_uri u = {.scheme = SIP_SCHEME_SIP, .host = host};
-	struct addr a;
-
-	if (sip_uri_addr(&u, &a))
-		addr_set_port(&a, 0);
-	return (sip_uri_addr(&u, &a) && c->r->user->is_local(c->r->ctx, c->realm, &a)) ||
-	       policy_host_is_ours(c->r->policy, c->realm, host);
 }
 
 /* The trunk that To speaks of, and the number of it; false: nobody's. t: whose number rules apply, NULL: none known. */
@@ -707,7 +690,7 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 {
 	struct account_ask ask = {
 	    .auth = r->auth, .policy = r->policy, .realm = r->cfg.realm, .from = from, .bindings = r->bindings};
-	struct check check = {.r = r, .realm = from->realm};
+	struct account_home home = {.policy = r->policy, .realm = from->realm, .is_local = r->user->is_local, .ctx = r->ctx};
 	const struct pol_trunk *guess, *trunk, *account;
 	char text[1024], number[64];
 	enum reason why;
@@ -736,7 +719,7 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 	}
 	ask.trunk = guess;
 	switch (account_judge(&ask,
-	    &(struct account_claim){.msg = m, .find = policy_registrant, .uri_ok = uri_ok, .ctx = &check}, &user, &account)) {
+	    &(struct account_claim){.msg = m, .find = policy_registrant, .uri_ok = account_uri_ok, .ctx = &home}, &user, &account)) {
 	case AUTH_STALE:
 		ask.stale = true;
 		/* fallthrough */
@@ -758,7 +741,7 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 		break;
 	}
 	buf_init(&n, number, sizeof(number));
-	if (!uri_ok(&check, m->to.uri.host) || !find_aor(r, from->realm, m, account, &trunk, &n)) {
+	if (!account_uri_ok(&home, m->to.uri.host) || !find_aor(r, from->realm, m, account, &trunk, &n)) {
 		answer_refuse(r, t, account, REASON_REG_UNKNOWN, STR_NONE);
 		return;
 	}
