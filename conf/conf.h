@@ -110,6 +110,7 @@ struct conf {
 	struct {
 		uint32_t workers;       /* 0: one per core */
 		uint32_t quarantine_ms; /* before a port is used again */
+		uint32_t gather_us;     /* longest wait of a busy worker for more packets */
 		uint32_t capture_mib;   /* for captured packets; 0: none */
 	} media;
 	struct {

@@ -788,6 +788,7 @@ static void convert_numbers(struct load *ld, struct conf *c)
 	    {"media", "workers", &c->media.workers},
 	    {"media", "quarantine", &c->media.quarantine_ms},
 	    {"media", "capture", &c->media.capture_mib},
+	    {"media", "gather", &c->media.gather_us},
 	};
 	struct val v;
 

@@ -46,6 +46,7 @@ struct media_cfg {
 	unsigned workers;        /* threads; 0: none, for simulation (no sockets are opened, ports are numbers) */
 	uint32_t quarantine_ms;  /* before a port is used again; 0: 5000 */
 	unsigned max_streams;    /* m= lines of one session; 0: 16 */
+	unsigned gather_us;      /* busy workers wait so long for more packets before each look; 0: never */
 	size_t capture_bytes;    /* memory for packets of calls that are captured, taken when the first one is; 0: none is */
 };
 

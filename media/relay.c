@@ -52,6 +52,7 @@ static const char *const metric_names[RELAY_METRICS] = {
     [RELAY_M_NO_DESCRIPTORS] = "no_descriptors",
     [RELAY_M_RX_PACKETS] = "rx_packets",
     [RELAY_M_TX_PACKETS] = "tx_packets",
+    [RELAY_M_WAKEUPS] = "wakeups",
     [RELAY_M_DROP + RELAY_DROP_NO_STREAM] = "drop_no_stream",
     [RELAY_M_DROP + RELAY_DROP_SOURCE] = "drop_source",
     [RELAY_M_DROP + RELAY_DROP_SHORT] = "drop_short",
@@ -237,6 +238,7 @@ static void refresh_metrics(struct relay *r)
 		struct relay_worker *w = &r->worker[i];
 
 		v[RELAY_M_RX_PACKETS] += atomic_load_explicit(&w->rx_packets, memory_order_relaxed);
+		v[RELAY_M_WAKEUPS] += atomic_load_explicit(&w->epoch, memory_order_relaxed) / 2;
 		v[RELAY_M_TX_PACKETS] += atomic_load_explicit(&w->tx_packets, memory_order_relaxed);
 		for (unsigned d = 0; d < RELAY_DROPS; d++)
 			v[RELAY_M_DROP + d] += atomic_load_explicit(&w->drops[d], memory_order_relaxed);
@@ -349,6 +351,7 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 		return NULL;
 	}
 	r->capture_bytes = cfg->capture_bytes;
+	r->gather_us = cfg->gather_us;
 	r->quarantine_us = (int64_t)(cfg->quarantine_ms ? cfg->quarantine_ms : 5000) * 1000;
 	r->metrics = (struct metric_set){.area = "relay", .names = metric_names, .values = r->values,
 	    .n = RELAY_METRICS};

@@ -209,6 +209,7 @@ enum relay_metric {
 	RELAY_M_NO_DESCRIPTORS,
 	RELAY_M_RX_PACKETS,
 	RELAY_M_TX_PACKETS,
+	RELAY_M_WAKEUPS,
 	RELAY_M_DROP, /* RELAY_DROPS of them */
 	RELAY_METRICS = RELAY_M_DROP + RELAY_DROPS
 };
@@ -222,6 +223,9 @@ struct relay_worker {
 	int ep, stop;
 	bool running;
 	uint32_t wakeups;    /* of the thread itself */
+	int64_t window_us;   /* the same: since when seen counts */
+	unsigned seen;       /* packets */
+	bool busy;           /* so many that it pays to gather them */
 	uint64_t quiet_seen; /* signalling: epoch when the waiting list was closed */
 	_Atomic(struct capture *) capture; /* own; NULL: nothing was ever captured */
 	alignas(64) _Atomic uint64_t epoch; /* even: in its quiet point */
@@ -241,6 +245,7 @@ struct relay {
 	unsigned n_workers, next_worker;
 	int64_t quarantine_us;
 	size_t capture_bytes;
+	unsigned gather_us;
 	struct relay_dead *fresh;   /* retired since the waiting list was closed */
 	struct relay_dead *waiting; /* retired before: waits for quiet_seen to pass in all workers */
 	struct relay_dead *spare[RELAY_KINDS]; /* own: freed, for the next call */

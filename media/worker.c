@@ -127,6 +127,9 @@ static void note_stream(struct relay_flow *f, const struct rtp_head *h, uint8_t 
 }
 
 #define PASS (-1)
+#define GATHERED 32             /* sockets that had something: no need to wait for more */
+#define GATHER_WINDOW_US 10000
+#define GATHER_MIN 2            /* packets that would come while it waits, or it does not pay */
 #define HEARD_PACKETS 100 /* that left since a report, before the next has to know of one */
 #define UNREACHABLE_PAUSE_US 5000000
 
@@ -510,6 +513,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 	if (n == 0)
 		return;
 	relay_bump(&w->rx_packets, n);
+	w->seen += n;
 	g = atomic_load(&p->prog);
 	f = atomic_load(&p->flow);
 	if (!g || !f) {
@@ -614,14 +618,35 @@ static void read_errors(struct relay_pair *p, unsigned sock)
 
 /* --- the thread --- */
 
+/* Waking up for each packet costs more than relaying it. When many come, the next ones are gathered for a moment: each waits
+ * a little, and all of them are handled in one go. With few calls nothing waits; under full load there is always something. */
+static void gather(struct relay_worker *w, int events)
+{
+	unsigned us = w->relay->gather_us;
+	int64_t now_us;
+
+	if (!us || events >= GATHERED)
+		return;
+	now_us = now_mono_us();
+	if (now_us - w->window_us >= GATHER_WINDOW_US) {
+		w->busy = (int64_t)w->seen * us >= GATHER_MIN * (now_us - w->window_us);
+		w->window_us = now_us;
+		w->seen = 0;
+	}
+	if (w->busy)
+		nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+}
+
 static void *run(void *arg)
 {
 	struct relay_worker *w = arg;
 	struct epoll_event ev[RELAY_EVENTS];
 
-	for (;;) {
-		int n = epoll_wait(w->ep, ev, RELAY_EVENTS, -1);
+	for (int n = 0;;) {
 		bool stop = false;
+
+		gather(w, n); /* at its quiet point */
+		n = epoll_wait(w->ep, ev, RELAY_EVENTS, -1);
 
 		atomic_fetch_add(&w->epoch, 1);
 		for (int i = 0; i < n; i++) {

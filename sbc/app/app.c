@@ -323,6 +323,7 @@ static int open_media(struct app *a)
 	    .n_realms = a->conf->n_realms,
 	    .workers = workers,
 	    /* 0 would mean its default there, not none */
+	    .gather_us = a->conf->media.gather_us,
 	    .capture_bytes = (size_t)a->conf->media.capture_mib << 20,
 	    .quarantine_ms = a->conf->media.quarantine_ms ? a->conf->media.quarantine_ms : 1};
 	a->media = media_new(&a->env, &cfg, &why);
