@@ -173,7 +173,8 @@ static void forms_of_a_bulk_contact(void **s)
 	} t[] = {
 	    {"<sip:192.0.2.10;BNC>", "sip:" NUMBER "@192.0.2.10"},
 	    {"<sip:192.0.2.10;bnc;transport=tcp;tk=1>", "sip:" NUMBER "@192.0.2.10;transport=tcp;tk=1"},
-	    {"<sips:[2001:db8::10]:5071;bnc>", "sips:" NUMBER "@[2001:db8::10]:5071"},
+	    {"<sip:[2001:db8::10]:5071;bnc>", "sip:" NUMBER "@[2001:db8::10]:5071"},
+	    {"<sips:[2001:db8::10]:5071;bnc>", NULL}, /* by a request that was not sips: */
 	    {"<sip:192.0.2.10;bnc?Route=%3Csip:evil.example%3E>", "sip:" NUMBER "@192.0.2.10"},
 	    {"<sip:192.0.2.10;x=%3Bbnc;bnc>", "sip:" NUMBER "@192.0.2.10;x=%3Bbnc"},
 	    {"<sip:192.0.2.10;bnc;bnc>", NULL},
