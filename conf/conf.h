@@ -59,6 +59,7 @@ struct conf_realm {
 	struct conf_media media4, media6;
 	uint16_t port_min, port_max; /* even .. odd, both families; 0 .. 0 without media */
 	uint8_t dscp;          /* of RTP and RTCP, 0..63 */
+	uint8_t sip_dscp;      /* of signalling */
 	uint8_t strangers;     /* enum conf_strangers */
 	uint8_t client_cert;   /* enum conf_client_cert: what TLS listeners want of who connects */
 	uint8_t public_;       /* enum conf_public */
@@ -109,6 +110,8 @@ struct conf {
 	struct {
 		uint32_t workers;       /* 0: one per core */
 		uint32_t quarantine_ms; /* before a port is used again */
+		uint32_t gather_us;     /* longest wait of a busy worker for more packets */
+		uint32_t capture_mib;   /* for captured packets; 0: none */
 	} media;
 	struct {
 		struct addr servers[CONF_DNS_MAX]; /* with port */

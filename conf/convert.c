@@ -645,6 +645,8 @@ static int convert_realms(struct load *ld)
 		r[n].line = gs->tok->line;
 		if (value_at(ld, gs, key_of("realm", "dscp"), 0, &v))
 			get_dscp(&v, &r[n].dscp);
+		if (value_at(ld, gs, key_of("realm", "sip-dscp"), 0, &v))
+			get_dscp(&v, &r[n].sip_dscp);
 		if (value_at(ld, gs, key_of("realm", "strangers"), 0, &v))
 			get_enum(&v, &r[n].strangers);
 		realm_media(ld, gs, &r[n]);
@@ -785,6 +787,8 @@ static void convert_numbers(struct load *ld, struct conf *c)
 	    {"tls", "warn-days", &c->tls.warn_days},
 	    {"media", "workers", &c->media.workers},
 	    {"media", "quarantine", &c->media.quarantine_ms},
+	    {"media", "capture", &c->media.capture_mib},
+	    {"media", "gather", &c->media.gather_us},
 	};
 	struct val v;
 

@@ -57,7 +57,9 @@ static const struct conf_key keys[] = {
 	    "realm shows a public address.",
 	    "yes"},
 	{"realm", "dscp", CONF_T_DSCP, "ef", 0, 63, NULL, false,
-	    "Class of service of media packets: ef, cs0..cs7, af11..af43 or 0..63.", "ef"},
+	    "Class of service of media packets: ef, cs0..cs7, af11..af43 or 0..63. A trunk may have another (dscp).", "ef"},
+	{"realm", "sip-dscp", CONF_T_DSCP, "cs3", 0, 63, NULL, false,
+	    "Class of service of signalling, as for dscp.", "af31"},
 	{"realm", "strangers", CONF_T_ENUM, "drop", 0, 0, "drop refuse", true,
 	    "What a source that is no trunk gets: nothing at all, or 403.", "drop"},
 	{"realm", "domains", CONF_T_DOMAINS, "", 0, 0, NULL, true,
@@ -109,6 +111,14 @@ static const struct conf_key keys[] = {
 	{"media", "quarantine", CONF_T_TIME, "5s", 0, 60000, NULL, false,
 	    "How long a port rests before another call gets it, so that late packets of the old call find nobody.",
 	    "5s"},
+	{"media", "gather", CONF_T_UINT, "500", 0, 2000, NULL, false,
+	    "Microseconds for which a busy worker gathers packets before it looks at them: half of that is added to their way, "
+	    "and waking up costs a half or less. With few calls nothing waits. 0: never.",
+	    "250"},
+	{"media", "capture", CONF_T_UINT, "16", 0, 1024, NULL, false,
+	    "Memory in MiB for packets of calls under 'call capture', the oldest are overwritten. It is taken when the first "
+	    "call is captured. 0: no call can be.",
+	    "16"},
 
 	{"dns", "servers", CONF_T_ADDRS, "", 0, 0, NULL, true,
 	    "Name servers, asked in this order; the next one when one fails or is silent. Empty: those of "

@@ -6,48 +6,49 @@
  */
 #include "db/internal.h"
 
-#define HEAD 15 /* columns in both tables */
+#define ROW 35 /* columns of a record, the first 15 are those of call_open too */
 
-static void bind_head(sqlite3_stmt *st, const struct db_cdr *c)
+/* from: columns before the first one of this row */
+static void bind_head(sqlite3_stmt *st, int from, const struct db_cdr *c)
 {
-	db_bind_i64(st, 1, (int64_t)c->id);
-	db_bind_i64(st, 2, c->start_us);
-	db_bind_i64(st, 3, c->answer_us);
-	db_bind_i64(st, 4, c->ring_ms);
-	db_bind_i64(st, 5, c->setup_ms);
-	db_bind_i64(st, 6, c->trunk_a);
-	db_bind_i64(st, 7, c->trunk_b);
-	db_bind_str(st, 8, c->trunk_a_name);
-	db_bind_str(st, 9, c->trunk_b_name);
-	db_bind_str(st, 10, c->calling);
-	db_bind_str(st, 11, c->called);
-	db_bind_str(st, 12, c->route);
-	db_bind_str(st, 13, c->peer_a);
-	db_bind_str(st, 14, c->sip_call_id_a);
-	db_bind_str(st, 15, c->sip_call_id_b);
+	db_bind_i64(st, from + 1, (int64_t)c->id);
+	db_bind_i64(st, from + 2, c->start_us);
+	db_bind_i64(st, from + 3, c->answer_us);
+	db_bind_i64(st, from + 4, c->ring_ms);
+	db_bind_i64(st, from + 5, c->setup_ms);
+	db_bind_i64(st, from + 6, c->trunk_a);
+	db_bind_i64(st, from + 7, c->trunk_b);
+	db_bind_str(st, from + 8, c->trunk_a_name);
+	db_bind_str(st, from + 9, c->trunk_b_name);
+	db_bind_str(st, from + 10, c->calling);
+	db_bind_str(st, from + 11, c->called);
+	db_bind_str(st, from + 12, c->route);
+	db_bind_str(st, from + 13, c->peer_a);
+	db_bind_str(st, from + 14, c->sip_call_id_a);
+	db_bind_str(st, from + 15, c->sip_call_id_b);
 }
 
-static void bind_tail(sqlite3_stmt *st, const struct db_cdr *c)
+static void bind_tail(sqlite3_stmt *st, int from, const struct db_cdr *c)
 {
-	db_bind_i64(st, 16, c->end_us);
-	db_bind_i64(st, 17, c->talk_ms);
-	db_bind_i64(st, 18, c->status);
-	db_bind_i64(st, 19, c->peer_status);
-	db_bind_i64(st, 20, reason_info(c->reason)->number);
-	db_bind_str(st, 21, str_n(&c->released_by, c->released_by ? 1 : 0));
-	db_bind_str(st, 22, c->peer_reason);
-	db_bind_str(st, 23, c->tries);
-	db_bind_str(st, 24, c->media);
+	db_bind_i64(st, from + 16, c->end_us);
+	db_bind_i64(st, from + 17, c->talk_ms);
+	db_bind_i64(st, from + 18, c->status);
+	db_bind_i64(st, from + 19, c->peer_status);
+	db_bind_i64(st, from + 20, reason_info(c->reason)->number);
+	db_bind_str(st, from + 21, str_n(&c->released_by, c->released_by ? 1 : 0));
+	db_bind_str(st, from + 22, c->peer_reason);
+	db_bind_str(st, from + 23, c->tries);
+	db_bind_str(st, from + 24, c->media);
 	for (int i = 0; i < 2; i++) {
 		const struct db_cdr_side *s = &c->side[i];
 
-		db_bind_str(st, 25 + i * 5, s->codec);
-		db_bind_i64(st, 26 + i * 5, (int64_t)s->rx_packets);
-		db_bind_i64(st, 27 + i * 5, (int64_t)s->tx_packets);
-		db_bind_i64(st, 28 + i * 5, s->lost);
-		db_bind_i64(st, 29 + i * 5, s->jitter_us);
+		db_bind_str(st, from + 25 + i * 5, s->codec);
+		db_bind_i64(st, from + 26 + i * 5, (int64_t)s->rx_packets);
+		db_bind_i64(st, from + 27 + i * 5, (int64_t)s->tx_packets);
+		db_bind_i64(st, from + 28 + i * 5, s->lost);
+		db_bind_i64(st, from + 29 + i * 5, s->jitter_us);
 	}
-	db_bind_i64(st, 35, c->media_bad);
+	db_bind_i64(st, from + 35, c->media_bad);
 }
 
 enum reason db_cdr_insert(struct db_handle *h, const struct db_cdr *c, bool open, struct db_err *err)
@@ -56,10 +57,28 @@ enum reason db_cdr_insert(struct db_handle *h, const struct db_cdr *c, bool open
 
 	if (!st)
 		return err->reason;
-	bind_head(st, c);
+	bind_head(st, 0, c);
 	if (!open)
-		bind_tail(st, c);
+		bind_tail(st, 0, c);
 	return db_run(h, st, open ? "noting a call in progress" : "writing a call record", err);
+}
+
+enum reason db_cdr_insert_many(struct db_handle *h, const struct db_cdr *const c[DB_CDR_MANY], unsigned *ret_n,
+    struct db_err *err)
+{
+	sqlite3_stmt *st = db_stmt(h, SQL_CDR_ADD_MANY, err);
+	int before = sqlite3_total_changes(h->sql);
+	enum reason r;
+
+	if (!st)
+		return err->reason;
+	for (int i = 0; i < DB_CDR_MANY; i++) {
+		bind_head(st, i * ROW, c[i]);
+		bind_tail(st, i * ROW, c[i]);
+	}
+	r = db_run(h, st, "writing call records", err);
+	*ret_n = (unsigned)(sqlite3_total_changes(h->sql) - before);
+	return r;
 }
 
 enum reason db_open_delete(struct db_handle *h, uint64_t id, bool *ret_was, struct db_err *err)

@@ -68,6 +68,11 @@ void db_journal_flush(struct db *db);
 
 /* cdr.c: on the store thread, inside a transaction */
 enum reason db_cdr_insert(struct db_handle *h, const struct db_cdr *c, bool open, struct db_err *err);
+/* The same for as many records of ended calls in one statement. On failure *ret_n of them are in, when the transaction
+ * still is. */
+#define DB_CDR_MANY 8
+enum reason db_cdr_insert_many(struct db_handle *h, const struct db_cdr *const c[DB_CDR_MANY], unsigned *ret_n,
+    struct db_err *err);
 enum reason db_open_delete(struct db_handle *h, uint64_t id, bool *ret_was, struct db_err *err);
 enum reason db_recover(struct db_handle *h, uint64_t *ret_n, struct db_err *err);
 enum reason db_alive(struct db_handle *h, struct db_err *err);

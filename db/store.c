@@ -26,6 +26,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "sbc/base/thread.h"
+
 #define RETRY_MIN_US 1000000
 #define RETRY_MAX_US 30000000
 #ifdef __SANITIZE_ADDRESS__
@@ -335,17 +337,57 @@ static void give_way(int64_t *at_us)
 	*at_us = db_mono_us();
 }
 
+/* Is that the end of one item only? The others can be written. */
+static bool refused(struct db *db, enum reason r, const struct db_err *err)
+{
+	if (r != REASON_DB_FAILED || sqlite3_get_autocommit(db->h.sql))
+		return false;
+	log_error(&db->h.log, "cdr_refused", "text=\"%s\"", err->text);
+	return true;
+}
+
+/* Records of ended calls; open: how many rows call_open has. */
+static enum reason write_records(struct db *db, struct item *const v[], unsigned n, unsigned *lost, unsigned *open,
+    struct db_err *err)
+{
+	enum reason r = REASON_NONE;
+	unsigned done = 0;
+	bool was;
+
+	if (n == DB_CDR_MANY) {
+		const struct db_cdr *c[DB_CDR_MANY];
+
+		for (unsigned i = 0; i < n; i++)
+			c[i] = &v[i]->c;
+		r = db_cdr_insert_many(&db->h, c, &done, err);
+		if (r && (r != REASON_DB_FAILED || sqlite3_get_autocommit(db->h.sql)))
+			return r;
+		r = REASON_NONE; /* the rest one by one: which one it is shows there */
+	}
+	for (unsigned i = 0; i < n && !r; i++) {
+		if (i >= done)
+			r = db_cdr_insert(&db->h, &v[i]->c, false, err);
+		if (!r && *open && !v[i]->c.never_open && !(r = db_open_delete(&db->h, v[i]->c.id, &was, err)))
+			*open -= was && *open;
+		if (refused(db, r, err)) {
+			++*lost;
+			r = REASON_NONE;
+		}
+	}
+	return r;
+}
+
 /* since_us: when the oldest of them came */
 static enum reason write_items(struct db *db, struct list *items, unsigned n, int64_t since_us, unsigned *ret_lost,
     unsigned *ret_open, struct db_err *err)
 {
 	int64_t at_us = db_mono_us();
 	bool on_time = at_us - since_us < 2 * (int64_t)db->cfg.window_ms * 1000;
+	struct item *records[DB_CDR_MANY];
 	size_t mask = 0;
 	uint64_t *ended;
-	unsigned open = db->n_open, lost = 0;
+	unsigned open = db->n_open, lost = 0, k = 0;
 	enum reason r;
-	bool was;
 
 	if ((r = fixed(db, SQL_BEGIN, err)))
 		return r;
@@ -357,19 +399,24 @@ static enum reason write_items(struct db *db, struct list *items, unsigned n, in
 			continue;
 		if (on_time)
 			give_way(&at_us);
-		r = db_cdr_insert(&db->h, &it->c, it->open, err);
-		if (it->open)
-			open += !r;
-		else if (!r && open && !it->c.never_open && !(r = db_open_delete(&db->h, it->c.id, &was, err)))
-			open -= was && open;
-		if (r == REASON_DB_FAILED && !sqlite3_get_autocommit(db->h.sql)) {
-			/* this one is not writable; the others are */
-			log_error(&db->h.log, "cdr_refused", "text=\"%s\"", err->text);
+		if (!it->open) {
+			records[k++] = it;
+			if (k == DB_CDR_MANY) {
+				r = write_records(db, records, k, &lost, &open, err);
+				k = 0;
+			}
+			continue;
+		}
+		r = db_cdr_insert(&db->h, &it->c, true, err);
+		open += !r;
+		if (refused(db, r, err)) {
 			lost++;
 			r = REASON_NONE;
 		}
 	}
 	free(ended);
+	if (!r)
+		r = write_records(db, records, k, &lost, &open, err);
 	if (!r && open)
 		r = db_alive(&db->h, err);
 	if (!r)
@@ -533,6 +580,7 @@ static void *store_main(void *arg)
 	struct db *db = arg;
 	struct list batch, *e;
 
+	thread_patient();
 	for (;;) {
 		bool journal, any, closing;
 		int64_t due;

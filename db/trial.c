@@ -63,7 +63,7 @@ enum reason db_trial_keep(struct db_handle *h, struct db_trial *ret, struct db_e
 
 enum reason db_trial_revert(struct db_handle *h, struct db_trial *ret, struct db_err *err)
 {
-	struct db_trial t;
+	struct db_trial t = {.n = 0};
 	struct db_err own;
 	enum reason r;
 

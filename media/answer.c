@@ -208,8 +208,8 @@ static enum reason take_answer(struct media_call *mc, struct arena *a, struct vi
 enum reason media_remote_answer(struct media_call *mc, enum media_side side, struct str text)
 {
 	struct exchange *x = mc->x;
-	struct arena *a, *f;
-	struct view v, kept;
+	struct arena *a;
+	struct view v, kept = {.bytes = 0};
 	struct sdp *s = NULL;
 	struct str copy = STR_NONE;
 	bool again, linked;
@@ -217,17 +217,16 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 
 	if (!x || mc->offerer == side || mc->state < MEDIA_OFFER_SENT)
 		return REASON_ANSWER_BAD;
-	again = x->keep != NULL;
+	again = x->kept.bytes != 0;
 	if (again && x->answer && str_eq(text, x->answer_text))
 		return REASON_NONE; /* the 200 repeats the 183 */
 	a = arena_new(&mc->m->exchanges);
-	f = arena_new(&mc->m->views);
 	v = x->offer;
-	reason = a && f ? media_desc_parse(mc, side, a, text, &copy, &s) : REASON_NO_MEMORY;
+	reason = a ? media_desc_parse(mc, side, a, text, &copy, &s) : REASON_NO_MEMORY;
 	if (!reason)
 		reason = take_answer(mc, a, &v, s);
 	linked = !reason && !(reason = media_links_agree(mc, &v));
-	if (!reason && !media_view_compact(mc->m, f, &v, &kept))
+	if (!reason && !media_view_compact(mc->m, &v, &kept))
 		reason = REASON_NO_MEMORY;
 	if (!reason) {
 		reason = media_publish(mc, &v, again ? &x->now : &mc->base);
@@ -242,7 +241,7 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 		if (linked)
 			media_links_drop(&v);
 		arena_free(a);
-		arena_free(f);
+		media_view_drop(mc->m, &kept);
 		return reason;
 	}
 	if (again)
@@ -251,10 +250,9 @@ enum reason media_remote_answer(struct media_call *mc, enum media_side side, str
 		x->told = x->answer; /* sx->told lives in it */
 	else
 		arena_free(x->answer);
-	arena_free(x->keep);
+	media_view_drop(mc->m, &x->kept);
 	x->answer = a;
 	x->answer_text = copy;
-	x->keep = f;
 	x->now = v;
 	x->kept = kept;
 	mc->state = mc->answered ? MEDIA_ANSWER_SENT : MEDIA_ANSWERED;

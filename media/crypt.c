@@ -64,6 +64,7 @@ struct crypt {
 	bool seals, heard;
 	_Atomic bool may_restart;
 	_Atomic uint8_t guess; /* enum crypt_guess */
+	_Atomic uint64_t shifted; /* ssrc << 16 | shift of the last source whose numbers are; 0: none */
 	struct seq seq[SEQS];
 	struct crypt_key key;
 };
@@ -494,9 +495,20 @@ enum crypt_result crypt_seal_rtp(struct crypt *c, struct crypt *before, uint8_t 
 		q->top = out;
 		q->strays = 0;
 	}
+	if (q->shift)
+		atomic_store_explicit(&c->shifted, (uint64_t)ssrc << 16 | q->shift, memory_order_relaxed);
 	ssrc_heard(c, ssrc, fresh);
 	*n = (size_t)len;
 	return CRYPT_OK;
+}
+
+bool crypt_shift_any(const struct crypt *c, uint32_t *ret_ssrc, uint16_t *ret_shift)
+{
+	uint64_t v = atomic_load_explicit(&c->shifted, memory_order_relaxed);
+
+	*ret_ssrc = (uint32_t)(v >> 16);
+	*ret_shift = (uint16_t)v;
+	return v != 0;
 }
 
 enum crypt_result crypt_seal_rtcp(struct crypt *c, uint8_t *d, size_t *n, size_t cap)

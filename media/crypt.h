@@ -77,6 +77,10 @@ enum crypt_result crypt_open_rtcp(struct crypt *c, struct crypt *before, uint8_t
 enum crypt_result crypt_seal_rtp(struct crypt *c, struct crypt *before, uint8_t *d, size_t *n, size_t cap);
 enum crypt_result crypt_seal_rtcp(struct crypt *c, uint8_t *d, size_t *n, size_t cap);
 
+/* What crypt_seal_rtp() adds to the numbers of a source now; false: nothing of none (the last source that has a shift).
+ * Any thread. */
+bool crypt_shift_any(const struct crypt *c, uint32_t *ret_ssrc, uint16_t *ret_shift);
+
 /* The session was negotiated again with this key: a far end may have begun at 0. Any thread. */
 void crypt_renegotiated_any(struct crypt *c);
 

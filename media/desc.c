@@ -6,6 +6,8 @@
  */
 #include "media/session.h"
 
+#include <stdlib.h>
+
 /* the parsed form, read from the memo when there is none; NULL: no such description, or (ret_oom) no memory */
 const struct sdp *media_desc_open(struct desc *d, struct arena *a, bool *ret_oom)
 {
@@ -93,14 +95,15 @@ static void put_memo(struct buf *b, const struct desc *d, struct str *ret)
 	*ret = str_n(b->p + at, b->n - at);
 }
 
-/* copies a view with all it points to, as memos, into a, in one piece of just that size. false: no memory */
-bool media_view_compact(struct media *m, struct arena *a, const struct view *v, struct view *ret)
+/* copies a view with all it points to, as memos, in one block of just that size. false: no memory */
+bool media_view_compact(struct media *m, const struct view *v, struct view *ret)
 {
 	size_t streams = v->n_streams * sizeof(*v->streams), n = streams;
 	struct buf b;
 	char *at;
 
 	*ret = *v;
+	ret->bytes = 0; /* until there is a block */
 	buf_init(&b, m->text, MEDIA_TEXT);
 	for (unsigned s = 0; s < 2; s++) {
 		const struct side_view *from = &v->side[s];
@@ -115,9 +118,11 @@ bool media_view_compact(struct media *m, struct arena *a, const struct view *v, 
 	}
 	if (buf_err(&b))
 		return false;
-	at = arena_alloc(a, n + b.n);
+	at = malloc(n + b.n);
 	if (!at)
 		return false;
+	ret->bytes = (uint32_t)(n + b.n);
+	m->view_bytes += ret->bytes;
 	/* objects first, they are aligned; then the text */
 	ret->streams = (struct stream *)(void *)at;
 	if (streams)
@@ -144,6 +149,15 @@ bool media_view_compact(struct media *m, struct arena *a, const struct view *v, 
 			to->told = to->local;
 	}
 	return true;
+}
+
+void media_view_drop(struct media *m, struct view *v)
+{
+	if (!v->bytes)
+		return;
+	m->view_bytes -= v->bytes;
+	free(v->streams);
+	v->bytes = 0;
 }
 
 /* a refused line, as the side knows it from earlier */

@@ -11,7 +11,7 @@ static void changed(void *ctx)
 	struct media_call *mc = ctx;
 	struct exchange *x = mc->x;
 
-	if (!x || !x->keep)
+	if (!x || !x->kept.bytes)
 		media_publish_base(mc);
 	else if (media_publish(mc, &x->now, &x->now))
 		log_error(&mc->log, "media_not_keyed", "why=\"%s\"", "out of memory");

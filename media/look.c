@@ -4,6 +4,7 @@
  * of the offer, else what was agreed.
  */
 #include "media/session.h"
+#include "media/verdict.h"
 
 const char *const media_dtls_names[4] = {"none", "waits", "up", "failed"};
 
@@ -11,7 +12,7 @@ const struct view *media_view(const struct media_call *mc)
 {
 	const struct exchange *x = mc->x;
 
-	if (x && x->keep)
+	if (x && x->kept.bytes)
 		return &x->now;
 	return x && mc->base.n_streams == 0 ? &x->offer : &mc->base;
 }
@@ -81,24 +82,24 @@ int64_t media_silent_us(const struct media_call *mc, enum media_side side)
 	return heard ? now - heard : 0;
 }
 
-const char *media_judge(const struct media_call *mc, enum media_side side, unsigned stream,
-    const struct media_stream_info *info, const struct media_stats *stats, bool *ret_bad)
+void media_judge(const struct media_call *mc, enum media_side side, unsigned stream, const struct media_stream_info *info,
+    const struct media_stats *stats, struct media_judged *ret)
 {
 	const struct stream *st = &media_view(mc)->streams[stream];
+	struct verdict_case c = {.now_us = mc->m->env->clock->mono_us, .up_us = mc->up_us, .on_us = st->on_us[side],
+	    .changed_us = mc->changed_us, .changes = mc->changes, .active = info->active,
+	    .by_turns = str_eq(str_z(info->kind), S("image"))};
 
-	return media_verdict_of(stats, info->active, st->on_us[side], mc->m->env->clock->mono_us, ret_bad);
+	memset(ret, 0, sizeof(*ret));
+	ret->at_us = c.now_us;
+	ret->in = (uint8_t)verdict_in(stats, &c, &ret->in_since_us, &ret->change);
+	c.on_us = st->on_us[media_other(side)];
+	ret->out = (uint8_t)verdict_out(stats, &c, &ret->out_since_us);
 }
 
-const char *media_verdict(const struct media_call *mc, enum media_side side, unsigned stream, bool *ret_bad)
+bool media_judged_bad(const struct media_judged *j)
 {
-	struct media_stream_info info;
-	struct media_stats stats;
-
-	if (!media_stream(mc, side, stream, &info, &stats)) {
-		*ret_bad = false;
-		return "no such stream";
-	}
-	return media_judge(mc, side, stream, &info, &stats, ret_bad);
+	return media_verdict_info((enum media_verdict)j->in)->bad || media_verdict_info((enum media_verdict)j->out)->bad;
 }
 
 bool media_shown(const struct media *m, unsigned realm, int family, struct addr *ret)

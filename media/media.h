@@ -50,6 +50,8 @@ struct media_cfg {
 	unsigned max_streams;    /* m= lines of one session; 0: 16 */
 	struct loop *loop;       /* borrow: of the signalling thread, for DTLS; NULL: its handshakes are not made */
 	struct workers *dtls_workers; /* borrow: make its arithmetic; NULL: the signalling thread does */
+	unsigned gather_us;      /* busy workers wait so long for more packets before each look; 0: never */
+	size_t capture_bytes;    /* memory for packets of calls that are captured, taken when the first one is; 0: none is */
 };
 
 /* NULL with *ret_reason (ADDRESS_MISSING, NO_MEMORY …) and a log line. env lives longer. */
@@ -78,6 +80,13 @@ struct media_srtp_cfg {
 };
 
 enum media_dtmf { MEDIA_DTMF_PASS, MEDIA_DTMF_RTP, MEDIA_DTMF_INFO };
+/* T.38 (UDPTL) at a side. Refused, the fax goes on as G.711 audio, which nothing here touches. A side that requires SRTP
+ * takes none: it is not encrypted. */
+enum media_fax {
+	MEDIA_FAX_PASS,
+	MEDIA_FAX_REFUSE,
+	MEDIA_FAX_AUDIO_FIRST, /* only once the call is up */
+};
 
 /* What a trunk wants of the media of its side. Strings are copied. */
 struct media_side_cfg {
@@ -89,6 +98,8 @@ struct media_side_cfg {
 	                          * any RTP stream; fax (udptl) is not touched; empty: all pass as offered.
 	                          * borrow: until the media_call is freed or the side opened again */
 	uint32_t timeout_s;      /* without RTP and RTCP; 0: no supervision */
+	enum media_fax fax;
+	uint8_t dscp;            /* 1 + class of service of what we send; 0: that of the realm */
 	struct media_srtp_cfg srtp;
 	enum media_dtmf dtmf;    /* how it has digits (dtmf.c) */
 	bool ice;                /* we are a lite agent of ICE towards it, when it has ICE */
@@ -141,16 +152,36 @@ enum reason media_reoffer(struct media_call *mc, enum media_side side, struct bu
 enum media_dtls { MEDIA_DTLS_NONE, MEDIA_DTLS_WAITS, MEDIA_DTLS_UP, MEDIA_DTLS_FAILED };
 enum media_ice { MEDIA_ICE_NONE, MEDIA_ICE_WAITS, MEDIA_ICE_UP }; /* waits: the far end has not said where it wants to be */
 extern const char *const media_dtls_names[4]; /* "none", "waits", "up", "failed" */
+/* What an ICMP error says of an address. */
+enum media_icmp { MEDIA_ICMP_PORT, MEDIA_ICMP_HOST, MEDIA_ICMP_FILTER };
 
 struct media_stats {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 	uint64_t rtcp_rx, rtcp_tx;
 	uint64_t drops[16];     /* by enum relay_drop */
 	int64_t lost;           /* RFC 3550 A.3: expected - received */
+	uint32_t reordered, doubled; /* came after a later one; came again */
+	uint32_t gap_us;        /* longest time without a packet that the sender did not pause itself */
+	int32_t drift_ppm;      /* sender's clock against ours, + fast; 0: not seen to be off */
 	uint32_t jitter_us;
 	uint32_t round_trip_us; /* from here to that far end and back, by its reports (RTCP); 0: they do not say */
 	int16_t far_lost;       /* what that far end missed lately of what we send it, in 1/256; -1: it does not say */
+	uint32_t deaf_reports;  /* its last reports in a row that know nothing new of what we sent meanwhile */
+	int64_t deaf_us;        /* the first of them */
+	int64_t far_sends_us;   /* when its reports said last that it has sent more; 0: never */
 	int64_t first_rx_us, last_rx_us; /* mono_us, 0: never */
+	int64_t last_rtp_us;    /* last_rx_us without RTCP */
+	uint32_t last_payload;  /* bytes of that packet's payload */
+	struct {
+		struct addr source; /* of the last packet that was dropped for it */
+		int64_t source_us;  /* when; 0: never */
+		int64_t pt_us;      /* the same for a payload type */
+		uint8_t pt;
+	} refused;
+	struct {
+		int64_t since_us, last_us; /* ICMP about what we send to remote, without a pause of 5 s; 0: none */
+		uint8_t why;               /* enum media_icmp, of the last */
+	} unreachable;
 	struct addr remote;     /* where we send RTP of this stream */
 	struct addr source;     /* where RTP comes from; none: nothing came */
 	struct addr local;      /* our RTP port */
@@ -176,12 +207,48 @@ unsigned media_stream_count(const struct media_call *mc);
 /* false when there is no such stream */
 bool media_stream(const struct media_call *mc, enum media_side side, unsigned stream,
     struct media_stream_info *ret_info, struct media_stats *ret_stats);
-/* What a person should know of that side's incoming direction, in words, static text: "ok", "silent: nothing
- * ever came", "packets come from an address that is not in the SDP (dropped)", "held" … */
-const char *media_verdict(const struct media_call *mc, enum media_side side, unsigned stream, bool *ret_bad);
-/* The same from what media_stream() has just said, without asking the relay again. */
-const char *media_judge(const struct media_call *mc, enum media_side side, unsigned stream,
-    const struct media_stream_info *info, const struct media_stats *stats, bool *ret_bad);
+
+/* What can be said of a direction (verdict.def). */
+enum media_verdict {
+#define VERDICT(name, bad, text, remedy) MEDIA_VERDICT_##name,
+#include "media/verdict.def"
+#undef VERDICT
+	MEDIA_VERDICTS
+};
+struct media_verdict_info {
+	const char *word; /* "SOURCE" */
+	const char *text, *remedy;
+	bool bad;
+};
+const struct media_verdict_info *media_verdict_info(enum media_verdict v);
+
+/* Both directions of a stream at one side. Plain values. */
+struct media_judged {
+	int64_t at_us;                     /* when it was judged */
+	int64_t in_since_us, out_since_us; /* since when it is so; 0: not known */
+	uint16_t change;                   /* in is bad since that re-INVITE or UPDATE of the call; 0: not since one */
+	uint8_t in, out;                   /* enum media_verdict: what comes from that far end, what it gets from us */
+};
+/* Judges what media_stream() has just said of that stream. */
+void media_judge(const struct media_call *mc, enum media_side side, unsigned stream, const struct media_stream_info *info,
+    const struct media_stats *stats, struct media_judged *ret);
+bool media_judged_bad(const struct media_judged *j);
+/* "packets come from an address that is not in the SDP (dropped), last from 192.0.2.1:4000": with the stats it was made of */
+void media_put_in(struct buf *b, const struct media_judged *j, const struct media_stats *stats);
+void media_put_out(struct buf *b, const struct media_judged *j, const struct media_stats *stats);
+
+/* Packets of a call are kept in a ring of all captured calls, under the key, from now on and in streams to come. */
+enum media_capture {
+	MEDIA_CAPTURE_OFF,
+	MEDIA_CAPTURE_WIRE,  /* as they are on the wire: what is encrypted stays so */
+	MEDIA_CAPTURE_CLEAR, /* decrypted, and before they are encrypted */
+};
+/* REASON_NONE, CAPTURE_OFF (there is no memory set aside), NO_MEMORY. */
+enum reason media_capture(struct media_call *mc, enum media_capture mode, uint64_t key);
+enum media_capture media_captures(const struct media_call *mc);
+struct capture_packet;
+/* What is there of a key, whether the call is up or not; of each worker oldest first. */
+void media_captured(const struct media *m, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx);
 
 /* Microseconds since anything valid came on any stream that is not held; 0 when all are held or supervision is
  * off. The B2BUA compares with timeout_s (RTP-12). */
@@ -213,7 +280,8 @@ void media_kernel_ports_read(struct media_kernel_ports *k);
 struct str media_kernel_ports_fix(struct media_kernel_ports *k, uint16_t min, uint16_t max);
 
 struct media_port_use {
-	unsigned total, used, quarantined; /* pairs */
+	unsigned total, used, quarantined; /* pairs, of both families */
+	unsigned percent;                  /* of the fuller family, taken or resting */
 };
 bool media_port_use(const struct media *m, unsigned realm, struct media_port_use *ret);
 /* live calls and pairs in use, for the leak checks of the simulation */

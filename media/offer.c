@@ -126,6 +126,9 @@ static enum reason offer_stream(struct media_call *mc, struct view *v, struct st
 		slot = free_slot(mc, v, to, offer, sv->n_slots);
 	if (slot >= mc->m->max_streams)
 		return REASON_TOO_MANY_STREAMS;
+	r = sdp_is_rtp(media_at(offer, st->slot[from])) ? REASON_NONE : media_fax(mc, to);
+	if (r)
+		return r;
 	r = neg_offer(x->a, offer, media_at(offer, st->slot[from]), mc->side[from].codecs,
 	    mc->side[to].codecs, &sv->hist, slot, &m);
 	if (!r)
@@ -197,7 +200,8 @@ static enum reason make_offer(struct media_call *mc, enum media_side to, struct 
 			continue;
 		offered++;
 		r = offer_stream(mc, v, st, to, offer, before, out);
-		if (r == REASON_NO_COMMON_CODEC || r == REASON_TOO_MANY_STREAMS || r == REASON_SRTP_IN_CLEAR || r == REASON_SRTP_DTLS)
+		if (r == REASON_NO_COMMON_CODEC || r == REASON_TOO_MANY_STREAMS || r == REASON_SRTP_IN_CLEAR || r == REASON_SRTP_DTLS ||
+		    r == REASON_FAX_REFUSED || r == REASON_FAX_AUDIO_FIRST || r == REASON_FAX_IN_CLEAR)
 			why = media_worse(why, r);
 		else if (r)
 			return r;

@@ -77,23 +77,47 @@ static enum reason socket_reason(void)
 	}
 }
 
-/* A bound, non-blocking socket with the realm's DSCP, or -1 with the reason. */
-static int socket_open(const struct relay_range *g, uint16_t port, enum reason *why)
+static int set_dscp(int fd, bool v6, uint8_t dscp)
+{
+	int tos = dscp << 2;
+
+	return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
+	          : setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
+void relay_pair_dscp(struct relay_pair *p, uint8_t dscp)
+{
+	uint8_t want = dscp ? (uint8_t)(dscp - 1) : p->range->dscp;
+
+	/* nearly always it has it */
+	if (p->dscp == want || !p->range->relay->n_workers)
+		return;
+	p->dscp = want;
+	for (unsigned i = 0; i < 2; i++)
+		(void)set_dscp(p->fd[i], addr_is6(&p->range->bind), want);
+}
+
+/* A bound, non-blocking socket with the realm's DSCP, or -1 with the reason. told: of ICMP. */
+static int socket_open(const struct relay_range *g, uint16_t port, bool told, enum reason *why)
 {
 	struct addr a = g->bind;
-	int tos = g->dscp << 2, on = 1, fd, rc;
+	int on = 1, fd, rc;
 
 	fd = socket(a.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		*why = socket_reason();
 		return -1;
 	}
+	/* ICMP about what we send, for a verdict; nobody has to listen at the RTCP port */
+	if (told)
+		(void)setsockopt(fd, addr_is6(&a) ? IPPROTO_IPV6 : IPPROTO_IP, addr_is6(&a) ? IPV6_RECVERR : IP_RECVERR, &on,
+		    sizeof(on));
 	if (addr_is6(&a)) {
 		rc = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 		if (rc == 0)
-			rc = setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+			rc = set_dscp(fd, true, g->dscp);
 	} else {
-		rc = setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+		rc = set_dscp(fd, false, g->dscp);
 	}
 	addr_set_port(&a, port);
 	if (rc == 0)
@@ -109,7 +133,7 @@ static int socket_open(const struct relay_range *g, uint16_t port, enum reason *
 enum reason relay_range_try(const struct relay_range *g)
 {
 	enum reason why = REASON_NONE;
-	int fd = socket_open(g, 0, &why);
+	int fd = socket_open(g, 0, false, &why);
 
 	if (fd < 0)
 		return why;
@@ -136,12 +160,13 @@ static enum reason pair_open(struct relay_range *g, uint16_t index)
 	p->local = g->advertise;
 	addr_set_port(&p->local, range_port(g, index));
 	list_init(&p->feeders);
+	p->dscp = g->dscp;
 	p->fd[RELAY_RTP] = p->fd[RELAY_RTCP] = -1;
 	if (r->n_workers) {
 		for (unsigned i = 0; i < 2; i++) {
 			uint16_t port = (uint16_t)(range_port(g, index) + i);
 
-			p->fd[i] = socket_open(g, port, &why);
+			p->fd[i] = socket_open(g, port, i == RELAY_RTP, &why);
 			if (p->fd[i] >= 0)
 				continue;
 			if (why == REASON_ADDRESS_IN_USE && g->blocked.n == 0)

@@ -61,6 +61,8 @@ static bool make_program(const struct media_call *mc, const struct view *v, cons
 	}
 	p->mux = media_is_mux(media_at(v->side[to].told.sdp, st->slot[to]), dest);
 	p->rtp_on = st->on_us[from] != 0;
+	p->on_us = st->on_us[from];
+	p->cname = mc->cname;
 	p->raw = !sdp_is_rtp(rem);
 	neg_pt_map(loc ? loc : rem, rem, dest, p->pt_map, p->clock_khz);
 	media_dtmf_program(mc, from, loc, rem, dest, p);
@@ -92,6 +94,8 @@ enum reason media_publish(const struct media_call *mc, const struct view *v, con
 				dtls_link_listen(st->dtls[s]);
 			if (mc->side[!s].dtmf == MEDIA_DTMF_INFO)
 				relay_pair_on_event(st->pair[s], media_event, (void *)(uintptr_t)mc);
+			if (mc->capture)
+				relay_pair_capture(st->pair[s], (enum media_capture)mc->capture, mc->capture_key);
 			if (!st->live || !st->pair[!s] || !make_program(mc, v, st, (enum media_side)s, &p)) {
 				r = relay_program_set(st->pair[s], NULL, NULL);
 			} else {
@@ -119,7 +123,7 @@ void media_publish_base(struct media_call *mc)
 		if (!oom)
 			media_desc_open(&v.side[s].told, a, &oom);
 	}
-	if (oom || media_publish(mc, &v, mc->x && mc->x->keep ? &mc->x->now : &mc->base))
+	if (oom || media_publish(mc, &v, mc->x && mc->x->kept.bytes ? &mc->x->now : &mc->base))
 		log_error(&mc->log, "media_not_restored", "why=%s", "\"out of memory\"");
 	arena_free(a);
 }

@@ -54,6 +54,7 @@ static const char *const metric_names[RELAY_METRICS] = {
     [RELAY_M_NO_DESCRIPTORS] = "no_descriptors",
     [RELAY_M_RX_PACKETS] = "rx_packets",
     [RELAY_M_TX_PACKETS] = "tx_packets",
+    [RELAY_M_WAKEUPS] = "wakeups",
     [RELAY_M_DROP + RELAY_DROP_NO_STREAM] = "drop_no_stream",
     [RELAY_M_DROP + RELAY_DROP_SOURCE] = "drop_source",
     [RELAY_M_DROP + RELAY_DROP_SHORT] = "drop_short",
@@ -289,6 +290,7 @@ static void refresh_metrics(struct relay *r)
 		struct relay_worker *w = &r->worker[i];
 
 		v[RELAY_M_RX_PACKETS] += atomic_load_explicit(&w->rx_packets, memory_order_relaxed);
+		v[RELAY_M_WAKEUPS] += atomic_load_explicit(&w->epoch, memory_order_relaxed) / 2;
 		v[RELAY_M_TX_PACKETS] += atomic_load_explicit(&w->tx_packets, memory_order_relaxed);
 		for (unsigned d = 0; d < RELAY_DROPS; d++)
 			v[RELAY_M_DROP + d] += atomic_load_explicit(&w->drops[d], memory_order_relaxed);
@@ -402,6 +404,8 @@ struct relay *relay_new(const struct env *env, const struct media_cfg *cfg, enum
 		*ret_reason = REASON_SRTP_LIBRARY;
 		return NULL;
 	}
+	r->capture_bytes = cfg->capture_bytes;
+	r->gather_us = cfg->gather_us;
 	r->quarantine_us = (int64_t)(cfg->quarantine_ms ? cfg->quarantine_ms : 5000) * 1000;
 	r->metrics = (struct metric_set){.area = "relay", .names = metric_names, .values = r->values,
 	    .n = RELAY_METRICS};
@@ -471,8 +475,10 @@ void relay_free(struct relay *r)
 	if (timer_running(&r->housekeeping))
 		timer_stop(r->env->timers, &r->housekeeping);
 	metrics_del(&r->metrics);
-	for (unsigned i = 0; i < r->n_workers; i++)
+	for (unsigned i = 0; i < r->n_workers; i++) {
 		relay_worker_stop(&r->worker[i]);
+		capture_free(r->worker[i].capture);
+	}
 	relay_up_fini(r);
 	for (unsigned i = 0; r->range && i < 2 * r->n_realms; i++)
 		relay_range_fini(&r->range[i]);
@@ -589,6 +595,8 @@ bool relay_pair_program(const struct relay_pair *p, struct relay_program *ret, s
 	memcpy(ret->pt_map, g->map->pt, sizeof(ret->pt_map));
 	memcpy(ret->clock_khz, g->map->clock_khz, sizeof(ret->clock_khz));
 	ret->rtp_on = g->rtp_on;
+	ret->on_us = g->on_us;
+	ret->cname = g->cname;
 	ret->raw = g->raw;
 	ret->wait_rtp = g->wait_rtp;
 	ret->wait_rtcp = g->wait_rtcp;
@@ -670,6 +678,8 @@ enum reason relay_program_set(struct relay_pair *in, struct relay_pair *out, con
 	g->dest_rtp = prog->dest_rtp;
 	g->dest_rtcp = prog->dest_rtcp;
 	g->rtp_on = prog->rtp_on;
+	g->on_us = prog->on_us;
+	g->cname = prog->cname;
 	g->raw = prog->raw;
 	g->wait_rtp = prog->wait_rtp;
 	g->wait_rtcp = prog->wait_rtcp;
@@ -715,9 +725,59 @@ bool relay_pair_digit(struct relay_pair *in, uint8_t event, uint16_t ms)
 
 /* --- counters --- */
 
+void relay_addr_set(struct relay_addr *a, const struct addr *v)
+{
+	uint32_t turn = atomic_load_explicit(&a->turn, memory_order_relaxed), word[sizeof(*v) / 4];
+
+	memcpy(word, v, sizeof(word));
+	atomic_store(&a->turn, turn + 1);
+	for (unsigned i = 0; i < ARRAY_LEN(word); i++)
+		atomic_store_explicit(&a->word[i], word[i], memory_order_release);
+	atomic_store(&a->turn, turn + 2);
+}
+
+struct addr relay_addr_get(const struct relay_addr *a)
+{
+	uint32_t word[sizeof(struct addr) / 4];
+	struct addr v = {0};
+
+	for (int tries = 0; tries < 3; tries++) {
+		uint32_t turn = atomic_load(&a->turn);
+
+		for (unsigned i = 0; i < ARRAY_LEN(word); i++)
+			word[i] = atomic_load_explicit(&a->word[i], memory_order_acquire);
+		if (turn % 2 == 0 && turn == atomic_load(&a->turn)) {
+			memcpy(&v, word, sizeof(v));
+			break;
+		}
+	}
+	return v;
+}
+
 static uint64_t read_u64(const _Atomic uint64_t *v)
 {
 	return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+/* what a verdict needs beside the plain counters */
+static void read_findings(const struct relay_flow *f, struct media_stats *ret)
+{
+	ret->reordered = atomic_load_explicit(&f->reordered, memory_order_relaxed);
+	ret->doubled = atomic_load_explicit(&f->doubled, memory_order_relaxed);
+	ret->gap_us = atomic_load_explicit(&f->gap_us, memory_order_relaxed);
+	ret->drift_ppm = atomic_load_explicit(&f->drift_ppm, memory_order_relaxed);
+	ret->last_rtp_us = atomic_load_explicit(&f->last_rtp_us, memory_order_relaxed);
+	ret->last_payload = atomic_load_explicit(&f->last_payload, memory_order_relaxed);
+	ret->deaf_reports = atomic_load_explicit(&f->deaf_reports, memory_order_relaxed);
+	ret->deaf_us = atomic_load_explicit(&f->deaf_us, memory_order_relaxed);
+	ret->far_sends_us = atomic_load_explicit(&f->far_sends_us, memory_order_relaxed);
+	ret->refused.source = relay_addr_get(&f->refused_source);
+	ret->refused.source_us = atomic_load_explicit(&f->refused_source_us, memory_order_relaxed);
+	ret->refused.pt_us = atomic_load_explicit(&f->refused_pt_us, memory_order_relaxed);
+	ret->refused.pt = atomic_load_explicit(&f->refused_pt, memory_order_relaxed);
+	ret->unreachable.since_us = atomic_load_explicit(&f->unreachable_since_us, memory_order_relaxed);
+	ret->unreachable.last_us = atomic_load_explicit(&f->unreachable_us, memory_order_relaxed);
+	ret->unreachable.why = atomic_load_explicit(&f->unreachable_why, memory_order_relaxed);
 }
 
 void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
@@ -745,6 +805,7 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 		ret->unreadable_us = atomic_load_explicit(&f->unreadable_us, memory_order_relaxed);
 		ret->round_trip_us = atomic_load_explicit(&f->round_trip_us, memory_order_relaxed);
 		ret->far_lost = (int16_t)((int)atomic_load_explicit(&f->far_lost, memory_order_relaxed) - 1);
+		read_findings(f, ret);
 	}
 	if (relay_feeder(p))
 		ret->remote = relay_feeder(p)->prog->dest_rtp;
@@ -764,6 +825,13 @@ void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret)
 			ret->remote = ret->source;
 		}
 	}
+	/* of an address that counts no more, or of the call before */
+	if (f && ret->unreachable.last_us) {
+		struct addr a = relay_addr_get(&f->unreachable);
+
+		if (!addr_eq(&a, &ret->remote))
+			ret->unreachable.since_us = ret->unreachable.last_us = 0;
+	}
 }
 
 void relay_pair_stats_reset(struct relay_pair *p)
@@ -775,8 +843,45 @@ void relay_pair_stats_reset(struct relay_pair *p)
 	f = thing_new(p->range->relay, RELAY_FLOW);
 	if (!f)
 		return;
+	f->capture_key = p->flow->capture_key;
+	f->capture = p->flow->capture;
 	retire(p->range->relay, atomic_exchange(&p->flow, f));
 	reclaim(p->range->relay);
+}
+
+/* --- capture --- */
+
+enum reason relay_capture_start(struct relay *r)
+{
+	if (!r->capture_bytes)
+		return REASON_CAPTURE_OFF;
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct relay_worker *w = &r->worker[i];
+		struct capture *c = w->capture ? NULL : capture_new(r->capture_bytes / r->n_workers);
+
+		if (!w->capture && !c)
+			return REASON_NO_MEMORY;
+		if (c)
+			atomic_store(&w->capture, c);
+	}
+	return REASON_NONE;
+}
+
+void relay_pair_capture(struct relay_pair *p, enum media_capture mode, uint64_t key)
+{
+	struct relay_flow *f = p->flow;
+
+	if (!f)
+		return;
+	atomic_store(&f->capture_key, key);
+	atomic_store(&f->capture, (uint8_t)mode);
+}
+
+void relay_captured(const struct relay *r, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		if (r->worker[i].capture)
+			capture_each(r->worker[i].capture, key, fn, ctx);
 }
 
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret)
@@ -794,6 +899,8 @@ bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use
 		use.total += g->n - g->blocked.n;
 		use.used += g->used;
 		use.quarantined += g->resting.n;
+		if (range_percent(g) > use.percent)
+			use.percent = range_percent(g);
 	}
 	*ret = use;
 	return true;

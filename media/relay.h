@@ -49,8 +49,10 @@ struct relay_program {
 	uint8_t clock_khz[128];              /* RTP clock of the incoming PT for jitter, in units of 1000 Hz; 0: 8 */
 	uint8_t event_pt;                    /* outgoing PT of relay_pair_digit(); RELAY_PT_DROP: none */
 	bool rtp_on;                         /* false: held, RTP is dropped (RTCP passes) */
+	int64_t on_us;                       /* mono_us since when rtp_on; 0: not known */
 	bool raw;                            /* not RTP (UDPTL …): pass datagrams of the first socket as they are */
 	bool renew;                          /* open begins at index 0, also when it is the key that was there before */
+	struct hash_key cname;               /* names in RTCP become others by it (rtcp_hide()); 0: they pass */
 	struct crypt_key open;               /* of the far end that sends them; CRYPT_NONE: they come in clear */
 	struct crypt_key seal;               /* ours towards the far end they go to */
 	struct crypt_key open_rtcp, seal_rtcp; /* the same for reports; CRYPT_NONE: those of RTP */
@@ -73,6 +75,8 @@ void relay_free(struct relay *r);
 enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct relay_pair **ret);
 /* Stops both directions that touch it, starts quarantine. NULL is fine. */
 void relay_pair_put(struct relay_pair *p);
+/* Class of service of what leaves by it, while it is taken: 1 + DSCP; 0: that of the realm. */
+void relay_pair_dscp(struct relay_pair *p, uint8_t dscp);
 const struct addr *relay_pair_local(const struct relay_pair *p); /* RTP; RTCP is port + 1; advertised address */
 /* Packets that arrive at in are handled by prog and leave by out. NULL prog: nothing passes (NO_STREAM).
  * prog is copied. A source that has latched stays latched when source_* and latch_ip did not change. A key that did not
@@ -108,6 +112,12 @@ void relay_pair_send(struct relay_pair *p, unsigned sock, const struct addr *to,
 void relay_pair_stats(const struct relay_pair *p, struct media_stats *ret);
 /* Without memory the counters go on as they were. A source that has latched stays latched. */
 void relay_pair_stats_reset(struct relay_pair *p);
+
+/* Makes the rings, if they are not there. REASON_NONE, CAPTURE_OFF, NO_MEMORY. */
+enum reason relay_capture_start(struct relay *r);
+/* What comes in at p, and what leaves because of it, is kept from now on (enum media_capture). */
+void relay_pair_capture(struct relay_pair *p, enum media_capture mode, uint64_t key);
+void relay_captured(const struct relay *r, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx);
 
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret);
 unsigned relay_pairs_in_use(const struct relay *r);

@@ -17,6 +17,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "media/capture.h"
 #include "media/relay.h"
 #include "media/stats.h"
 
@@ -123,13 +124,25 @@ struct relay_prog {
 	struct relay_dead dead;
 	uint8_t event_pt;
 	bool rtp_on, raw, wait_rtp, wait_rtcp, mux, dtls; /* as in struct relay_program */
+	int64_t on_us;
 	struct relay_keys *keys;   /* own; NULL: nothing is encrypted */
+	struct hash_key cname;
 	struct addr dest_rtp, dest_rtcp;
 	struct relay_map *map;     /* ref */
 	struct relay_pair *out;
 	struct relay_latch *latch; /* borrow: the in pair, at least as long as this program is published */
 	struct ice *ice;           /* borrow: the same; NULL: no ICE */
 };
+
+/* An address that the worker of a pair writes now and then and signalling reads whole: odd while it is written. */
+struct relay_addr {
+	_Atomic uint32_t turn;
+	_Atomic uint32_t word[sizeof(struct addr) / 4];
+};
+_Static_assert(sizeof(struct addr) % 4 == 0, "in words");
+void relay_addr_set(struct relay_addr *a, const struct addr *v);
+/* none: there is none, or it is written all the time */
+struct addr relay_addr_get(const struct relay_addr *a);
 
 struct relay_flow {
 	struct relay_dead dead;
@@ -140,6 +153,14 @@ struct relay_flow {
 	_Atomic uint32_t drops[RELAY_DROPS];
 	_Atomic int64_t first_rx_us;
 	_Atomic int64_t unreadable_us; /* see struct media_stats */
+	_Atomic uint64_t capture_key;
+	_Atomic uint8_t capture; /* enum media_capture; after capture_key */
+	_Atomic int64_t refused_source_us, refused_pt_us;
+	struct relay_addr refused_source;
+	_Atomic uint8_t refused_pt;
+	struct relay_addr unreachable;  /* destination of a packet of ours that came back as ICMP */
+	_Atomic int64_t unreachable_since_us, unreachable_us;
+	_Atomic uint8_t unreachable_why;
 	struct rtp_rx rx;
 	/* the event that came last (worker) */
 	uint32_t event_ts;
@@ -148,14 +169,21 @@ struct relay_flow {
 	bool event_on; /* not told yet */
 	bool event_any;
 	_Atomic uint64_t rx_packets, rx_bytes, rtcp_rx;
-	_Atomic int64_t last_rx_us, lost;
-	_Atomic uint32_t jitter_us;
+	_Atomic int64_t last_rx_us, last_rtp_us, lost;
+	_Atomic uint32_t jitter_us, last_payload, reordered, doubled, gap_us;
+	_Atomic int32_t drift_ppm;
 	/* the sender report that left by this pair last, written by the worker of the pair it came in at */
 	_Atomic uint32_t sr_ntp;     /* after sr_left_us */
 	_Atomic int64_t sr_left_us;
 	/* what reports that came in say, see struct media_stats */
 	_Atomic uint32_t round_trip_us;
 	_Atomic uint32_t far_lost;
+	_Atomic int64_t far_sends_us, deaf_us;
+	_Atomic uint32_t deaf_reports;
+	/* of the last report, for the next */
+	uint32_t far_packets;          /* what it says it has sent */
+	uint32_t heard_ssrc, heard_to; /* highest number it knows of what we send */
+	uint64_t heard_tx;             /* tx_packets then */
 };
 _Static_assert(offsetof(struct relay_flow, rx) - offsetof(struct relay_flow, drops) >= 64, "a line apart");
 
@@ -184,6 +212,7 @@ struct relay_pair {
 	uint8_t state; /* enum relay_pair_state */
 	_Atomic bool expects;    /* a hello of DTLS, though there is no program */
 	_Atomic uint8_t up;      /* datagrams of it that wait for the signalling thread */
+	uint8_t dscp;  /* its sockets have */
 };
 _Static_assert(RELAY_TAIL >= CRYPT_TAIL, "a packet of any length can be sealed");
 _Static_assert(sizeof(struct relay_pair) <= 208, "an idle pair is small");
@@ -221,6 +250,7 @@ enum relay_metric {
 	RELAY_M_NO_DESCRIPTORS,
 	RELAY_M_RX_PACKETS,
 	RELAY_M_TX_PACKETS,
+	RELAY_M_WAKEUPS,
 	RELAY_M_DROP, /* RELAY_DROPS of them */
 	RELAY_METRICS = RELAY_M_DROP + RELAY_DROPS
 };
@@ -235,7 +265,11 @@ struct relay_worker {
 	int ep, stop;
 	bool running;
 	uint32_t wakeups;    /* of the thread itself */
+	int64_t window_us;   /* the same: since when seen counts */
+	unsigned seen;       /* packets */
+	bool busy;           /* so many that it pays to gather them */
 	uint64_t quiet_seen; /* signalling: epoch when the waiting list was closed */
+	_Atomic(struct capture *) capture; /* own; NULL: nothing was ever captured */
 	alignas(64) _Atomic uint64_t epoch; /* even: in its quiet point */
 	/* totals of this worker */
 	alignas(64) _Atomic uint64_t rx_packets;
@@ -252,6 +286,8 @@ struct relay {
 	struct relay_worker *worker; /* own */
 	unsigned n_workers, next_worker;
 	int64_t quarantine_us;
+	size_t capture_bytes;
+	unsigned gather_us;
 	struct relay_dead *fresh;   /* retired since the waiting list was closed */
 	struct relay_dead *waiting; /* retired before: waits for quiet_seen to pass in all workers */
 	struct relay_dead *spare[RELAY_KINDS]; /* own: freed, for the next call */

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define EXCHANGE_CHUNK 4096
-#define VIEW_CHUNK 48 /* the arena itself: what a view holds is one piece of its own size */
 
 static bool realms_copy(struct media *m, const struct media_cfg *cfg)
 {
@@ -40,7 +39,6 @@ struct media *media_new(const struct env *env, const struct media_cfg *cfg, enum
 	if (m->max_streams > 64)
 		m->max_streams = 64;
 	arena_pool_init(&m->exchanges, EXCHANGE_CHUNK, 256);
-	arena_pool_init(&m->views, VIEW_CHUNK, 1024);
 	m->text = malloc(MEDIA_TEXT);
 	if (!m->text || !realms_copy(m, cfg))
 		goto fail;
@@ -64,7 +62,6 @@ void media_free(struct media *m)
 	relay_free(m->relay);
 	dtls_room_free(m->dtls);
 	arena_pool_fini(&m->exchanges);
-	arena_pool_fini(&m->views);
 	free(m->realms);
 	free(m->text);
 	free(m);
@@ -82,6 +79,11 @@ const struct addr *media_realm_addr(const struct media *m, unsigned realm, int f
 bool media_port_use(const struct media *m, unsigned realm, struct media_port_use *ret)
 {
 	return relay_port_use(m->relay, realm, ret);
+}
+
+void media_captured(const struct media *m, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
+{
+	relay_captured(m->relay, key, fn, ctx);
 }
 
 unsigned media_call_count(const struct media *m)

@@ -33,13 +33,26 @@
 #include "media/codec.h"
 #include "media/sdes.h"
 
+enum reason media_fax(const struct media_call *mc, enum media_side side)
+{
+	const struct side *sd = &mc->side[side];
+
+	if (sd->srtp.mode == MEDIA_SRTP_REQUIRED)
+		return REASON_FAX_IN_CLEAR;
+	if (sd->fax == MEDIA_FAX_REFUSE)
+		return REASON_FAX_REFUSED;
+	return sd->fax == MEDIA_FAX_AUDIO_FIRST && !mc->up_us ? REASON_FAX_AUDIO_FIRST : REASON_NONE;
+}
+
 /* Can this stream of the far end be relayed? MEDIA_REFUSED for port 0 too. */
 enum reason media_usable(const struct media_call *mc, enum media_side side, const struct sdp_media *m)
 {
 	const struct side *sd = &mc->side[side];
 
-	if (m->port == 0 || m->profile == SDP_PROFILE_OTHER)
+	if (m->port == 0)
 		return REASON_MEDIA_REFUSED;
+	if (m->profile == SDP_PROFILE_OTHER) /* a connection has another life than datagrams: nothing here carries one */
+		return str_iprefix(m->proto, S("TCP")) ? REASON_MEDIA_TCP : REASON_MEDIA_REFUSED;
 	if (m->conn == SDP_CONN_BAD)
 		return REASON_MEDIA_ADDRESS;
 	if (m->conn == SDP_CONN_IP) {
@@ -51,7 +64,7 @@ enum reason media_usable(const struct media_call *mc, enum media_side side, cons
 			return REASON_MEDIA_ADDRESS;
 	}
 	if (!sdp_is_rtp(m))
-		return REASON_NONE;
+		return media_fax(mc, side);
 	for (unsigned i = 0; i < m->n_formats; i++) {
 		const struct sdp_format *f = &m->formats[i];
 
@@ -95,6 +108,7 @@ enum reason media_pair_need(struct media_call *mc, struct stream *st, enum media
 	reason = relay_pair_get(mc->m->relay, mc->side[side].realm, family ? family : mc->side[side].family, &p);
 	if (reason)
 		return reason;
+	relay_pair_dscp(p, mc->side[side].dscp);
 	st->pair[side] = p;
 	return REASON_NONE;
 }
@@ -118,6 +132,9 @@ struct media_call *media_call_new(struct media *m, struct str id)
 	if (!mc)
 		return NULL;
 	mc->m = m;
+	/* the process's key is secret, and an id is given once */
+	mc->cname.k0 = hash_str(&m->env->hash_key, id) | 1;
+	mc->cname.k1 = hash_bytes(&m->env->hash_key, &mc->cname.k0, sizeof(mc->cname.k0));
 	mc->log = m->log;
 	buf_init(&b, mc->log.ctx, sizeof(mc->log.ctx));
 	buf_lit(&b, "call=");
@@ -150,11 +167,11 @@ void media_exchange_free(struct media_call *mc)
 	mc->x = NULL;
 	mc->state = MEDIA_IDLE;
 	mc->reoffer = mc->answered = false;
-	if (x->keep)
+	if (x->kept.bytes)
 		media_links_drop(&x->now);
 	arena_free(x->answer);
 	arena_free(x->told);
-	arena_free(x->keep);
+	media_view_drop(mc->m, &x->kept);
 	arena_free(x->a); /* x lives in it */
 }
 
@@ -169,14 +186,14 @@ void media_call_free(struct media_call *mc)
 	media_links_drop(&mc->base);
 	for (unsigned s = 0; s < 2; s++)
 		dtls_cert_unref(mc->side[s].srtp.cert);
-	arena_free(mc->arena);
+	media_view_drop(mc->m, &mc->base);
 	mc->m->n_calls--;
 	free(mc);
 }
 
 size_t media_call_bytes(const struct media_call *mc)
 {
-	return sizeof(*mc) + (mc->arena ? arena_bytes(mc->arena) : 0);
+	return sizeof(*mc) + mc->base.bytes;
 }
 
 /* what a view knew of a side */
@@ -214,7 +231,7 @@ static void side_forget(struct media_call *mc, enum media_side side)
 	if (!x)
 		return;
 	view_forget(&x->offer, side);
-	if (x->keep)
+	if (x->kept.bytes)
 		media_links_drop(&x->now);
 	/* what the offerer was told stays told */
 	if (mc->answered && !x->told) {
@@ -222,8 +239,8 @@ static void side_forget(struct media_call *mc, enum media_side side)
 		x->answer = NULL;
 	}
 	arena_free(x->answer);
-	arena_free(x->keep);
-	x->answer = x->keep = NULL;
+	media_view_drop(mc->m, &x->kept);
+	x->answer = NULL;
 	x->answer_text = STR_NONE;
 	mc->state = MEDIA_OFFERED;
 }
@@ -249,6 +266,8 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		.latch = (uint8_t)cfg->latch,
 		.ice = cfg->ice,
 		.dtmf = (uint8_t)cfg->dtmf,
+		.fax = (uint8_t)cfg->fax,
+		.dscp = cfg->dscp,
 		.open = true,
 	};
 	sd->srtp.n_suites = (uint8_t)sdes_suites(cfg->srtp.suites, sd->srtp.suites);
@@ -257,6 +276,30 @@ enum reason media_side_open(struct media_call *mc, enum media_side side, const s
 		sd->srtp.cert = dtls_room_cert(mc->m->dtls);
 	sd->session = media_new_session(mc->m);
 	return REASON_NONE;
+}
+
+/* --- capture --- */
+
+enum reason media_capture(struct media_call *mc, enum media_capture mode, uint64_t key)
+{
+	const struct view *v = media_view(mc);
+	enum reason why = mode == MEDIA_CAPTURE_OFF ? REASON_NONE : relay_capture_start(mc->m->relay);
+
+	if (why)
+		return why;
+	mc->capture = (uint8_t)mode;
+	mc->capture_key = key;
+	/* pairs to come are told when their programs are published */
+	for (unsigned i = 0; i < v->n_streams; i++)
+		for (unsigned s = 0; s < 2; s++)
+			if (v->streams[i].pair[s])
+				relay_pair_capture(v->streams[i].pair[s], mode, key);
+	return REASON_NONE;
+}
+
+enum media_capture media_captures(const struct media_call *mc)
+{
+	return (enum media_capture)mc->capture;
 }
 
 /* --- the end of an exchange --- */
@@ -268,7 +311,7 @@ void media_commit(struct media_call *mc)
 
 	if (!x)
 		return;
-	if (!x->keep) {
+	if (!x->kept.bytes) {
 		media_rollback(mc);
 		return;
 	}
@@ -289,10 +332,16 @@ void media_commit(struct media_call *mc)
 			x->kept.streams[n++] = st;
 	}
 	x->kept.n_streams = (uint8_t)n;
-	arena_free(mc->arena);
-	mc->arena = x->keep;
+	media_view_drop(mc->m, &mc->base);
 	mc->base = x->kept;
-	x->keep = NULL;
+	if (!mc->up_us) {
+		mc->up_us = mc->m->env->clock->mono_us;
+	} else {
+		mc->changed_us = mc->m->env->clock->mono_us;
+		if (mc->changes < UINT16_MAX)
+			mc->changes++;
+	}
+	x->kept.bytes = 0;
 	media_exchange_free(mc);
 	media_links_confirm(&mc->base);
 }
@@ -303,7 +352,7 @@ void media_rollback(struct media_call *mc)
 
 	if (!x)
 		return;
-	if (x->keep || mc->answered)
+	if (x->kept.bytes || mc->answered)
 		media_publish_base(mc);
 	media_pairs_drop(&x->offer, &mc->base);
 	media_exchange_free(mc);
@@ -322,6 +371,6 @@ enum media_side media_offerer(const struct media_call *mc)
 bool media_needs_reoffer(const struct media_call *mc, enum media_side side)
 {
 	if (mc->x)
-		return mc->x->keep && mc->x->now.side[side].stale;
+		return mc->x->kept.bytes && mc->x->now.side[side].stale;
 	return mc->base.side[side].stale;
 }

@@ -6,7 +6,7 @@
  * used; a call has one view that was agreed (base) and, while an exchange runs, one that may become it.
  *
  * Memory. During an exchange descriptions are parsed structs in the exchange's arenas; what stays afterwards are memo
- * texts in one small arena (sdp_memo()), read again when the next exchange comes.
+ * texts in one block (sdp_memo()), read again when the next exchange comes.
  */
 #ifndef MEDIA_SESSION_H
 #define MEDIA_SESSION_H
@@ -53,16 +53,18 @@ struct view {
 	struct side_view side[2];
 	struct stream *streams;
 	uint8_t n_streams;
+	/* A view of memos has all it points to in one block of that many bytes, which streams begins: media_view_compact().
+	 * Of copies and of views in an exchange's arenas nobody reads it. */
+	uint32_t bytes;
 };
 
 struct exchange {
 	struct arena *a;      /* own: this, the offer and what was made of it */
 	struct arena *answer; /* own: the last answer and what was made of it */
 	struct arena *told;   /* own: the answer that the offerer was told, when a later one replaced it */
-	struct arena *keep;   /* own: memory of kept; NULL: no answer yet */
 	struct view offer;    /* as of the offer, before any answer */
 	struct view now;      /* with the last answer, parsed */
-	struct view kept;     /* the same with memos: what a commit makes the base */
+	struct view kept;     /* own: the same with memos, what a commit makes the base; bytes 0: no answer yet */
 	struct str answer_text;
 };
 
@@ -80,7 +82,7 @@ struct side {
 		struct dtls_cert *cert;             /* ref: what this side is told; NULL: no DTLS */
 		bool private, lifetime; /* see struct media_srtp_cfg */
 	} srtp;
-	uint8_t realm, family /* AF_ */, latch;
+	uint8_t realm, family /* AF_ */, latch, fax, dscp;
 	uint8_t dtmf; /* enum media_dtmf */
 	bool open, ice;
 };
@@ -89,9 +91,14 @@ struct media_call {
 	struct media *m; /* borrow: longer life */
 	struct log log;
 	struct side side[2];
-	struct arena *arena;  /* own: memory of base */
-	struct view base;
+	struct view base;     /* own; bytes 0: nothing was agreed yet */
 	struct exchange *x;   /* own: NULL when idle */
+	int64_t up_us;        /* mono_us of the first commit, 0: not yet */
+	int64_t changed_us;   /* of the last one after it */
+	uint16_t changes;     /* commits after the first */
+	struct hash_key cname; /* names in RTCP, for this call */
+	uint64_t capture_key;
+	uint8_t capture;       /* enum media_capture */
 	uint8_t state, offerer;
 	bool reoffer;  /* the offerer is not waiting for an answer */
 	bool answered; /* the offerer was told an answer in this exchange */
@@ -112,7 +119,8 @@ struct media {
 	unsigned n_realms;
 	unsigned max_streams;
 	unsigned n_calls;
-	struct arena_pool exchanges, views;
+	struct arena_pool exchanges;
+	size_t view_bytes; /* in blocks of views */
 	char *text; /* own: where memos are written, MEDIA_TEXT bytes */
 };
 #define MEDIA_TEXT (8 * SDP_TEXT_MAX) /* the six memos of a view, and room to spare; touched only as far as used */
@@ -165,6 +173,8 @@ struct exchange *media_exchange_new(struct media_call *mc); /* NULL: no memory *
 void media_exchange_free(struct media_call *mc);
 /* Can this stream of the far end be relayed? MEDIA_REFUSED for port 0 too. */
 enum reason media_usable(const struct media_call *mc, enum media_side side, const struct sdp_media *m);
+/* May T.38 be offered to that side, or be taken from it? */
+enum reason media_fax(const struct media_call *mc, enum media_side side);
 /* the reason that tells most, of several streams */
 enum reason media_worse(enum reason had, enum reason r);
 /* gives back what is in have and not in keep; index by index */
@@ -186,8 +196,10 @@ enum reason media_desc_print(struct media_call *mc, enum media_side side, const 
 /* what a far end sent, copied into a; a refusal is logged */
 enum reason media_desc_parse(struct media_call *mc, enum media_side side, struct arena *a, struct str text,
     struct str *ret_text, struct sdp **ret);
-/* copies a view with all it points to, as memos, into a, in one piece of just that size. false: no memory */
-bool media_view_compact(struct media *m, struct arena *a, const struct view *v, struct view *ret);
+/* copies a view with all it points to, as memos, in one block of just that size. false: no memory */
+bool media_view_compact(struct media *m, const struct view *v, struct view *ret);
+/* frees the block of such a view, if it has one */
+void media_view_drop(struct media *m, struct view *v);
 /* a refused line, as the side knows it from earlier */
 void media_dead_line(struct sdp_media *m, const struct sdp *before, uint8_t slot);
 void media_line_address(struct sdp_media *m, const struct relay_pair *p);
@@ -285,8 +297,5 @@ void media_links_confirm(const struct view *v);
 /* The keys of a stream's side, from the descriptions or its link. false: there have to be some, and there are none (yet). */
 bool media_links_keys(const struct media_call *mc, const struct view *v, const struct stream *st, enum media_side side,
     unsigned sock, struct crypt_key *ret_theirs, struct crypt_key *ret_ours);
-
-/* verdict.c: the words for one incoming direction, from its counters alone. */
-const char *media_verdict_of(const struct media_stats *st, bool active, int64_t on_us, int64_t now_us, bool *ret_bad);
 
 #endif

@@ -19,8 +19,9 @@
  * come from where RTP comes from and teaches nothing. A payload type 64..95 that was negotiated is RTP all the same:
  * without multiplexing the two are told apart by their port.
  *
- * What can go wrong: a socket reports an error (ICMP of an earlier packet): reading clears it and goes on. A packet
- * that cannot be sent is counted and skipped; the next is tried.
+ * What can go wrong: a socket reports an error (ICMP of an earlier packet): it is noted for the verdict on what the far end
+ * hears, and changes nothing else, since anybody can send one. A packet that cannot be sent is counted and skipped; the next
+ * is tried.
  *
  * Owner: the worker owns its batch and the counters it writes. Programs, latches and flows belong to signalling and
  * are valid between the two stores to epoch (relay_impl.h).
@@ -32,6 +33,7 @@
 #include "sbc/base/be.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -112,15 +114,33 @@ static void note_time(struct relay_flow *f, int64_t now_us)
 	atomic_store_explicit(&f->last_rx_us, now_us, memory_order_relaxed);
 }
 
-static void note_packet(struct relay_flow *f, size_t n, int64_t now_us)
+static void note_packet(struct relay_flow *f, size_t n, size_t payload, int64_t now_us)
 {
 	relay_bump(&f->rx_packets, 1);
 	relay_bump(&f->rx_bytes, n);
 	note_time(f, now_us);
+	atomic_store_explicit(&f->last_rtp_us, now_us, memory_order_relaxed);
+	atomic_store_explicit(&f->last_payload, (uint32_t)payload, memory_order_relaxed);
+}
+
+static void note_stream(struct relay_flow *f, const struct rtp_head *h, uint8_t khz, int64_t now_us, int64_t since_us)
+{
+	rtp_rx_packet(&f->rx, h, khz, now_us, since_us);
+	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
+	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
+	atomic_store_explicit(&f->reordered, f->rx.reordered, memory_order_relaxed);
+	atomic_store_explicit(&f->doubled, f->rx.doubled, memory_order_relaxed);
+	atomic_store_explicit(&f->gap_us, f->rx.gap_us, memory_order_relaxed);
+	atomic_store_explicit(&f->drift_ppm, rtp_rx_drift_ppm(&f->rx), memory_order_relaxed);
 }
 
 #define PASS (-1)
 #define TAKEN (-2) /* by the signalling thread: no media */
+#define GATHERED 32             /* sockets that had something: no need to wait for more */
+#define GATHER_WINDOW_US 10000
+#define GATHER_MIN 2            /* packets that would come while it waits, or it does not pay */
+#define HEARD_PACKETS 100 /* that left since a report, before the next has to know of one */
+#define UNREACHABLE_PAUSE_US 5000000
 
 /* Is this key ours to use? One that was handed over is when the worker before has been at its quiet point since. */
 static bool key_is_ours(const struct relay *r, struct relay_key *k)
@@ -190,6 +210,26 @@ static int seal_packet(const struct relay_prog *g, bool rtcp, uint8_t *d, size_t
 	                    : crypt_seal_rtp(k->c, before && key_is_ours(relay, before) ? before->c : NULL, d, n, cap));
 }
 
+/* Does the far end hear us, by its report? Blocks of streams that change are taken for a yes. */
+static void note_hearing(struct relay_flow *f, const struct rtcp_report *r, int64_t now_us)
+{
+	uint64_t tx = atomic_load_explicit(&f->tx_packets, memory_order_relaxed);
+	uint32_t deaf = atomic_load_explicit(&f->deaf_reports, memory_order_relaxed);
+	bool news = false;
+
+	for (unsigned i = 0; i < r->n; i++) {
+		news = news || r->block[i].ssrc != f->heard_ssrc || r->block[i].highest != f->heard_to;
+		f->heard_ssrc = r->block[i].ssrc;
+		f->heard_to = r->block[i].highest;
+	}
+	if (!news && tx - f->heard_tx < HEARD_PACKETS)
+		return;
+	f->heard_tx = tx;
+	if (news || deaf == 0)
+		atomic_store_explicit(&f->deaf_us, news ? 0 : now_us, memory_order_relaxed);
+	atomic_store_explicit(&f->deaf_reports, news ? 0 : deaf + (deaf < UINT32_MAX), memory_order_relaxed);
+}
+
 /* Reports pass on unchanged. What they say of the way to this far end, and of what it missed, is kept (rtcp.h). */
 static void note_reports(const struct relay_prog *g, struct relay_flow *f, const uint8_t *d, size_t n, int64_t now_us)
 {
@@ -210,10 +250,30 @@ static void note_reports(const struct relay_prog *g, struct relay_flow *f, const
 	}
 	if (missed)
 		atomic_store_explicit(&f->far_lost, missed, memory_order_relaxed);
+	if (r.reports)
+		note_hearing(f, &r, now_us);
+	if (r.sent && r.sent != f->far_packets) {
+		f->far_packets = r.sent;
+		atomic_store_explicit(&f->far_sends_us, now_us, memory_order_relaxed);
+	}
 	if (out && r.sr_ntp) {
 		atomic_store_explicit(&out->sr_left_us, now_us, memory_order_relaxed);
 		atomic_store_explicit(&out->sr_ntp, r.sr_ntp, memory_order_release);
 	}
+}
+
+/* What the far end says, in the words of the one that will read it. */
+static void rewrite_reports(const struct relay_prog *g, uint8_t *d, size_t n)
+{
+	const struct relay_prog *back = atomic_load(&g->out->prog);
+	uint16_t shift;
+	uint32_t ssrc;
+
+	if (g->cname.k0 | g->cname.k1)
+		rtcp_hide(d, n, &g->cname);
+	/* the key that seals what goes to this far end is at work in the program of the other direction */
+	if (back && back->keys && back->keys->seal && crypt_shift_any(back->keys->seal->c, &ssrc, &shift))
+		rtcp_unshift(d, n, ssrc, shift);
 }
 
 /* RTCP, at either socket */
@@ -245,6 +305,7 @@ static int judge_rtcp(const struct relay_prog *g, struct relay_flow *f, unsigned
 	relay_bump(&f->rtcp_rx, 1);
 	note_time(f, now_us);
 	note_reports(g, f, d, *n, now_us);
+	rewrite_reports(g, d, *n);
 	return PASS;
 }
 
@@ -354,7 +415,7 @@ static int judge(struct relay_worker *w, struct relay_pair *p, const struct rela
 		if (how == RELAY_SEEN_LATCH && !udptl_plausible(d, *n))
 			return RELAY_DROP_NOT_RTP;
 		learn(src, from, how);
-		note_packet(f, *n, now_us);
+		note_packet(f, *n, *n, now_us);
 		return g->rtp_on ? PASS : RELAY_DROP_HELD;
 	}
 	switch (rtp_kind(d, *n)) {
@@ -388,10 +449,8 @@ static int judge(struct relay_worker *w, struct relay_pair *p, const struct rela
 			return RELAY_DROP_SHORT;
 	}
 	learn(src, from, how);
-	note_packet(f, *n, now_us);
-	rtp_rx_packet(&f->rx, &h, g->map->clock_khz[h.pt], now_us);
-	atomic_store_explicit(&f->lost, rtp_rx_lost(&f->rx), memory_order_relaxed);
-	atomic_store_explicit(&f->jitter_us, rtp_rx_jitter_us(&f->rx), memory_order_relaxed);
+	note_packet(f, *n, h.payload_len, now_us);
+	note_stream(f, &h, g->map->clock_khz[h.pt], now_us, g->on_us);
 	if (pt == RELAY_PT_EVENT) {
 		if (g->rtp_on)
 			take_event(w, p, f, &h, d, g->map->clock_khz[h.pt]);
@@ -480,6 +539,18 @@ static void drop(struct relay_worker *w, struct relay_flow *f, int why, unsigned
 		relay_bump32(&f->drops[why], n);
 }
 
+/* What was refused last, so that a person can be told. */
+static void note_refused(struct relay_flow *f, int why, const uint8_t *d, const struct addr *from, int64_t now_us)
+{
+	if (why == RELAY_DROP_SOURCE) {
+		relay_addr_set(&f->refused_source, from);
+		atomic_store_explicit(&f->refused_source_us, now_us, memory_order_relaxed);
+	} else if (why == RELAY_DROP_PT) {
+		atomic_store_explicit(&f->refused_pt, (uint8_t)(d[1] & 0x7f), memory_order_relaxed);
+		atomic_store_explicit(&f->refused_pt_us, now_us, memory_order_relaxed);
+	}
+}
+
 /* Sends what is in the batch, RTP or reports, by the socket that out has for it. */
 static void flush(struct relay_worker *w, const struct relay_prog *g, unsigned sock, struct relay_flow *in_flow)
 {
@@ -506,7 +577,7 @@ static void flush(struct relay_worker *w, const struct relay_prog *g, unsigned s
 			continue;
 		}
 		/* An ICMP error of an earlier packet is reported once, for a packet that is not guilty. */
-		if ((errno == ECONNREFUSED || errno == EINTR) && errors++ == 0)
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errors++ < 3)
 			continue;
 		drop(w, in_flow, RELAY_DROP_SEND, 1);
 		errors = 0;
@@ -522,6 +593,58 @@ static void flush(struct relay_worker *w, const struct relay_prog *g, unsigned s
 	} else {
 		atomic_fetch_add_explicit(&f->rtcp_tx, sent, memory_order_relaxed);
 	}
+}
+
+/* --- capture --- */
+
+static void capture(struct relay_worker *w, uint64_t key, const struct relay_pair *p, unsigned sock, bool out,
+    const struct addr *remote, const uint8_t *d, size_t n, int64_t now_us)
+{
+	struct capture *c = atomic_load_explicit(&w->capture, memory_order_acquire);
+	struct capture_packet k = {.key = key, .mono_us = now_us, .local = p->local, .remote = *remote, .out = out, .len = n,
+	    .bytes = str_n((const char *)d, n)};
+
+	addr_set_port(&k.local, (uint16_t)(addr_port(&k.local) + sock));
+	if (c)
+		capture_put(c, &k);
+}
+
+/* judge() and what of it is to be seen */
+static int judge_captured(struct relay_worker *w, struct relay_pair *p, const struct relay_prog *g, struct relay_flow *f,
+    unsigned sock, uint8_t *d, size_t *n, const struct addr *from, int64_t now_us, unsigned *ret_out)
+{
+	uint8_t mode = atomic_load_explicit(&f->capture, memory_order_acquire), type = *n > 1 ? d[1] : 0, after;
+	uint64_t key = atomic_load_explicit(&f->capture_key, memory_order_relaxed);
+	bool opened = mode == MEDIA_CAPTURE_CLEAR && g->keys && g->keys->open;
+	int why;
+
+	if (mode == MEDIA_CAPTURE_OFF)
+		return judge(w, p, g, f, sock, d, n, from, now_us, ret_out);
+	if (!opened)
+		capture(w, key, p, sock, false, from, d, *n, now_us);
+	why = judge(w, p, g, f, sock, d, n, from, now_us, ret_out);
+	if (opened && *n > 1) { /* as it came, but for the encryption */
+		after = d[1];
+		d[1] = type;
+		capture(w, key, p, sock, false, from, d, *n, now_us);
+		d[1] = after;
+	}
+	return why;
+}
+
+static int seal_captured(struct relay_worker *w, const struct relay_prog *g, struct relay_flow *f, unsigned sock, uint8_t *d,
+    size_t *n, size_t cap, const struct addr *dest, int64_t now_us)
+{
+	uint8_t mode = atomic_load_explicit(&f->capture, memory_order_acquire);
+	uint64_t key = atomic_load_explicit(&f->capture_key, memory_order_relaxed);
+	int why;
+
+	if (mode == MEDIA_CAPTURE_CLEAR)
+		capture(w, key, g->out, sock, true, dest, d, *n, now_us);
+	why = seal_packet(g, sock == RELAY_RTCP, d, n, cap);
+	if (mode == MEDIA_CAPTURE_WIRE && why == PASS)
+		capture(w, key, g->out, sock, true, dest, d, *n, now_us);
+	return why;
 }
 
 /* --- receiving --- */
@@ -551,6 +674,7 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 	if (n == 0)
 		return;
 	relay_bump(&w->rx_packets, n);
+	w->seen += n;
 	g = atomic_load(&p->prog);
 	f = atomic_load(&p->flow);
 	if (!g || !f) {
@@ -574,16 +698,17 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		else if (g->ice && rtp_kind(b->data[i], len) == RTP_KIND_STUN)
 			why = judge_check(w, p, g, sock, b->data[i], len, &b->from[i], now_us);
 		else
-			why = judge(w, p, g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
+			why = judge_captured(w, p, g, f, sock, b->data[i], &len, &b->from[i], now_us, &out);
 		if (why == PASS) {
 			dest = destination(g, g->mux ? RELAY_RTP : out, now_us);
-			why = dest ? seal_packet(g, out == RELAY_RTCP, b->data[i], &len, sizeof(b->data[i]))
+			why = dest ? seal_captured(w, g, f, out, b->data[i], &len, sizeof(b->data[i]), dest, now_us)
 			           : RELAY_DROP_NO_DEST;
 		}
 		if (why == TAKEN)
 			continue;
 		if (why != PASS) {
 			drop(w, f, why, 1);
+			note_refused(f, why, b->data[i], &b->from[i], now_us);
 			continue;
 		}
 		if (b->n_out && out != by)
@@ -600,25 +725,111 @@ static void relay_one_batch(struct relay_worker *w, struct relay_pair *p, unsign
 		b->in[i].msg_hdr.msg_namelen = sizeof(struct addr);
 }
 
+/* --- ICMP --- */
+
+static uint8_t icmp_why(const struct sock_extended_err *e)
+{
+	if (e->ee_origin == SO_EE_ORIGIN_ICMP6) {
+		if (e->ee_type == 1 && e->ee_code == 4)
+			return MEDIA_ICMP_PORT;
+		return e->ee_type == 1 && (e->ee_code == 1 || e->ee_code >= 5) ? MEDIA_ICMP_FILTER : MEDIA_ICMP_HOST;
+	}
+	if (e->ee_type == 3 && (e->ee_code == 2 || e->ee_code == 3))
+		return MEDIA_ICMP_PORT;
+	return e->ee_type == 3 && (e->ee_code == 9 || e->ee_code == 10 || e->ee_code == 13) ? MEDIA_ICMP_FILTER
+	                                                                                  : MEDIA_ICMP_HOST;
+}
+
+static void note_unreachable(struct relay_flow *f, const struct addr *dest, uint8_t why, int64_t now_us)
+{
+	int64_t last_us = atomic_load_explicit(&f->unreachable_us, memory_order_relaxed);
+	struct addr before = relay_addr_get(&f->unreachable);
+
+	if (!last_us || now_us - last_us > UNREACHABLE_PAUSE_US || !same(&before, dest)) {
+		relay_addr_set(&f->unreachable, dest);
+		atomic_store_explicit(&f->unreachable_since_us, now_us, memory_order_relaxed);
+	}
+	atomic_store_explicit(&f->unreachable_why, why, memory_order_relaxed);
+	atomic_store_explicit(&f->unreachable_us, now_us, memory_order_relaxed);
+}
+
+/* Some of what came back of the packets that left by this socket; the rest is told by the next epoll_wait. */
+static void read_errors(struct relay_pair *p, unsigned sock)
+{
+	struct relay_flow *f = atomic_load(&p->flow);
+	int64_t now_us = now_mono_us();
+	alignas(struct cmsghdr) char control[512];
+	socklen_t len = sizeof(int);
+	int err;
+
+	for (int i = 0; i < 8; i++) {
+		struct addr dest = {0};
+		struct msghdr m = {.msg_name = &dest, .msg_namelen = sizeof(dest), .msg_control = control,
+		    .msg_controllen = sizeof(control)};
+
+		if (recvmsg(p->fd[sock], &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+			/* one that found no room in the queue is only a mark at the socket, and would be told for ever */
+			(void)getsockopt(p->fd[sock], SOL_SOCKET, SO_ERROR, &err, &len);
+			return;
+		}
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); f && c; c = CMSG_NXTHDR(&m, c)) {
+			struct sock_extended_err e;
+
+			if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+			    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+				continue;
+			memcpy(&e, CMSG_DATA(c), sizeof(e));
+			if (e.ee_origin == SO_EE_ORIGIN_ICMP || e.ee_origin == SO_EE_ORIGIN_ICMP6)
+				note_unreachable(f, &dest, icmp_why(&e), now_us);
+		}
+	}
+}
+
 /* --- the thread --- */
+
+/* Waking up for each packet costs more than relaying it. When many come, the next ones are gathered for a moment: each waits
+ * a little, and all of them are handled in one go. With few calls nothing waits; under full load there is always something. */
+static void gather(struct relay_worker *w, int events)
+{
+	unsigned us = w->relay->gather_us;
+	int64_t now_us;
+
+	if (!us || events >= GATHERED)
+		return;
+	now_us = now_mono_us();
+	if (now_us - w->window_us >= GATHER_WINDOW_US) {
+		w->busy = (int64_t)w->seen * us >= GATHER_MIN * (now_us - w->window_us);
+		w->window_us = now_us;
+		w->seen = 0;
+	}
+	if (w->busy)
+		nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+}
 
 static void *run(void *arg)
 {
 	struct relay_worker *w = arg;
 	struct epoll_event ev[RELAY_EVENTS];
 
-	for (;;) {
-		int n = epoll_wait(w->ep, ev, RELAY_EVENTS, -1);
+	for (int n = 0;;) {
 		bool stop = false;
+
+		gather(w, n); /* at its quiet point */
+		n = epoll_wait(w->ep, ev, RELAY_EVENTS, -1);
 
 		atomic_fetch_add(&w->epoch, 1);
 		for (int i = 0; i < n; i++) {
 			uintptr_t tag = ev[i].data.u64;
+			struct relay_pair *p = (struct relay_pair *)(tag & ~(uintptr_t)1);
 
-			if (tag == 0)
+			if (tag == 0) {
 				stop = true;
-			else
-				relay_one_batch(w, (struct relay_pair *)(tag & ~(uintptr_t)1), tag & 1);
+				continue;
+			}
+			if (ev[i].events & EPOLLERR)
+				read_errors(p, tag & 1);
+			if (ev[i].events & EPOLLIN)
+				relay_one_batch(w, p, tag & 1);
 		}
 		atomic_fetch_add(&w->epoch, 1);
 		if (stop)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "media/dtls.h"
+#include "sbc/base/thread.h"
 #include "sbc/sip/frame.h"
 #include "sbc/sip/hide.h"
 
@@ -73,6 +74,7 @@ static void on_flow_lost(void *ctx, const struct net_path *flow, int err)
 
 	b2b_on_flow_lost(a->b2b, flow, err);
 	reg_clients_on_flow_lost(a->clients, flow, err);
+	app_reg_flow_lost(a, flow);
 }
 
 static void on_unproven(void *ctx, const struct net_path *from, int err, struct str text)
@@ -323,6 +325,8 @@ static int open_media(struct app *a)
 	    .n_realms = a->conf->n_realms,
 	    .workers = workers,
 	    /* 0 would mean its default there, not none */
+	    .gather_us = a->conf->media.gather_us,
+	    .capture_bytes = (size_t)a->conf->media.capture_mib << 20,
 	    .quarantine_ms = a->conf->media.quarantine_ms ? a->conf->media.quarantine_ms : 1,
 	    .loop = &a->loop};
 	if (workers_new(&a->loop, &dtls, &a->dtls_workers) < 0) /* then calls wait for handshakes */
@@ -569,6 +573,7 @@ int app_start(struct app *a, const struct app_cfg *cfg)
 
 void app_run(struct app *a)
 {
+	thread_prompt();
 	loop_run(&a->loop);
 }
 

@@ -118,6 +118,7 @@ void app_net_cfg_fini(struct net_listener_cfg *listeners, unsigned n);
 
 /* registrations.c */
 extern const struct reg_user app_reg_user;
+void app_reg_flow_lost(struct app *a, const struct net_path *flow); /* a PBX may have registered by it */
 extern const struct reg_client_user app_reg_client_user;
 /* Before the loop runs: what was registered when we stopped is registered still. */
 enum reason app_restore_registrations(struct app *a);

@@ -608,6 +608,7 @@ void app_net_cfg(const struct conf *c, struct tls_store *tls, uint64_t legacy_re
 	for (unsigned r = 0; r < c->n_realms; r++)
 		for (unsigned i = 0; i < c->realms[r].n_listen && n < max; i++) {
 			listener_cfg(&c->realms[r], &c->realms[r].listen[i], tls, &listeners[n]);
+			listeners[n].dscp = c->realms[r].sip_dscp;
 			listeners[n].legacy_ciphers = r < 64 && (legacy_realms >> r & 1);
 			listeners[n++].realm = (uint8_t)r;
 		}
@@ -656,7 +657,8 @@ static bool same_realms(const struct conf *a, const struct conf *b, struct buf *
 			return false;
 		}
 		if (!addr_eq_ip(&x->media4.bind, &y->media4.bind) || !addr_eq_ip(&x->media6.bind, &y->media6.bind) ||
-		    x->port_min != y->port_min || x->port_max != y->port_max || x->dscp != y->dscp)
+		    x->port_min != y->port_min || x->port_max != y->port_max || x->dscp != y->dscp ||
+		    x->sip_dscp != y->sip_dscp)
 			buf_fmt(text, "realm %.*s: changes of media and dscp take effect at the next start\n",
 			    STR(x->name));
 	}

@@ -72,6 +72,18 @@ static void put_keys(struct buf *b, const struct call_media *m)
 		buf_fmt(b, ",\"dtls\":\"%s\"", media_dtls_names[m->stats.dtls % 4]);
 }
 
+/* Both directions, in words and as the words that programs look for. */
+static void put_verdicts(struct buf *b, const struct call_media *m)
+{
+	const struct media_judged *j = &m->judged;
+
+	buf_lit(b, ",\"verdict\":\"");
+	media_put_in(b, j, &m->stats);
+	buf_fmt(b, "\",\"code\":\"%s\",\"hears\":\"", media_verdict_info((enum media_verdict)j->in)->word);
+	media_put_out(b, j, &m->stats);
+	buf_fmt(b, "\",\"hears_code\":\"%s\"", media_verdict_info((enum media_verdict)j->out)->word);
+}
+
 static void put_media(struct buf *b, const struct call_record *r)
 {
 	unsigned n = r->n_streams < CALL_STREAMS_MAX ? r->n_streams : CALL_STREAMS_MAX;
@@ -103,12 +115,16 @@ static void put_media(struct buf *b, const struct call_record *r)
 			buf_u64(b, m->stats.lost < 0 ? 0 - (uint64_t)m->stats.lost : (uint64_t)m->stats.lost);
 			buf_lit(b, ",\"jitter_us\":");
 			buf_u64(b, m->stats.jitter_us);
+			if (m->stats.reordered || m->stats.doubled)
+				buf_fmt(b, ",\"reordered\":%u,\"doubled\":%u", m->stats.reordered, m->stats.doubled);
+			if (m->stats.gap_us)
+				buf_fmt(b, ",\"gap_us\":%u", m->stats.gap_us);
 			put_quality(b, m);
 			put_keys(b, m);
 			buf_lit(b, ",\"from\":\"");
 			addr_put(b, &m->stats.source);
-			buf_lit(b, "\",\"verdict\":");
-			put_json_text(b, m->verdict ? m->verdict : "");
+			buf_chr(b, '"');
+			put_verdicts(b, m);
 			buf_chr(b, '}');
 		}
 	}
@@ -123,7 +139,7 @@ static uint32_t ms(int64_t from_us, int64_t to_us)
 }
 
 struct row_texts {
-	char peer[80], tries[2048], media[4096];
+	char peer[80], tries[2048], media[8192];
 };
 
 /* What is known of a call while it is up. */

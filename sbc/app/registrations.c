@@ -141,6 +141,14 @@ static void on_reg_event(void *ctx, uint32_t trunk_id, const struct reg_contact 
 		reg_events_note(a->reg_events, trunk_id, c, why);
 }
 
+void app_reg_flow_lost(struct app *a, const struct net_path *flow)
+{
+	const struct reg_contact *c = a->reg ? bindings_at(reg_bindings(a->reg), flow) : NULL;
+
+	if (c && c->reg_id && !c->path.n)
+		on_event(a, c->trunk_id, c, REASON_FLOW_FAILED);
+}
+
 const struct reg_user app_reg_user = {on_store, app_is_local, on_reg_event};
 
 /* The same of what we register ourselves. */

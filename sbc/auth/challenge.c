@@ -28,7 +28,7 @@
 #define ACCOUNT_FACTOR 4       /* failures of an account, from anywhere, before strangers are slowed down */
 #define FORGET_S 3600          /* without failures; of a friend: without a right password */
 #define PROVED_MAX 4           /* sources that have proved themselves, per account */
-#define PROVED_WAIT_S 8        /* the longest wait of one of those */
+#define PROVED_WAIT_S AUTH_WAIT_S /* the longest wait of one of those */
 #define LINES_PER_S 10         /* of the log */
 
 /* A nonce that was answered. */
@@ -83,8 +83,11 @@ struct auth {
 	unsigned n_lines;
 	uint64_t floor;      /* nonces with an older stamp are stale */
 	uint64_t metrics[AUTH_METRICS];
+	struct metric_set set;
 	EVP_MAC_CTX *mac;
 };
+
+static const char *const metric_names[AUTH_METRICS] = {"challenges", "good", "bad", "stale", "not_looked_at"};
 
 /* ------------------------------------------------------------------ life */
 
@@ -116,6 +119,9 @@ struct auth *auth_new(const struct env *env, const struct auth_cfg *cfg)
 		auth_free(a);
 		return NULL;
 	}
+	a->set = (struct metric_set){.area = "auth", .names = metric_names, .values = a->metrics, .n = AUTH_METRICS};
+	if (env->metrics)
+		metrics_add(env->metrics, &a->set);
 	return a;
 }
 
@@ -166,6 +172,7 @@ void auth_free(struct auth *a)
 	{
 		friend_free(a, container_of(f, struct friend, age));
 	}
+	metrics_del(&a->set);
 	htab_fini(&a->seen);
 	htab_fini(&a->guess);
 	htab_fini(&a->friends);
@@ -387,13 +394,14 @@ static bool waits(const struct auth *a, const struct guess *g)
 }
 
 /* Not looked at: the source guessed too often; or the account was guessed at too often and this source has never
- * proved itself there. A source that has is judged by its own failures at that account alone. */
-static bool slowed(const struct auth *a, const struct addr *source, struct str user)
+ * proved itself there. A source that has is judged by its own failures at that account alone: *ret_own then. */
+static bool slowed(const struct auth *a, const struct addr *source, struct str user, bool *ret_own)
 {
 	struct guess *acct = guess_find(a, true, user);
 	const struct guess *src = guess_find(a, false, addr_ip_bytes(source));
 	const struct proved *own = proved(acct, source_id(a, source));
 
+	*ret_own = own;
 	if (own)
 		return a->env->clock->mono_us < own->until_us;
 	return waits(a, src) || waits(a, acct);
@@ -444,9 +452,15 @@ static void failed(struct auth *a, const struct addr *source, struct str user)
 
 	a->metrics[AUTH_BAD]++;
 	if (own) { /* its own trunk with a changed password, or a neighbour behind the same address */
-		if (++own->failures >= a->cfg.tries)
-			own->until_us = a->env->clock->mono_us +
-			                (int64_t)wait_after(own->failures - a->cfg.tries, PROVED_WAIT_S) * 1000000;
+		struct log_quote q;
+
+		if (++own->failures < a->cfg.tries)
+			return;
+		own->until_us =
+		    a->env->clock->mono_us + (int64_t)wait_after(own->failures - a->cfg.tries, PROVED_WAIT_S) * 1000000;
+		if (may_log(a))
+			log_warn(&a->log, "auth_slowed", "account=%s at_home=%s failures=%u", log_quoted(&q, user),
+			    addr_text(source, text), own->failures);
 		return;
 	}
 	note_failure(a, acct, a->cfg.tries * ACCOUNT_FACTOR, user);
@@ -536,13 +550,20 @@ static bool slowed_at(const struct auth *a, const struct list *all, unsigned *i,
 		const struct guess *g = container_of(l, struct guess, age);
 		struct buf b;
 
-		if (!waits(a, g) || (*i)-- > 0)
+		const struct proved *own = NULL;
+
+		for (unsigned k = 0; k < g->n_proved && !own; k++)
+			if (a->env->clock->mono_us < g->proved[k].until_us)
+				own = &g->proved[k];
+		if ((!own && !waits(a, g)) || (*i)-- > 0)
 			continue;
 		memset(ret, 0, sizeof(*ret));
 		buf_init(&b, ret->who, sizeof(ret->who) - 1);
 		if (g->account) {
 			buf_lit(&b, "account ");
 			buf_escaped(&b, str_n(g->key, g->n), 40);
+			if (own)
+				buf_lit(&b, " at its own address");
 		} else {
 			struct addr addr;
 
@@ -555,8 +576,8 @@ static bool slowed_at(const struct auth *a, const struct list *all, unsigned *i,
 			buf_lit(&b, "source ");
 			addr_put_ip(&b, &addr);
 		}
-		ret->failures = g->failures;
-		ret->until_us = g->until_us;
+		ret->failures = own ? own->failures : g->failures;
+		ret->until_us = own ? own->until_us : g->until_us;
 		return true;
 	}
 	return false;
@@ -624,7 +645,7 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 	struct str host;
 	uint64_t stamp = 0;
 	uint32_t nc = 0;
-	bool known, good, open;
+	bool known, good, open, own, home;
 	int e = find(c, &f);
 
 	*ret_user = STR_NONE;
@@ -649,9 +670,10 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 	if (!uri_host(f.uri, &host) || (c->uri_ok && !c->uri_ok(c->ctx, host)))
 		return AUTH_MALFORMED;
 	*ret_user = f.username;
-	if (slowed(a, c->source, f.username)) {
+	home = slowed(a, c->source, f.username, &own);
+	if (home && !(c->at_home && c->at_home(c->ctx, f.username))) {
 		a->metrics[AUTH_NOT_LOOKED_AT]++;
-		return AUTH_SLOWED;
+		return own ? AUTH_WAIT : AUTH_SLOWED;
 	}
 	/* An answer to a nonce that was not sent to this source, or long ago, says nothing: it may be forged or recorded. It
 	 * is not looked at, so that its failure slows nobody down and nobody learns whether the password was right. */
@@ -689,6 +711,9 @@ enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct 
 		a->metrics[AUTH_STALES]++;
 		return AUTH_STALE;
 	}
-	succeeded(a, c->source, f.username);
+	if (home) /* says nothing of who else is at that address: that one waits on */
+		a->metrics[AUTH_GOOD]++;
+	else
+		succeeded(a, c->source, f.username);
 	return AUTH_OK;
 }

@@ -56,6 +56,7 @@ enum auth_verdict {
 	AUTH_WRONG,     /* user, password or algorithm wrong; nobody is told which (AUT-12) */
 	AUTH_MALFORMED, /* 400 */
 	AUTH_SLOWED,    /* too many failures: not looked at; answered as WRONG */
+	AUTH_WAIT,      /* ... by somebody at an address where the account is at home: it may be the account itself: 503 */
 };
 
 struct auth_check {
@@ -68,8 +69,12 @@ struct auth_check {
 	/* Is that host of the credentials' uri served here (AUT-06)? NULL: any. */
 	bool (*uri_ok)(void *ctx, struct str host);
 	auth_lookup_fn *lookup;
+	/* Does that account hold its registration by the very flow that asks? It is looked at then, whatever others did who
+	 * have its address as well (PWD-02). NULL: none does. */
+	bool (*at_home)(void *ctx, struct str username);
 	void *ctx;
 };
+#define AUTH_WAIT_S 8 /* the longest that AUTH_WAIT goes on without another failure */
 /* *ret_user: the user name of the credentials (slice of the message), empty when ABSENT or MALFORMED. */
 enum auth_verdict auth_check(struct auth *a, const struct auth_check *c, struct str *ret_user);
 
@@ -85,7 +90,7 @@ uint64_t auth_metric(const struct auth *a, enum auth_metric m);
 
 /* Sources and accounts that are slowed down right now, for the CLI; i from 0, false at the end. */
 struct auth_slowed {
-	char who[96];       /* "source 192.0.2.7" or "account trunk42" */
+	char who[96];       /* "source 192.0.2.7", "account trunk42" or "account trunk42 at its own address" */
 	uint32_t failures;
 	int64_t until_us;   /* mono */
 };

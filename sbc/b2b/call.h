@@ -43,8 +43,8 @@ struct call_try {
 struct call_media {
 	struct media_stream_info info;
 	struct media_stats stats;
-	const char *verdict; /* static text */
-	bool bad;
+	struct media_judged judged;
+	bool bad; /* one of the two directions */
 };
 
 #define CALL_STREAMS_MAX 4 /* kept in the record; more are counted in n_streams */
@@ -145,6 +145,8 @@ const struct call_record *b2b_ended_find(const struct b2b *b, uint64_t id);
 /* Ends a call from outside: final answer or BYE on every leg, with that reason. force: frees it at once, whatever
  * the far ends do. */
 void call_clear(struct call *c, enum reason why, bool force);
+/* Keeps the call's packets from now on, under its id (media.h). CAPTURE_OFF, NO_MEMORY; NO_DIALOG: it is ending. */
+enum reason call_capture(struct call *c, enum media_capture mode);
 /* The key under which on_wire() messages of that SIP Call-ID are to be kept (tap.h). */
 uint64_t b2b_wire_key(const struct env *env, struct str sip_call_id);
 void call_id_text(uint64_t id, char text[CALL_ID_TEXT]);

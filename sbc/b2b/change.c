@@ -145,6 +145,7 @@ void change_request(struct leg *l, struct dlg *d, struct txn_srv *srv, const str
 	ch->to = peer;
 	ch->srv = srv;
 	ch->late = sdp.n == 0;
+	leg_note_contact(l, m);
 	if (sip_contact(m, &contact) == 0)
 		keep_text(&ch->target, contact.uri.raw);
 	buf_init(&s, text, sizeof(text));
@@ -331,6 +332,22 @@ static void on_retry(struct timer *t)
 	change_end(c);
 }
 
+/* The same change to the next place the leg's next hop names. */
+static bool change_again(struct leg *l, struct txn_cli *failed, int err, const struct sip_msg *said)
+{
+	struct change *ch = l->call->change;
+	struct txn_cli *t;
+
+	t = leg_request_again(l, failed, err, said, STR_NONE, ch->body, &leg_invite_ops, l);
+	if (!t)
+		return false;
+	if (l->inv_cli == failed)
+		l->inv_cli = t;
+	l->cli = t;
+	txn_cli_detach(failed);
+	return true;
+}
+
 void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct call *c = l->call;
@@ -340,6 +357,8 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	uint16_t status = m->status;
 
 	if (status < 200 || c->released)
+		return;
+	if (status == 503 && ch && ch->to == l && (ch->srv || ch->kind == CHANGE_OWN) && change_again(l, t, 0, m))
 		return;
 	l->cli = NULL;
 	if (t->method != SIP_INVITE) /* nothing more to come, and the leg may be gone before it is */
@@ -378,27 +397,11 @@ void change_response(struct leg *l, struct txn_cli *t, const struct sip_msg *m)
 	change_end(c);
 }
 
-/* The same change to the next place the leg's next hop names. */
-static bool change_again(struct leg *l, int err)
-{
-	struct change *ch = l->call->change;
-	struct txn_cli *failed = l->cli, *t;
-
-	t = leg_request_again(l, failed, err, STR_NONE, ch->body, &leg_invite_ops, l);
-	if (!t)
-		return false;
-	if (l->inv_cli == failed)
-		l->inv_cli = t;
-	l->cli = t;
-	txn_cli_detach(failed);
-	return true;
-}
-
 void change_failed(struct leg *l, int err)
 {
 	struct call *c = l->call;
 
-	if (c->change && c->change->to == l && !c->released && change_again(l, err))
+	if (c->change && c->change->to == l && !c->released && change_again(l, l->cli, err, NULL))
 		return;
 	l->cli = NULL;
 	if (!c->change || c->change->to != l || c->released)

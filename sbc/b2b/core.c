@@ -224,7 +224,7 @@ const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p
 static bool held_at(const struct b2b *b, uint32_t trunk_id, const struct net_path *from)
 {
 	struct reg_client_way held[REG_FLOWS_MAX];
-	unsigned n = reg_client_ways(b->cfg.clients, trunk_id, held);
+	unsigned n = reg_client_ways(b->cfg.clients, trunk_id, STR_NONE, held);
 
 	while (n-- > 0)
 		if (addr_eq_ip(&held[n].path.remote, &from->remote))
@@ -503,19 +503,27 @@ static void new_request(struct b2b *b, struct txn_srv *srv, const struct sip_msg
 	}
 }
 
+bool b2b_may_be_of(const struct b2b *b, const struct policy *p, const struct pol_trunk *t, const struct net_path *known,
+    const struct net_path *from)
+{
+	const struct pol_trunk *sender;
+
+	if (from->realm == known->realm && addr_eq_ip(&from->remote, &known->remote))
+		return true;
+	sender = b2b_trunk_of(b, p, from);
+	if (sender && sender->id == t->id)
+		return true;
+	/* a place that several trunks of one provider have */
+	return t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC && t->source.identify == POL_BY_ADDRESS &&
+	       policy_may_come_from(p, t, from);
+}
+
 /* The trunk of the leg, or the very address its dialog came from (a trunk changed meanwhile). */
 static bool source_fits(const struct b2b *b, const struct leg *l, const struct dlg *d, const struct net_path *from)
 {
 	const struct pol_trunk *t;
 
-	if (from->realm == d->path.realm && addr_eq_ip(&from->remote, &d->path.remote))
-		return true;
-	t = b2b_trunk_of(b, l->call->policy, from);
-	if (t == l->trunk)
-		return true;
-	/* a place that several trunks of one provider have */
-	if (l->trunk->role == POL_ITSP && l->trunk->reg.auth != POL_AUTH_STATIC &&
-	    l->trunk->source.identify == POL_BY_ADDRESS && policy_may_come_from(l->call->policy, l->trunk, from))
+	if (b2b_may_be_of(b, l->call->policy, l->trunk, &d->path, from))
 		return true;
 	t = b2b_trunk_of(b, b->policy, from);
 	return t && t->id == l->trunk->id;
@@ -555,7 +563,7 @@ static void on_request(void *ctx, struct txn_srv *srv, const struct sip_msg *m, 
 	if (l) {
 		if (l->trunk->sip.nat)
 			txn_srv_set_symmetric(srv);
-		if (!proof_inside(l, srv, m, from, moved))
+		if (!proof_inside(b, l->trunk, srv, m, from, moved))
 			return;
 		if (moved) {
 			uint32_t peer = d->path.peer;

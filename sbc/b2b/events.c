@@ -233,19 +233,6 @@ void events_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn_srv *
 		b2b_refuse(b, srv, t, why, buf_err(&h) ? STR_NONE : buf_text(&h));
 }
 
-static bool source_fits(const struct b2b *b, const struct sub_view *v, const struct net_path *from)
-{
-	const struct pol_trunk *t = policy_trunk(b->policy, v->trunk_id), *sender;
-
-	if (from->realm == v->path.realm && addr_eq_ip(&from->remote, &v->path.remote))
-		return true;
-	sender = b2b_trunk_of(b, b->policy, from);
-	if (sender && sender->id == v->trunk_id)
-		return true;
-	/* a place that several trunks of one provider have */
-	return t && t->role == POL_ITSP && t->source.identify == POL_BY_ADDRESS && policy_may_come_from(b->policy, t, from);
-}
-
 bool events_in_dialog(struct b2b *b, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from)
 {
 	struct sub *s = b->cfg.subs ? subs_find(b->cfg.subs, m) : NULL;
@@ -255,7 +242,8 @@ bool events_in_dialog(struct b2b *b, struct txn_srv *srv, const struct sip_msg *
 	if (!s)
 		return false;
 	sub_view(s, &v);
-	if (!source_fits(b, &v, from)) {
+	t = policy_trunk(b->policy, v.trunk_id);
+	if (t ? !b2b_may_be_of(b, b->policy, t, &v.path, from) : from->realm != v.path.realm || !addr_eq_ip(&from->remote, &v.path.remote)) {
 		b2b_count(b, B2B_STRANGERS);
 		if (b2b_trunk_of(b, b->policy, from))
 			b2b_refuse(b, srv, NULL, REASON_SOURCE_MISMATCH, STR_NONE);
@@ -263,9 +251,10 @@ bool events_in_dialog(struct b2b *b, struct txn_srv *srv, const struct sip_msg *
 			txn_srv_drop(srv);
 		return true;
 	}
-	t = policy_trunk(b->policy, v.trunk_id);
 	if (t && t->sip.nat)
 		txn_srv_set_symmetric(srv);
+	if (t && !proof_inside(b, t, srv, m, from, false))
+		return true;
 	txn_srv_known(srv, m, from, false);
 	subs_request(b->cfg.subs, s, srv, m, from);
 	return true;

@@ -29,6 +29,19 @@ static void carried_srv_end(void *owner, struct txn_srv *t, int err)
 
 static const struct txn_srv_ops carried_srv_ops = {NULL, carried_srv_end};
 
+static const struct txn_cli_ops carried_ops;
+
+static bool carried_again(struct carried *k, struct txn_cli *t, int err, const struct sip_msg *said)
+{
+	struct txn_cli *next = k->from->call->released ? NULL : leg_carry_again(k->to, k, t, err, said, &carried_ops, k);
+
+	if (!next)
+		return false;
+	txn_cli_detach(t);
+	k->cli = next;
+	return true;
+}
+
 static void carried_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct carried *k = owner;
@@ -36,8 +49,7 @@ static void carried_response(void *owner, struct txn_cli *t, const struct sip_ms
 	struct buf h;
 	struct call *c = k->from->call;
 
-	(void)t;
-	if (m->status < 200)
+	if (m->status < 200 || (m->status == 503 && k->srv && carried_again(k, t, 0, m)))
 		return;
 	buf_init(&h, text, sizeof(text));
 	leg_pass_headers(k->to, k->from, m, &h);
@@ -52,19 +64,12 @@ static void carried_response(void *owner, struct txn_cli *t, const struct sip_ms
 	carried_free(k);
 }
 
-static const struct txn_cli_ops carried_ops;
-
 static void carried_failed(void *owner, struct txn_cli *t, int err)
 {
 	struct carried *k = owner;
 
-	struct txn_cli *next = k->from->call->released ? NULL : leg_carry_again(k->to, k, t, err, &carried_ops, k);
-
-	if (next) {
-		txn_cli_detach(t);
-		k->cli = next;
+	if (carried_again(k, t, err, NULL))
 		return;
-	}
 	/* silence: who asked has timed out itself by now, and 408 is never sent to a non-INVITE (TXN-17) */
 	if (k->srv && err != -ETIMEDOUT)
 		leg_refuse(k->from, k->srv, REASON_TRANSPORT, STR_NONE);

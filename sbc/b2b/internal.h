@@ -91,6 +91,7 @@ struct leg {
 	bool connecting;        /* B: its INVITE waits until it is known which of two families it has */
 	bool sips;              /* every URI of ours says sips: (RFC 5630) */
 	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
+	uint8_t fax;            /* what its Contact says of fax, RFC 6913: index of leg_fax_tags */
 	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
 	enum reason end_reason;
 	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
@@ -210,6 +211,7 @@ struct setup {
 	struct addr alt;     /* raced against the one that is being tried, or none */
 	bool heard;          /* it has answered anything */
 	bool short_try;      /* left sooner than try-timeout: nobody was ever heard there */
+	int64_t short_until_us; /* but not before that, unless the other family is heard */
 	bool waits;          /* for a registration that is being made: no leg B yet; silence runs */
 	int64_t waits_until_us; /* not longer; 0: it did not wait yet */
 	bool resorted;       /* everything was down, and one of them is tried all the same */
@@ -258,6 +260,9 @@ struct b2b {
 void b2b_count(struct b2b *b, enum b2b_metric m);
 /* whose request this is: by the flow it registered on, by address and, over TLS, by certificate */
 const struct pol_trunk *b2b_trunk_of(const struct b2b *b, const struct policy *p, const struct net_path *from);
+/* May a request in a dialog with t, whose far end is at known, come from there? By what p says of addresses. */
+bool b2b_may_be_of(const struct b2b *b, const struct policy *p, const struct pol_trunk *t, const struct net_path *known,
+    const struct net_path *from);
 /* the same for a new request: what we registered at a provider, and it has in its request URI, before all that */
 const struct pol_trunk *b2b_trunk_asked(
     const struct b2b *b, const struct policy *p, const struct sip_msg *m, const struct net_path *from);
@@ -320,6 +325,8 @@ bool walk_same_way(struct leg *l, const struct net_path *path);
 bool walk_next_way(struct leg *l, enum reason why, uint16_t status);
 bool walk_other_flow(const struct setup *s); /* is the next way another flow of the same instance (RFC 5626)? */
 bool walk_can_go_on(const struct call *c); /* to another target */
+/* How long another request may find silence by that way before the next one is tried: two slow families do not get it both. */
+uint32_t walk_try_ms(const struct pol_trunk *t, const struct target_way *w);
 /* The hop that failed by silence or without a connection is tried once more, since its registration moves: true, and
  * setup_next() does. */
 bool walk_back(struct call *c, const struct leg *l);
@@ -327,7 +334,7 @@ bool walk_back(struct call *c, const struct leg *l);
 bool walk_leaks(const struct policy *p, const struct net_local *us, const struct net_path *path);
 /* Where a hop leads: its trunk as it is now, which may have changed since the request began. sips: only where that may
  * go. *ret_n: how many ways there are already, of a call that chose one; else 0. NONE, or why nothing may go there */
-enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str called,
+enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str calling, struct str called,
     const struct sip_msg *m /* of registered_ways() */, struct target_way *ways, unsigned *ret_n);
 /* status: final answer of a far end, 0: there was none; shown: what A would be told for it, 0: that of the reason.
  * true when it is the best so far. */
@@ -409,14 +416,14 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because);
 /* an INVITE, UPDATE, INFO … in the dialog of l; extra: complete lines; NULL when it could not be started */
 struct txn_cli *leg_request(struct leg *l, enum sip_method method, struct str method_name, struct str extra,
     struct str type, struct str body, const struct txn_cli_ops *ops, void *owner);
-/* The request that failed with err once more, to the next place that its next hop names: same CSeq, new branch
- * (DNS-06). NULL: there is no further one, or no memory. */
-struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
-    struct str body, const struct txn_cli_ops *ops, void *owner);
+/* The request that failed once more, to the next place that its next hop names: same CSeq, new branch (DNS-06). Of err, or
+ * of said, a 503 (RFC 3263 4.3; NULL: it was not answered). NULL: there is no further place, or no memory. */
+struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said,
+    struct str extra, struct str body, const struct txn_cli_ops *ops, void *owner);
 /* The same for a request of the other side, of which several may be on their way. */
 struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct txn_cli_ops *ops, void *owner);
 struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
-    const struct txn_cli_ops *ops, void *owner);
+    const struct sip_msg *said, const struct txn_cli_ops *ops, void *owner);
 bool leg_has_ways(const struct leg *l); /* more than one place for requests in its dialog */
 void leg_set_flow(struct leg *l, const struct target_way *w); /* its INVITE went by that way */
 /* ACK for the 2xx m of our INVITE; body may be empty */
@@ -427,6 +434,8 @@ void leg_ack_refusing(struct leg *l, uint32_t cseq, struct str offer);
 const struct net_local *leg_local(const struct leg *l, const struct net_path *path);
 /* our Contact line for this leg */
 void leg_put_contact(const struct leg *l, struct buf *h);
+/* Remembers of the Contact of that far end what the other one is to know. */
+void leg_note_contact(struct leg *l, const struct sip_msg *m);
 /* answers srv with our Contact, Allow …, to_tag of the dialog; extra lines may be empty */
 int leg_reply(struct leg *l, struct txn_srv *srv, uint16_t status, struct str phrase, struct str extra,
     struct str body);
@@ -438,13 +447,26 @@ void leg_pass_headers(const struct leg *from, const struct leg *to, const struct
 void leg_pass_reason(const struct leg *from, const struct leg *to, const struct sip_msg *m, struct buf *h);
 extern const struct txn_cli_ops leg_invite_ops; /* for INVITE and UPDATE: setup or change decide */
 
+/* gruu.c */
+/* The URI of our Contact towards a provider, where the phone on the other side has a GRUU; false: it has none, and nothing is
+ * written. */
+bool leg_put_gruu(const struct leg *l, struct buf *b);
+/* Does a request of a provider's mean one phone behind us? */
+bool gruu_asked(const struct b2b *b, const struct sip_msg *m);
+/* By a temporary GRUU of our making: 1: whose it is, its number and a URI for reg_wish.uri; 0: it does not; -ENOENT: made up,
+ * or gone. */
+MUST_USE int gruu_temp(const struct b2b *b, const struct sip_msg *m, uint32_t *ret_trunk, struct buf *number, struct buf *uri);
+/* Which one of owner's? 1: *ret is for reg_wish.uri, *number (what was called) the phone's; 0: it means none; -ENOENT: one that
+ * is not there. */
+MUST_USE int gruu_meant(const struct b2b *b, struct arena *arena, const struct pol_trunk *owner, const struct sip_msg *m,
+    struct str *number, struct sip_uri *ret);
 /* registered.c: ways to those of trunk t who registered; texts in the arena; 0: nobody did (NOT_REGISTERED), or by
  * flows of which none stands any more (FLOW_FAILED) */
 unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str called,
     const struct sip_msg *m /* what is to go there: says which of them; NULL: all */, struct target_way *ways,
     enum reason *ret_why);
-/* What a caller is told when they cannot be reached for that reason; 0: what the reason says. */
-uint16_t registered_status(const struct pol_trunk *t, enum reason why);
+/* What a caller of that number is told when they cannot be reached for that reason; 0: what the reason says. */
+uint16_t registered_status(const struct pol_trunk *t, struct str called, enum reason why);
 /* The ways that are left once one of an instance gave its final answer (0: none came): its other flows are for when
  * that one failed, not for another opinion (RFC 5626 7); 430: nothing leads to that contact. Of n; returns how many
  * stay, in order. */
@@ -480,26 +502,27 @@ MUST_USE int leg_put_credentials(struct leg *l, enum sip_method method, struct s
 /* A request outside of calls. *t: whose it is by where it comes from, NULL: nobody's; afterwards by its credentials. */
 MUST_USE bool proof_begin(struct b2b *b, const struct pol_trunk **t, struct txn_srv *srv, const struct sip_msg *m,
     const struct net_path *from);
-/* One in a dialog of l. moved: from an address that is not its trunk's. */
-MUST_USE bool proof_inside(
-    struct leg *l, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from, bool moved);
+/* One in a dialog of t, as its snapshot has it. moved: from an address that is not its trunk's. */
+MUST_USE bool proof_inside(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from, bool moved);
 bool proof_may_move(const struct leg *l); /* from elsewhere its far end may prove itself */
 
 /* REG_NEEDED: calls to t wait for its registration, and there is none */
 enum reason registrar_asks(const struct b2b *b, const struct pol_trunk *t);
-/* Nothing goes to a server that does not hold our registration of t. */
+/* (calling: who calls, canonical; a trunk with auth=numbers may be registered elsewhere for each)
+ * Nothing goes to a server that does not hold our registration of t. */
 bool registrar_sticks(const struct b2b *b, const struct pol_trunk *t);
 /* It does so, and a registration that is being made may be there in a moment. */
-bool registrar_moves(const struct b2b *b, const struct pol_trunk *t);
+bool registrar_moves(const struct b2b *b, const struct pol_trunk *t, struct str calling);
 /* It does so, and is registered elsewhere than at that place, or may be in a moment. */
-bool registrar_left(const struct b2b *b, const struct pol_trunk *t, const struct net_path *at);
+bool registrar_left(const struct b2b *b, const struct pol_trunk *t, struct str calling, const struct net_path *at);
 /* The ways that hold it, and no others; how many */
-unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct target_way *ways);
+unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct str calling, struct target_way *ways);
 /* The way that holds the registration of t becomes the first, Service-Route the route of all. 0 or -ENOMEM */
-MUST_USE int registrar_first(
-    const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n);
+MUST_USE int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str calling,
+    struct target_way *ways, unsigned n);
 /* Of targets of one trunk that follow each other, the one that holds its registration becomes the first. */
-void registrar_hops(const struct b2b *b, struct pol_route_result *route);
+void registrar_hops(const struct b2b *b, struct str calling, struct pol_route_result *route);
 
 /* secure.c: how media of that trunk is encrypted when its signalling goes that way */
 /* dtmf.c */

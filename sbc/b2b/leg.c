@@ -100,8 +100,21 @@ static struct str contact_transport(const struct leg *l)
 	}
 }
 
+static const char *const leg_fax_tags[] = {"", ";+sip.fax=\"t38\"", ";+sip.fax=\"passthrough\""};
+
+void leg_note_contact(struct leg *l, const struct sip_msg *m)
+{
+	struct sip_addr contact;
+	struct str v;
+
+	if (sip_contact(m, &contact) < 0 || !sip_param_get(contact.params, S("+sip.fax"), &v))
+		return;
+	l->fax = str_find(v, S("t38")) >= 0 ? 1 : str_find(v, S("passthrough")) >= 0 ? 2 : 0;
+}
+
 void leg_put_contact(const struct leg *l, struct buf *h)
 {
+	const struct leg *peer = leg_peer(l);
 	const struct net_local *us = leg_local(l, &l->dlg.path);
 	struct str user = STR_NONE;
 
@@ -110,9 +123,16 @@ void leg_put_contact(const struct leg *l, struct buf *h)
 	if (l->trunk->sip.contact_user)
 		user = l->side == MEDIA_A ? l->call->called : l->call->calling;
 	buf_lit(h, "Contact: <");
+	if (leg_put_gruu(l, h)) {
+		buf_lit(h, ">\r\n");
+		return;
+	}
 	sip_put_uri_number(h, l->sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, user, us->host, us->port,
 	    contact_transport(l), false);
-	buf_lit(h, ">\r\n");
+	buf_lit(h, ">");
+	if (peer)
+		buf_str(h, str_z(leg_fax_tags[peer->fax]));
+	buf_lit(h, "\r\n");
 }
 
 /* An answer that makes the dialog repeats the Record-Route it came with (RFC 3261 12.1.1). */
@@ -275,16 +295,26 @@ struct txn_cli *leg_carry(struct leg *l, const struct carried *k, const struct t
 	return send_request(l, 0, k->method, k->method_name, 0, k->headers, k->type, k->body, ops, owner);
 }
 
-/* To the next place after the one that failed; *again counts them. false: there is none. */
-static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uint8_t *again)
+static void report_place(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said)
 {
-	struct targets *ts = l->call->b2b->targets;
+	enum target_outcome what = said ? TARGET_503 : err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED;
+	uint32_t wait_s = 0;
+
+	if (said && sip_retry_after(said, &wait_s) < 0)
+		wait_s = 0;
+	targets_report(l->call->b2b->targets, l->trunk->id, &failed->path, what, said ? REASON_PEER_ERROR : net_error_reason(err),
+	    wait_s);
+}
+
+/* To the next place after the one that failed; *again counts them. false: there is none. */
+static bool next_place(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said, uint8_t *again)
+{
 	struct target_way ways[TARGET_WAYS_MAX];
 	unsigned n, at, now;
 
 	if (err == -ECANCELED)
 		return false;
-	if (l->flow && *again == 0) {
+	if (l->flow && *again == 0 && !said) { /* behind all its flows there is the same instance */
 		struct net_path other = failed->path;
 
 		if (!registered_other_flow(l->call->b2b, l->trunk->id, l->flow, &other))
@@ -297,8 +327,7 @@ static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uin
 	n = named_ways(l, ways);
 	if (n < 2 || *again + 1u >= n)
 		return false;
-	targets_report(ts, l->trunk->id, &failed->path, err == -ETIMEDOUT ? TARGET_SILENT : TARGET_UNREACHED,
-	    net_error_reason(err), 0);
+	report_place(l, failed, err, said);
 	at = way_in_use(ways, n, &failed->path);
 	/* another request may have moved the dialog already */
 	now = way_in_use(ways, n, &l->dlg.path);
@@ -309,18 +338,18 @@ static bool next_place(struct leg *l, const struct txn_cli *failed, int err, uin
 	return true;
 }
 
-struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, struct str extra,
-    struct str body, const struct txn_cli_ops *ops, void *owner)
+struct txn_cli *leg_request_again(struct leg *l, const struct txn_cli *failed, int err, const struct sip_msg *said,
+    struct str extra, struct str body, const struct txn_cli_ops *ops, void *owner)
 {
-	if (!next_place(l, failed, err, &l->again))
+	if (!next_place(l, failed, err, said, &l->again))
 		return NULL;
 	return send_request(l, l->again, failed->method, STR_NONE, failed->cseq, extra, STR_NONE, body, ops, owner);
 }
 
 struct txn_cli *leg_carry_again(struct leg *l, struct carried *k, const struct txn_cli *failed, int err,
-    const struct txn_cli_ops *ops, void *owner)
+    const struct sip_msg *said, const struct txn_cli_ops *ops, void *owner)
 {
-	if (!next_place(l, failed, err, &k->again))
+	if (!next_place(l, failed, err, said, &k->again))
 		return NULL;
 	return send_request(
 	    l, k->again, k->method, k->method_name, failed->cseq, k->headers, k->type, k->body, ops, owner);
@@ -420,6 +449,8 @@ static void on_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct leg *l = owner;
 
+	if (m->status > 100 && m->status < 300)
+		leg_note_contact(l, m);
 	/* a copy of a 2xx we have acknowledged: the ACK was lost, or there was no memory for it */
 	if (t->method == SIP_INVITE && m->status >= 200 && m->status < 300 && l->ack_cseq == m->cseq &&
 	    str_eq(m->to.tag, l->dlg.remote_tag)) {

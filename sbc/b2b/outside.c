@@ -165,7 +165,7 @@ enum reason outside_open(struct b2b *b, const struct pol_trunk *t, const struct 
 	if (b->n_outside >= OUTSIDE_MAX)
 		return REASON_LIMIT_BOX;
 	if (b->n_outside >= OUTSIDE_TRUNK_MAX && count_of(b, t->id) >= OUTSIDE_TRUNK_MAX)
-		return REASON_LIMIT_CPS;
+		return REASON_LIMIT_OUTSIDE;
 	why = screen_no_session(m);
 	if (why != REASON_NONE)
 		return why;
@@ -208,7 +208,7 @@ static bool open_hop(struct outside *k, const struct sip_msg *m)
 		const struct pol_hop *hop = &k->route.hops[k->at_hop++];
 		unsigned n = 0;
 		enum reason why =
-		    walk_ways(b, k->arena, hop, m->ruri.scheme == SIP_SCHEME_SIPS, k->called, m, k->ways, &n);
+		    walk_ways(b, k->arena, hop, m->ruri.scheme == SIP_SCHEME_SIPS, k->calling, k->called, m, k->ways, &n);
 
 		if (why == REASON_NONE) {
 			k->hop = *hop;
@@ -344,7 +344,7 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 	buf_init(&k_mark, mark, sizeof(mark));
 	rewrite_loop_mark(k->b2b, k->from->id, k->calling, k->called, &k_mark);
 	if (more_ways(k))
-		timers.f_ms = w->try_ms ? w->try_ms : t->sip.try_ms;
+		timers.f_ms = walk_try_ms(t, w);
 	r.ruri = buf_text(&u);
 	r.headers = buf_text(&h);
 	r.cseq = k->cseq;
@@ -364,7 +364,7 @@ static enum reason send_by(struct outside *k, const struct target_way *w, const 
 /* The last word: to who asked, when he still waits. */
 static void finish(struct outside *k, enum reason why)
 {
-	uint16_t status = k->route.n_hops ? registered_status(k->route.hops[0].trunk, why) : 0;
+	uint16_t status = k->route.n_hops ? registered_status(k->route.hops[0].trunk, k->called, why) : 0;
 	struct txn_srv *srv = k->srv;
 	const struct pol_trunk *t = k->from;
 	struct b2b *b = k->b2b;

@@ -5,35 +5,14 @@
  * many there are (AUT-08). What comes again with credentials is judged (sbc/reg/account.h), and goes on as a request
  * of their trunk. Wrong ones get 403, whatever was wrong with them; guessing is slowed down (sbc/auth).
  *
- * ACK and CANCEL are never asked (AUT-11): they cannot come again. Inside a call the trunk's own password counts, as
- * it is now; who moved to another address in a call has to prove itself there, if credentials are what it is known by.
+ * ACK and CANCEL are never asked (AUT-11): they cannot come again. Inside a call or a subscription the trunk's own
+ * password counts, as it is now; who moved to another address in a call has to prove itself there, if credentials are
+ * what it is known by.
  */
 #include "sbc/b2b/internal.h"
 
 #include "sbc/reg/account.h"
-
-struct asked {
-	const struct b2b *b;
-	const struct sip_msg *m;
-	unsigned realm;
-};
-
-/* The credentials are for what is asked for, or at least for one of our names (AUT-06). */
-static bool uri_ok(void *ctx, struct str host)
-{
-	const struct asked *k = ctx;
-	struct sip_uri u = {.scheme = SIP_SCHEME_SIP, .host = host};
-	struct addr a;
-
-	if (str_ieq(host, k->m->ruri.host))
-		return true;
-	if (sip_uri_addr(&u, &a)) {
-		addr_set_port(&a, 0);
-		if (k->b->user->is_local(k->b->ctx, k->realm, &a))
-			return true;
-	}
-	return policy_host_is_ours(k->b->policy, k->realm, host);
-}
+#include "sbc/reg/reg.h"
 
 /* Whom a request of nobody's address seems to come from: user or number of From. It decides what the challenge looks
  * like and nothing else. */
@@ -120,6 +99,8 @@ static void refuse(struct b2b *b, const struct account_ask *k, bool known, struc
 	b2b_put_agent(b, t, false, &h);
 	b2b_put_reason(t, why, &h);
 	b2b_put_warning(t, why, &h);
+	if (why == REASON_AUTH_WAIT)
+		buf_fmt(&h, "Retry-After: %d\r\n", AUTH_WAIT_S);
 	answer_once(srv, reason_info(why)->sip, &h);
 }
 
@@ -127,10 +108,12 @@ static void refuse(struct b2b *b, const struct account_ask *k, bool known, struc
 static const struct pol_trunk *prove(
     struct b2b *b, struct account_ask *k, bool known, struct txn_srv *srv, const struct sip_msg *m)
 {
-	struct asked asked = {.b = b, .m = m, .realm = k->from->realm};
+	struct account_home home = {
+	    .policy = b->policy, .realm = k->from->realm, .is_local = b->user->is_local, .ctx = b->ctx, .asked = m->ruri.host};
 	const struct pol_trunk *t = NULL;
 	struct str user = STR_NONE;
 
+	k->bindings = b->cfg.reg ? reg_bindings(b->cfg.reg) : NULL;
 	if (!k->auth) { /* nobody can judge it */
 		b2b_refuse(b, srv, known ? k->trunk : NULL, REASON_INTERNAL, STR_NONE);
 		return NULL;
@@ -142,7 +125,7 @@ static const struct pol_trunk *prove(
 	k->proxy = k->trunk ? k->trunk->reg.proxy
 	                    : !sip_hdr(m, SIP_H_AUTHORIZATION) && sip_hdr(m, SIP_H_PROXY_AUTHORIZATION);
 	switch (account_judge(k,
-	    &(struct account_claim){.msg = m, .only = known, .find = policy_account, .uri_ok = uri_ok, .ctx = &asked}, &user, &t)) {
+	    &(struct account_claim){.msg = m, .only = known, .find = policy_account, .uri_ok = account_uri_ok, .ctx = &home}, &user, &t)) {
 	case AUTH_OK:
 		return t;
 	case AUTH_ABSENT:
@@ -157,6 +140,9 @@ static const struct pol_trunk *prove(
 	case AUTH_WRONG:
 	case AUTH_SLOWED:
 		refuse(b, k, known, srv, user, REASON_PROOF_WRONG);
+		break;
+	case AUTH_WAIT:
+		refuse(b, k, known, srv, user, REASON_AUTH_WAIT);
 		break;
 	}
 	return NULL;
@@ -177,15 +163,15 @@ bool proof_begin(struct b2b *b, const struct pol_trunk **t, struct txn_srv *srv,
 	return *t != NULL;
 }
 
-bool proof_inside(struct leg *l, struct txn_srv *srv, const struct sip_msg *m, const struct net_path *from, bool moved)
+bool proof_inside(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv, const struct sip_msg *m,
+    const struct net_path *from, bool moved)
 {
-	struct b2b *b = l->call->b2b;
-	const struct pol_trunk *now = policy_trunk(b->policy, l->trunk->id);
+	const struct pol_trunk *now = policy_trunk(b->policy, t->id);
 	struct account_ask k = {.auth = b->cfg.auth,
 	    .policy = b->policy,
 	    .realm = b->cfg.digest_realm,
 	    .from = from,
-	    .trunk = now ? now : l->trunk};
+	    .trunk = now ? now : t};
 
 	if (!moved && !asks(k.trunk, m, true))
 		return true;

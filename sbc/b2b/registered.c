@@ -59,9 +59,11 @@ static bool next_hop(const struct reg_contact *c, struct sip_uri *ret)
 }
 
 /* Where a contact is reached, best first: the connection it registered on while it lasts, then its own address. One
- * behind NAT, or with a flow of its own (RFC 5626 5.3), only where it came from. */
-static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
+ * behind NAT, or with a flow of its own (RFC 5626 5.3), only where it came from: 0 when that connection is gone, for
+ * nobody listens at the other end of it. */
+static unsigned paths_of(const struct b2b *b, const struct reg_contact *c, struct net_path paths[2])
 {
+	bool stands = !net_reliable((enum net_proto)c->flow.proto) || (c->flow.conn && net_alive(b->net, &c->flow));
 	struct net_path p = {.realm = c->flow.realm, .proto = c->flow.proto, .remote = c->flow.remote, .conn = c->flow.conn};
 	struct sip_uri u;
 	struct addr a;
@@ -70,22 +72,22 @@ static unsigned paths_of(const struct reg_contact *c, struct net_path paths[2])
 
 	paths[0] = p;
 	if (own_flow(c) || !next_hop(c, &u))
-		return 1;
+		return stands;
 	proto = proto_of(&u, (enum net_proto)p.proto);
 	if (!sip_uri_addr(&u, &a)) { /* names are not looked up; over TLS whoever answers has to prove who it is */
 		if (proto != NET_TLS || p.proto != NET_TLS)
-			return 1;
+			return stands;
 		a = p.remote;
 		addr_set_port(&a, u.port);
 	} else if (!addr_eq_ip(&a, &p.remote)) {
-		return 1;
+		return stands;
 	}
 	if (addr_port(&a) == 0)
 		addr_set_port(&a, proto == NET_TLS ? 5061 : 5060);
 	if (proto == p.proto && net_reliable(proto)) {
 		if (addr_eq(&a, &p.remote))
 			return 1;
-		n = p.conn != 0; /* a connection from before a restart is gone, and nobody listens at its port */
+		n = stands;
 	}
 	p.proto = (uint8_t)proto;
 	p.remote = a;
@@ -109,31 +111,36 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 {
 	struct reg_way found[REG_WAYS_MAX];
 	const struct reg_contact *only = NULL;
+	struct sip_uri phone;
 	char space[8192];
 	struct buf s;
 	unsigned n, kept = 0;
+	int meant;
 
 	*ret_why = REASON_NOT_REGISTERED;
 	if (!b->cfg.reg)
+		return 0;
+	meant = m ? gruu_meant(b, arena, t, m, &called, &phone) : 0;
+	if (meant < 0)
 		return 0;
 	buf_init(&s, space, sizeof(space));
 	if (m && (reg_find_flow(b->cfg.reg, 0, m, &only) != REASON_NONE || (only && only->trunk_id != t->id)))
 		only = NULL;
 	n = reg_ways(b->cfg.reg, t->id,
 	    &(struct reg_wish){.number = called.n && called.p[0] == '+' ? called : STR_NONE, /* else its own address */
-	        .uri = m ? &m->ruri : NULL,
+	        .uri = meant ? &phone : m ? &m->ruri : NULL,
 	        .msg = m,
 	        .from_trunk = t->id,
 	        .only = only},
 	    &s, found);
 	for (unsigned i = 0; i < n && kept < TARGET_WAYS_MAX; i++) {
 		struct net_path paths[2];
-		unsigned n_paths = paths_of(found[i].contact, paths);
+		unsigned n_paths = paths_of(b, found[i].contact, paths);
 		struct target_way w = {.uri = str_dup(arena, found[i].uri),
 		    .route = found[i].route.n ? str_dup(arena, found[i].route) : STR_NONE,
 		    .try_ms = t->sip.try_ms};
 
-		if (own_flow(found[i].contact) && !net_alive(b->net, &found[i].contact->flow)) {
+		if (n_paths == 0) {
 			*ret_why = REASON_FLOW_FAILED;
 			continue;
 		}
@@ -149,9 +156,9 @@ unsigned registered_ways(struct b2b *b, struct arena *arena, const struct pol_tr
 	return kept;
 }
 
-uint16_t registered_status(const struct pol_trunk *t, enum reason why)
+uint16_t registered_status(const struct pol_trunk *t, struct str called, enum reason why)
 {
-	return why == REASON_NOT_REGISTERED || why == REASON_FLOW_FAILED ? t->down_code : 0;
+	return why == REASON_NOT_REGISTERED || why == REASON_FLOW_FAILED ? policy_down_code(t, called) : 0;
 }
 
 /* ------------------------------------------------------------------ flows of one instance */
@@ -234,10 +241,25 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 	const struct pol_trunk *t = NULL;
 	bool gruu = b->cfg.reg && reg_is_gruu(&m->ruri), one;
 	enum reason why = REASON_NONE;
+	char number[32], uri[512];
+	struct buf nb, ub;
 	unsigned kept = 0;
+	uint32_t owner = 0;
+	int temp;
 
 	*ret = (struct pol_route_result){.n_hops = 0};
-	if (b->cfg.reg)
+	buf_init(&nb, number, sizeof(number));
+	buf_init(&ub, uri, sizeof(uri));
+	temp = gruu_temp(b, m, &owner, &nb, &ub);
+	if (temp < 0)
+		return REASON_GRUU_UNKNOWN;
+	if (temp > 0) {
+		t = policy_trunk(p, owner);
+		if (!t || !t->registered)
+			return REASON_GRUU_UNKNOWN;
+		gruu = false;
+	}
+	if (b->cfg.reg && !t)
 		why = reg_find_flow(b->cfg.reg, from->id, m, &c);
 	one = gruu || c;
 	if (gruu && !c && why == REASON_NONE)
@@ -255,8 +277,8 @@ enum reason registered_route(struct b2b *b, struct policy *p, const struct pol_t
 		only(ret, t);
 	else
 		policy_route(p, from, calling, called, b->env->clock->wall_us, b->env->rng, ret);
-	registrar_hops(b, ret);
-	if (one && ret->n_hops && ret->hops[0].trunk->registered) {
+	registrar_hops(b, calling, ret);
+	if ((one || gruu_asked(b, m)) && ret->n_hops && ret->hops[0].trunk->registered) {
 		/* one contact is meant, and nothing that stands in for it */
 		for (unsigned i = 0; i < ret->n_hops; i++)
 			if (ret->hops[i].target->registered)
@@ -290,15 +312,15 @@ bool registrar_sticks(const struct b2b *b, const struct pol_trunk *t)
 	return b->cfg.clients && t->reg.sticky && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC;
 }
 
-bool registrar_moves(const struct b2b *b, const struct pol_trunk *t)
+bool registrar_moves(const struct b2b *b, const struct pol_trunk *t, struct str calling)
 {
-	return registrar_sticks(b, t) && reg_client_moves(b->cfg.clients, t->id);
+	return registrar_sticks(b, t) && reg_client_moves(b->cfg.clients, t->id, calling);
 }
 
-unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct target_way *ways)
+unsigned registrar_only(const struct b2b *b, const struct pol_trunk *t, struct str calling, struct target_way *ways)
 {
 	struct reg_client_way held[REG_FLOWS_MAX];
-	unsigned k = reg_client_ways(b->cfg.clients, t->id, held), n = 0;
+	unsigned k = reg_client_ways(b->cfg.clients, t->id, calling, held), n = 0;
 
 	for (unsigned h = 0; h < k; h++) /* those that are not up only when there are no others */
 		if (held[h].up || n == 0)
@@ -313,11 +335,11 @@ static bool is_at(const struct net_path *at, const struct target_way *w)
 	return at->proto == w->path.proto && (addr_eq(&w->path.remote, &at->remote) || addr_eq(&w->alt, &at->remote));
 }
 
-bool registrar_left(const struct b2b *b, const struct pol_trunk *t, const struct net_path *at)
+bool registrar_left(const struct b2b *b, const struct pol_trunk *t, struct str calling, const struct net_path *at)
 {
 	struct target_way ways[REG_FLOWS_MAX];
 
-	return registrar_moves(b, t) || (registrar_sticks(b, t) && registrar_only(b, t, ways) && !is_at(at, &ways[0]));
+	return registrar_moves(b, t, calling) || (registrar_sticks(b, t) && registrar_only(b, t, calling, ways) && !is_at(at, &ways[0]));
 }
 
 /* The way that leads there goes to the front, if there is one. */
@@ -335,10 +357,11 @@ static void to_front(const struct net_path *at, struct target_way *ways, unsigne
 	}
 }
 
-int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct target_way *ways, unsigned n)
+int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_trunk *t, struct str calling,
+    struct target_way *ways, unsigned n)
 {
 	struct reg_client_way held[REG_FLOWS_MAX];
-	unsigned k = b->cfg.clients && t->role == POL_ITSP ? reg_client_ways(b->cfg.clients, t->id, held) : 0;
+	unsigned k = b->cfg.clients && t->role == POL_ITSP ? reg_client_ways(b->cfg.clients, t->id, calling, held) : 0;
 
 	for (unsigned h = 0; h < k; h++) {
 		if (!held[h].route.n)
@@ -360,14 +383,14 @@ int registrar_first(const struct b2b *b, struct arena *arena, const struct pol_t
 }
 
 /* Does the hop lead to where its trunk is registered? */
-static bool leads_there(const struct b2b *b, const struct pol_hop *hop)
+static bool leads_there(const struct b2b *b, const struct pol_hop *hop, struct str calling)
 {
 	struct target_way ways[TARGET_WAYS_MAX];
 	struct reg_client_way held[REG_FLOWS_MAX];
 	enum reason why;
 	unsigned n;
 
-	if (hop->trunk->role != POL_ITSP || !reg_client_ways(b->cfg.clients, hop->trunk->id, held))
+	if (hop->trunk->role != POL_ITSP || !reg_client_ways(b->cfg.clients, hop->trunk->id, calling, held))
 		return false;
 	n = targets_ways_seen(b->targets, hop, ways, &why);
 	for (unsigned i = 0; i < n; i++)
@@ -376,7 +399,7 @@ static bool leads_there(const struct b2b *b, const struct pol_hop *hop)
 	return false;
 }
 
-void registrar_hops(const struct b2b *b, struct pol_route_result *route)
+void registrar_hops(const struct b2b *b, struct str calling, struct pol_route_result *route)
 {
 	for (unsigned i = 0; b->cfg.clients && i < route->n_hops; i++) {
 		struct pol_hop hop = route->hops[i];
@@ -391,7 +414,7 @@ void registrar_hops(const struct b2b *b, struct pol_route_result *route)
 			route->n_hops--;
 			continue;
 		}
-		if (first == i || leads_there(b, &route->hops[first]) || !leads_there(b, &hop))
+		if (first == i || leads_there(b, &route->hops[first], calling) || !leads_there(b, &hop, calling))
 			continue;
 		for (k = i; k > first; k--)
 			route->hops[k] = route->hops[k - 1];

@@ -585,7 +585,7 @@ static enum reason begin_branch(struct relay *r, const struct sip_msg *m, const 
 	buf_init(&mark, mark_text, sizeof(mark_text)); /* so that it is known when it comes back (LOOP-04) */
 	rewrite_loop_mark(b, k->from->id, k->calling, k->called, &mark);
 	a.branch_tail = buf_text(&mark);
-	a.max_forwards = t->sip.reset_max_forwards || !m->has_max_forwards ? 70 : (uint8_t)(m->max_forwards < 256 ? m->max_forwards - 1 : 255);
+	a.hops = t->sip.reset_max_forwards || !m->has_max_forwards ? 0 : (uint8_t)(m->max_forwards < 255 ? m->max_forwards : 255);
 	a.from = buf_text(&from);
 	a.to = buf_text(&to);
 	a.routes = buf_text(&routes);
@@ -652,7 +652,7 @@ enum reason relay_subscribe(struct b2b *b, const struct pol_trunk *t, struct txn
 
 	if (sip_event(m, &event) < 0)
 		return REASON_EVENT_PACKAGE;
-	if (m->has_max_forwards && m->max_forwards <= 1)
+	if (m->has_max_forwards && m->max_forwards == 0)
 		return REASON_TOO_MANY_HOPS;
 	if (sip_delta_seconds(m, SIP_H_EXPIRES, &expires_s) == 0 && expires_s > 0 && expires_s < MIN_S) {
 		buf_fmt(h, "Min-Expires: %u\r\n", MIN_S);

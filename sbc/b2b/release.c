@@ -110,6 +110,17 @@ void leg_give_up(struct leg *l, enum reason why, struct str headers)
 
 static const struct txn_cli_ops bye_ops;
 
+static bool bye_again(struct leg *l, struct txn_cli *failed, int err, const struct sip_msg *said)
+{
+	struct txn_cli *t = leg_request_again(l, failed, err, said, l->bye_headers, STR_NONE, &bye_ops, l);
+
+	if (!t)
+		return false;
+	l->bye = t;
+	txn_cli_detach(failed);
+	return true;
+}
+
 static void bye_response(void *owner, struct txn_cli *t, const struct sip_msg *m)
 {
 	struct leg *l = owner;
@@ -120,6 +131,8 @@ static void bye_response(void *owner, struct txn_cli *t, const struct sip_msg *m
 		if (l->bye)
 			return;
 	}
+	if (m->status == 503 && bye_again(l, t, 0, m))
+		return;
 	if (m->status >= 200)
 		leg_gone(l); /* 481, 408, anything: the dialog is over (15.1.1) */
 }
@@ -128,10 +141,11 @@ static void bye_failed(void *owner, struct txn_cli *t, int err)
 {
 	struct leg *l = owner;
 
-	l->bye = leg_request_again(l, t, err, l->bye_headers, STR_NONE, &bye_ops, l);
+	if (bye_again(l, t, err, NULL))
+		return;
+	l->bye = NULL;
 	txn_cli_detach(t);
-	if (!l->bye)
-		leg_gone(l);
+	leg_gone(l);
 }
 
 static void bye_gone(void *owner, struct txn_cli *t)
@@ -278,4 +292,9 @@ void call_clear(struct call *c, enum reason why, bool force)
 
 		leg_gone(l);
 	}
+}
+
+enum reason call_capture(struct call *c, enum media_capture mode)
+{
+	return c->media ? media_capture(c->media, mode, c->id) : REASON_NO_DIALOG;
 }

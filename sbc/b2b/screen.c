@@ -108,6 +108,8 @@ enum reason screen_invite(struct b2b *b, const struct sip_msg *m, struct str *re
 		return REASON_CONTENT_TYPE;
 	}
 	e = sip_body_sdp(m, ret_sdp);
+	if (e == -ENOTSUP && sip_body_is(m, S("application/pkcs7-mime")))
+		return REASON_SESSION_SEALED; /* for nobody's key that we have (RFC 3261 21.4.28, EVT-06) */
 	if (e == -ENOTSUP) {
 		buf_lit(h, "Accept: application/sdp, multipart/mixed, multipart/alternative\r\n");
 		return REASON_CONTENT_TYPE;

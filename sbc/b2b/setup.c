@@ -196,6 +196,8 @@ static enum reason open_media(struct call *c, struct str sdp)
 	        .signalling = c->peer_a,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
+	        .fax = t->media.fax,
+	        .dscp = policy_dscp(t->media.dscp),
 	        .srtp = b2b_srtp(t, (enum net_proto)c->proto_a),
 	        .dtmf = t->media.dtmf,
 	        .ice = t->media.ice});
@@ -271,6 +273,7 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 			memcpy(c->setup->invite + m->head.n, m->body.p, m->body.n);
 		c->setup->invite_len = m->head.n + m->body.n;
 	}
+	leg_note_contact(c->a, m);
 	if (!change_begin(c, CHANGE_SETUP, c->a, SIP_INVITE)) {
 		call_release(c, NULL, REASON_NO_MEMORY, 0, STR_NONE);
 		return;
@@ -495,7 +498,7 @@ static bool follow(struct call *c, const struct leg *l, const struct sip_msg *m)
 		}
 		policy_route(c->policy, l->trunk, c->calling, called, c->b2b->env->clock->wall_us,
 		    c->b2b->env->rng, &res);
-		registrar_hops(c->b2b, &res);
+		registrar_hops(c->b2b, c->calling, &res);
 		for (unsigned k2 = 0; k2 < res.n_hops; k2++)
 			insert_hop(c, &at, &res.hops[k2], called);
 	}

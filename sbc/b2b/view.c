@@ -84,10 +84,11 @@ void call_fill_media(const struct call *c, struct call_record *r)
 		for (unsigned i = 0; i < r->n_streams && i < CALL_STREAMS_MAX; i++) {
 			struct call_media *m = &r->media[side][i];
 
-			*m = (struct call_media){.verdict = ""};
+			*m = (struct call_media){.bad = false};
 			if (!media_stream(c->media, (enum media_side)side, i, &m->info, &m->stats))
 				continue;
-			m->verdict = media_judge(c->media, (enum media_side)side, i, &m->info, &m->stats, &m->bad);
+			media_judge(c->media, (enum media_side)side, i, &m->info, &m->stats, &m->judged);
+			m->bad = media_judged_bad(&m->judged);
 		}
 	}
 }
@@ -181,10 +182,10 @@ static struct target_way explain_ways(struct call *c, struct b2b_explain *ret, c
 			if (why != REASON_NONE)
 				n = 0;
 			else if (registrar_sticks(b, hop->trunk))
-				n = registrar_only(b, hop->trunk, ways);
+				n = registrar_only(b, hop->trunk, c->calling, ways);
 			else
 				n = targets_ways_seen(b->targets, hop, ways, &why);
-			if (registrar_first(b, c->arena, hop->trunk, ways, n) < 0)
+			if (registrar_first(b, c->arena, hop->trunk, c->calling, ways, n) < 0)
 				n = 0;
 		}
 		if (n == 0 && ret->n_ways < B2B_EXPLAIN_WAYS)
@@ -254,7 +255,7 @@ void b2b_explain(struct b2b *b, const struct pol_trunk *from, struct str calling
 	put(ret->called, sizeof(ret->called), c->called);
 	ret->number = policy_number(b->policy, c->called);
 	policy_route(b->policy, from, c->calling, c->called, b->env->clock->wall_us, b->env->rng, &ret->route);
-	registrar_hops(b, &ret->route);
+	registrar_hops(b, c->calling, &ret->route);
 	if (from->admin == POL_DISABLED)
 		ret->reason = REASON_TRUNK_DISABLED;
 	else if (from->admin == POL_DRAINING)

@@ -22,6 +22,8 @@
 
 #define REGISTRAR_WAIT_US 8000000 /* for a registration that moves to another server */
 #define REGISTRAR_POLL_MS 20
+#define LOOK_MS 150      /* how often an address where nobody was ever heard is looked at */
+#define UNHEARD_MS 1000  /* how long it is stayed with when the other family is not heard either */
 
 /* ------------------------------------------------------------------ the record */
 
@@ -70,20 +72,59 @@ bool walk_note_failure(struct call *c, enum reason why, uint16_t status, uint16_
 
 /* ------------------------------------------------------------------ times */
 
-static void on_no_response(struct timer *t)
+static void on_no_response(struct timer *t);
+
+uint32_t walk_try_ms(const struct pol_trunk *t, const struct target_way *w)
 {
-	struct setup *s = container_of(t, struct setup, silence);
-	struct leg *l = s->call->b;
+	uint32_t least = t->sip.try_ms < UNHEARD_MS ? t->sip.try_ms : UNHEARD_MS;
+
+	return !w->try_ms ? t->sip.try_ms : w->try_ms > least ? w->try_ms : least;
+}
+
+static bool heard_by_options(const struct leg *l, const struct net_path *path)
+{
 	enum reason why;
 
-	/* it was left so soon only as long as nobody had ever been heard there: by now it has answered OPTIONS */
-	if (s->short_try && !l->connecting &&
-	    targets_state(l->call->b2b->targets, l->trunk->id, &l->dlg.path, &why) == TARGET_UP) {
+	return targets_state(l->call->b2b->targets, l->trunk->id, path, &why) == TARGET_UP;
+}
+
+/* The next way is the other family of the same server, and somebody was heard there. */
+static bool other_family_heard(const struct leg *l)
+{
+	const struct setup *s = l->call->setup;
+	const struct target_way *next = s->at_way < s->n_ways ? &s->ways[s->at_way] : NULL;
+
+	return next && next->path.proto == l->dlg.path.proto && str_eq(next->server, s->ways[s->at_way - 1].server) &&
+	       heard_by_options(l, &next->path);
+}
+
+/* Nobody had ever been heard there, so it is looked at sooner than after try-timeout. It is left as soon as the other family
+ * has answered OPTIONS and this one has not. As long as neither has, both may be slow, and an INVITE on each would ring
+ * twice (HE-03): UNHEARD_MS then, in which it was said twice and so was OPTIONS. */
+static bool stays(struct leg *l)
+{
+	struct setup *s = l->call->setup;
+	const struct env *env = l->call->b2b->env;
+
+	if (!s->short_try || l->connecting)
+		return false;
+	if (heard_by_options(l, &l->dlg.path)) {
 		s->short_try = false;
-		timer_start_ms(l->call->b2b->env->timers, &l->call->setup->silence, l->trunk->sip.try_ms, on_no_response);
-		return;
+		timer_start_ms(env->timers, &s->silence, l->trunk->sip.try_ms, on_no_response);
+		return true;
 	}
-	setup_failed(l, -ETIMEDOUT);
+	if (env->clock->mono_us >= s->short_until_us || other_family_heard(l))
+		return false;
+	timer_start_ms(env->timers, &s->silence, LOOK_MS, on_no_response);
+	return true;
+}
+
+static void on_no_response(struct timer *t)
+{
+	struct leg *l = container_of(t, struct setup, silence)->call->b;
+
+	if (!stays(l))
+		setup_failed(l, -ETIMEDOUT);
 }
 
 static bool other_way(const struct setup *s)
@@ -182,6 +223,7 @@ static void begin_try(struct leg *l, const struct target_way *w)
 	s->alt = w->alt;
 	s->heard = false;
 	s->short_try = wait_ms && wait_ms < l->trunk->sip.try_ms;
+	s->short_until_us = c->b2b->env->clock->mono_us + walk_try_ms(l->trunk, w) * 1000ll;
 	c->change->to = l;
 	if (wait_ms && !(l->connecting && w->path.proto == NET_UDP)) /* that has its own end */
 		timer_start_ms(c->b2b->env->timers, &c->setup->silence, wait_ms, on_no_response);
@@ -222,6 +264,8 @@ static enum reason write_invite(
 	        .signalling = path->remote,
 	        .codecs = t->media.codecs,
 	        .timeout_s = t->media.timeout_s,
+	        .fax = t->media.fax,
+	        .dscp = policy_dscp(t->media.dscp),
 	        .srtp = b2b_srtp(t, (enum net_proto)path->proto),
 	        .dtmf = t->media.dtmf,
 	        .ice = t->media.ice});
@@ -477,7 +521,7 @@ bool walk_same_way(struct leg *l, const struct net_path *path)
 	enum reason why = REASON_NO_MEMORY;
 	struct again g;
 
-	if (c->setup->sdp_sent || registrar_first(c->b2b, c->arena, l->trunk, &w, 1) < 0)
+	if (c->setup->sdp_sent || registrar_first(c->b2b, c->arena, l->trunk, c->calling, &w, 1) < 0)
 		return false;
 	m = parse_again(c, &g);
 	if (m) {
@@ -550,7 +594,7 @@ static bool try_hop(struct call *c, const struct pol_hop *hop, struct str called
 	return false;
 }
 
-enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str called,
+enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *hop, bool sips, struct str calling, struct str called,
     const struct sip_msg *m, struct target_way *ways, unsigned *ret_n)
 {
 	const struct pol_trunk *now = policy_trunk(b->policy, hop->trunk->id);
@@ -573,13 +617,13 @@ enum reason walk_ways(struct b2b *b, struct arena *arena, const struct pol_hop *
 		if (n == 0)
 			return why;
 	} else if (registrar_sticks(b, hop->trunk)) {
-		n = registrar_only(b, hop->trunk, ways);
+		n = registrar_only(b, hop->trunk, calling, ways);
 	} else if (n == 0) {
 		n = targets_ways(b->targets, hop, ways, &why);
 		if (n == 0)
 			return why;
 	}
-	if (registrar_first(b, arena, hop->trunk, ways, n) < 0)
+	if (registrar_first(b, arena, hop->trunk, calling, ways, n) < 0)
 		return REASON_NO_MEMORY;
 	if (sips) {
 		n = keep_secure(ways, n);
@@ -595,7 +639,7 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
     struct target_way *ways, unsigned *ret_n)
 {
 	enum reason why =
-	    walk_ways(c->b2b, c->arena, hop, c->sips, called, called.p == c->called.p ? m : NULL, ways, ret_n);
+	    walk_ways(c->b2b, c->arena, hop, c->sips, c->calling, called, called.p == c->called.p ? m : NULL, ways, ret_n);
 
 	return why ? why : trunk_take(c->b2b, hop->trunk, false);
 }
@@ -616,7 +660,7 @@ static bool wait_for_registrar(struct call *c, const struct pol_hop *hop)
 	struct setup *s = c->setup;
 	int64_t now = c->b2b->env->clock->mono_us;
 
-	if (!registrar_moves(c->b2b, hop->trunk) || s->budget_over)
+	if (!registrar_moves(c->b2b, hop->trunk, c->calling) || s->budget_over)
 		return false;
 	if (!s->waits_until_us)
 		s->waits_until_us = now + REGISTRAR_WAIT_US;
@@ -633,7 +677,7 @@ bool walk_back(struct call *c, const struct leg *l)
 	struct setup *s = c->setup;
 
 	if (s->sdp_sent || s->heard || s->budget_over || s->n_tries >= TRIES_MAX || s->next_hop == 0 ||
-	    !registrar_left(c->b2b, l->trunk, &l->dlg.path))
+	    !registrar_left(c->b2b, l->trunk, c->calling, &l->dlg.path))
 		return false;
 	s->next_hop--;
 	return true;
@@ -665,7 +709,7 @@ static bool walk_hop(struct call *c, unsigned i, const struct target_way *resort
 	t = try_new(c, hop, NULL);
 	if (t)
 		t->reason = why;
-	(void)walk_note_failure(c, why, 0, registered_status(hop->trunk, why));
+	(void)walk_note_failure(c, why, 0, registered_status(hop->trunk, called, why));
 	return false;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "media/capture.h"
 #include "media/relay.h"
 #include "sbc/ctl/view.h"
 #include "sbc/net/tap.h"
@@ -50,6 +51,14 @@ static void no_call(struct ctl_req *r)
 		    "no call '%s' in progress or among the last that ended", ctl_arg(r, "CALL"));
 }
 
+/* The direction of the stream that is bad, and what it suffers from. */
+static const struct media_verdict_info *bad_verdict(const struct call_media *m)
+{
+	const struct media_verdict_info *in = media_verdict_info((enum media_verdict)m->judged.in);
+
+	return in->bad ? in : media_verdict_info((enum media_verdict)m->judged.out);
+}
+
 /* The worst stream, in words; false when all are well. */
 static bool worst_media(const struct call_record *rec, const char **ret_verdict)
 {
@@ -58,7 +67,7 @@ static bool worst_media(const struct call_record *rec, const char **ret_verdict)
 	for (int side = 0; side < 2; side++)
 		for (unsigned i = 0; i < n; i++)
 			if (rec->media[side][i].bad) {
-				*ret_verdict = rec->media[side][i].verdict;
+				*ret_verdict = bad_verdict(&rec->media[side][i])->text;
 				return true;
 			}
 	*ret_verdict = "";
@@ -230,6 +239,32 @@ static void put_mos(json_t *j, const struct call_media *m)
 	}
 }
 
+/* Both directions: words, what to do, and since when. */
+static void put_judged(json_t *j, const struct call_media *m)
+{
+	const struct media_judged *g = &m->judged;
+	const struct media_verdict_info *in = media_verdict_info((enum media_verdict)g->in);
+	const struct media_verdict_info *out = media_verdict_info((enum media_verdict)g->out);
+	char text[256];
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text));
+	media_put_in(&b, g, &m->stats);
+	json_object_set_new(j, "verdict", print_json(buf_text(&b)));
+	json_object_set_new(j, "verdict_code", json_string(in->word));
+	if (in->bad)
+		json_object_set_new(j, "verdict_remedy", json_string(in->remedy));
+	if (g->change)
+		json_object_set_new(j, "since_reinvite", json_integer(g->change));
+	buf_init(&b, text, sizeof(text));
+	media_put_out(&b, g, &m->stats);
+	json_object_set_new(j, "hears", print_json(buf_text(&b)));
+	json_object_set_new(j, "hears_code", json_string(out->word));
+	if (out->bad)
+		json_object_set_new(j, "hears_remedy", json_string(out->remedy));
+	json_object_set_new(j, "level", json_integer(m->bad ? 2 : 0));
+}
+
 static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 {
 	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
@@ -261,6 +296,9 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 				json_object_set_new(j, "loss_percent",
 				    json_real(s->lost > 0 ? 100.0 * (double)s->lost / (double)expected : 0.0));
 			json_object_set_new(j, "jitter_us", json_integer(s->jitter_us));
+			json_object_set_new(j, "reordered", json_integer(s->reordered));
+			json_object_set_new(j, "doubled", json_integer(s->doubled));
+			json_object_set_new(j, "gap_us", json_integer(s->gap_us));
 			if (s->round_trip_us)
 				json_object_set_new(j, "rtt_us", json_integer(s->round_trip_us));
 			if (s->far_lost >= 0)
@@ -276,8 +314,7 @@ static json_t *media_json(struct ctl_req *r, const struct call_record *rec)
 			json_object_set_new(j, "ours", json_string(addr_none(&s->local) ? "-" : addr_text(&s->local, at)));
 			json_object_set_new(j, "latched", json_boolean(s->latched));
 			put_srtp(j, s, now);
-			json_object_set_new(j, "verdict", print_jsonz(m->verdict ? m->verdict : "-"));
-			json_object_set_new(j, "level", json_integer(m->bad ? 2 : 0));
+			put_judged(j, m);
 			json_array_append_new(rows, j);
 		}
 	}
@@ -299,22 +336,44 @@ static const struct print_col media_cols[] = {
     {"srtp", "SRTP", PK_TEXT, 1},
     {"from", "COMES FROM", PK_TEXT, 2},
     {"verdict", "VERDICT", PK_TEXT, 0},
+    {"hears", "IT HEARS", PK_TEXT, 6},
 };
 
-static void say_unreadable(struct ctl_req *r, const struct call_record *rec)
+/* One line for a direction that is bad, and what to do about it. */
+static void say_bad(struct ctl_req *r, const char *trunk, const char *what, const struct media_verdict_info *i)
+{
+	struct text t = {0};
+
+	text_fmt(&t, "%s, %s: %s. Remedy: ", trunk, what, i->text);
+	for (const char *p = i->remedy; *p;) {
+		const char *name = strstr(p, "NAME");
+
+		text_put(&t, p, name ? (size_t)(name - p) : strlen(p));
+		if (!name)
+			break;
+		text_fmt(&t, "%s", trunk);
+		p = name + 4;
+	}
+	if (!r->json)
+		text_wrap(&r->out, text_get(&t), 0, 4, r->view.columns);
+	text_fini(&t);
+}
+
+static void say_verdicts(struct ctl_req *r, const struct call_record *rec)
 {
 	unsigned n = rec->n_streams < CALL_STREAMS_MAX ? rec->n_streams : CALL_STREAMS_MAX;
-	int64_t now = rec->end_us ? rec->end_us : r->be->env->clock->mono_us;
 
 	for (unsigned i = 0; i < n; i++)
 		for (int side = 0; side < 2; side++) {
-			const struct media_stats *s = &rec->media[side][i].stats;
+			const struct media_judged *g = &rec->media[side][i].judged;
+			const struct media_verdict_info *in = media_verdict_info((enum media_verdict)g->in);
+			const struct media_verdict_info *out = media_verdict_info((enum media_verdict)g->out);
 			const char *trunk = side == 0 ? rec->trunk_a : rec->trunk_b;
 
-			if (s->unreadable_us)
-				ctl_say(r, "%s: nothing that comes can be decrypted since %lld s. If it began at a re-INVITE, see what the\n"
-				           "far end does with its key and counter: postern call ladder, postern trunk set %s srtp-roc=reset (or keep)\n",
-				    trunk, (long long)((now - s->unreadable_us) / 1000000), trunk);
+			if (in->bad)
+				say_bad(r, trunk, "what comes from there", in);
+			if (out->bad)
+				say_bad(r, trunk, "what it hears", out);
 		}
 }
 
@@ -325,7 +384,7 @@ static void put_media(struct ctl_req *r, const struct call_record *rec)
 	ctl_table(r, "media", media_json(r, rec), media_cols, ARRAY_LEN(media_cols), "no streams");
 	if (rec->n_streams > CALL_STREAMS_MAX)
 		ctl_say(r, "%u more streams are not shown\n", rec->n_streams - CALL_STREAMS_MAX);
-	say_unreadable(r, rec);
+	say_verdicts(r, rec);
 	if (worst_media(rec, &verdict))
 		r->code = 2;
 }
@@ -601,28 +660,104 @@ void cmd_call_ladder(struct ctl_req *r)
 	ctl_end(r);
 }
 
-struct pcap_out {
-	struct ctl_req *r;
-	struct text t;
+/* A capture file is made in order of time: SIP comes from one ring, packets of each worker from another. */
+struct piece {
+	int64_t wall_us;
+	size_t at, n; /* in the text */
 };
 
-static int pcap_put(void *ctx, const void *p, size_t n)
+struct pcap_out {
+	struct text t;
+	struct piece *piece; /* own */
+	size_t n, room, media;
+	int64_t mono_to_wall_us;
+	bool cut, failed;
+};
+
+#define PCAP_MEDIA_MAX ((size_t)12 << 20) /* bytes of one answer; the newest */
+
+static void pcap_add(struct pcap_out *o, const struct tap_msg *m)
+{
+	char bytes[TAP_PCAP_MSG_MAX(16384)];
+	struct piece *more;
+	struct buf b;
+
+	if (o->n == o->room) {
+		more = realloc(o->piece, (o->room ? 2 * o->room : 256) * sizeof(*more));
+		if (!more) {
+			o->failed = true;
+			return;
+		}
+		o->piece = more;
+		o->room = o->room ? 2 * o->room : 256;
+	}
+	buf_init(&b, bytes, sizeof(bytes));
+	tap_pcap_msg(&b, m);
+	if (buf_err(&b))
+		return;
+	o->piece[o->n++] = (struct piece){.wall_us = m->wall_us, .at = o->t.n, .n = b.n};
+	text_put(&o->t, b.p, b.n);
+}
+
+static bool pcap_sip(void *ctx, const struct tap_msg *m)
 {
 	struct pcap_out *o = ctx;
 
-	text_put(&o->t, p, n);
-	if (o->t.n > 256 * 1024) {
-		ctl_binary(o->r, text_get(&o->t));
-		o->t.n = 0;
+	pcap_add(o, m);
+	return !o->failed;
+}
+
+static bool pcap_media(void *ctx, const struct capture_packet *p)
+{
+	struct pcap_out *o = ctx;
+	struct tap_msg m = {.wall_us = p->mono_us + o->mono_to_wall_us, .out = p->out, .bytes = p->bytes, .len = p->len,
+	    .path = {.proto = NET_UDP, .local = p->local, .remote = p->remote}};
+
+	o->media++;
+	o->cut = o->t.n > PCAP_MEDIA_MAX;
+	if (!o->cut)
+		pcap_add(o, &m);
+	return !o->failed && !o->cut;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct piece *x = a, *y = b;
+
+	if (x->wall_us != y->wall_us)
+		return x->wall_us < y->wall_us ? -1 : 1;
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void pcap_send(struct ctl_req *r, struct pcap_out *o)
+{
+	struct text out = {0};
+	char head[TAP_PCAP_HEAD];
+	struct buf b;
+
+	buf_init(&b, head, sizeof(head));
+	tap_pcap_head(&b);
+	text_put(&out, b.p, b.n);
+	qsort(o->piece, o->n, sizeof(*o->piece), by_time);
+	for (size_t i = 0; i < o->n && r->client; i++) {
+		text_put(&out, o->t.p + o->piece[i].at, o->piece[i].n);
+		if (out.n > 256 * 1024) {
+			ctl_binary(r, text_get(&out));
+			out.n = 0;
+		}
 	}
-	return o->t.failed || !o->r->client ? -1 : 0;
+	if (r->client)
+		ctl_binary(r, text_get(&out));
+	o->failed = o->failed || out.failed;
+	text_fini(&out);
 }
 
 void cmd_call_pcap(struct ctl_req *r)
 {
 	const char *phase;
 	struct call_record *rec = find_call(r, &phase, NULL);
-	struct pcap_out o = {.r = r};
+	const struct clock *now = r->be->env->clock;
+	struct pcap_out o = {.mono_to_wall_us = now->wall_us - now->mono_us};
 	uint64_t keys[KEYS_MAX];
 	unsigned n;
 
@@ -631,15 +766,53 @@ void cmd_call_pcap(struct ctl_req *r)
 		return;
 	}
 	n = wire_keys(rec, keys);
+	tap_each(r->be->tap, keys, n, 0, pcap_sip, &o);
+	/* who listens in has more rights than who looks at messages */
+	if (r->role >= CTL_ADMIN)
+		media_captured(r->be->media, rec->id, pcap_media, &o);
 	free(rec);
-	if (tap_pcap(r->be->tap, keys, n, pcap_put, &o) < 0) {
-		text_fini(&o.t);
+	if (!o.failed && !o.t.failed)
+		pcap_send(r, &o);
+	free(o.piece);
+	text_fini(&o.t);
+	if (o.failed || o.t.failed) {
 		ctl_refuse(r, REASON_NO_MEMORY, NULL, "the capture could not be made");
 		return;
 	}
-	if (r->client)
-		ctl_binary(r, text_get(&o.t));
-	text_fini(&o.t);
+	ctl_end(r);
+}
+
+void cmd_call_capture(struct ctl_req *r)
+{
+	enum media_capture mode = ctl_flag(r, "--off")        ? MEDIA_CAPTURE_OFF
+	                          : ctl_flag(r, "--decrypted") ? MEDIA_CAPTURE_CLEAR
+	                                                       : MEDIA_CAPTURE_WIRE;
+	static const char *const names[] = {"off", "as on the wire", "decrypted"};
+	const struct log lg = {.to = r->be->env->logger, .area = LOG_CTL};
+	const char *phase;
+	struct call *c;
+	struct call_record *rec = find_call(r, &phase, &c);
+	enum reason why;
+
+	if (!c) {
+		free(rec);
+		if (!r->ended)
+			ctl_refuse(r, REASON_NO_SUCH, "postern call list shows those in progress", "call '%s' is not in progress",
+			    ctl_arg(r, "CALL"));
+		return;
+	}
+	free(rec);
+	why = call_capture(c, mode);
+	if (why != REASON_NONE) {
+		ctl_refuse(r, why, NULL, "its packets cannot be captured: %s", reason_info(why)->text);
+		return;
+	}
+	/* somebody listens in: that is for the record */
+	log_warn(&lg, "call_capture", "uid=%u call=%s mode=\"%s\"", r->uid, ctl_arg(r, "CALL"), names[mode]);
+	ctl_set(r, "capture", json_string(names[mode]));
+	ctl_say(r, "capture of %s: %s\n", ctl_arg(r, "CALL"), names[mode]);
+	if (mode != MEDIA_CAPTURE_OFF)
+		ctl_say(r, "to see it: postern call pcap %s -o FILE\n", ctl_arg(r, "CALL"));
 	ctl_end(r);
 }
 

@@ -185,6 +185,7 @@ static void numbers_checked(struct ctl_req *r)
 		else
 			ctl_finding(r, 1, "number", NULL, "trunk %s %s", trunk ? trunk : "?", text ? text : "");
 	}
+	view_unconfirmed(r);
 	if (r->code == 0)
 		ctl_say(r, "every number leads to a trunk that takes calls\n");
 	if (touching)

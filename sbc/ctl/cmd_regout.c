@@ -67,7 +67,11 @@ static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const stru
 	json_object_set_new(j, "instance", v->instance.n ? print_json(v->instance) : json_null());
 	json_object_set_new(j, "holds", json_boolean(v->holds));
 	json_object_set_new(j, "since_us", json_integer(v->since_wall_us));
-	json_object_set_new(j, "kind", json_string(v->bulk ? "gin" : v->fallback ? "aor (gin refused)" : "aor"));
+	json_object_set_new(j, "kind", json_string(v->numbers ? "numbers" : v->bulk ? "gin" : v->fallback ? "aor (gin refused)" : "aor"));
+	if (v->numbers) {
+		json_object_set_new(j, "numbers", json_integer(v->numbers));
+		json_object_set_new(j, "numbers_held", json_integer(v->numbers_held));
+	}
 	json_object_set_new(j, "aor", v->aor.n ? print_json(v->aor) : json_null());
 	json_object_set_new(j, "contact", v->contact.n ? print_json(v->contact) : json_null());
 	json_object_set_new(j, "at", addr_none(&v->at.remote) ? json_null() : view_peer(v->at.proto, &v->at.remote));
@@ -81,6 +85,7 @@ static json_t *out_json(struct ctl_req *r, const struct pol_trunk *t, const stru
 	json_object_set_new(j, "sent", json_integer((json_int_t)v->sent));
 	json_object_set_new(j, "accepted", json_integer((json_int_t)v->accepted));
 	json_object_set_new(j, "service_route", v->route.n ? print_json(v->route) : json_null());
+	json_object_set_new(j, "gruu", v->gruu.n ? print_json(v->gruu) : json_null());
 	json_object_set_new(j, "call_id", print_json(v->call_id));
 	json_object_set_new(j, "realm", v->realm.n ? print_json(v->realm) : json_null());
 	json_object_set_new(j, "code", v->why != REASON_NONE ? view_code(v->why) : json_null());
@@ -103,8 +108,19 @@ static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct r
 		buf_fmt(&b, "postern trunk set %.*s reg-event=auto", STR(str_head(t->name, 31)));
 		ctl_finding(r, 1, "reg", buf_z(&b), "trunk %.*s: %s", STR(t->name), reason_info(REASON_REG_EVENT_OFF)->text);
 	}
+	if (v->more_numbers)
+		ctl_finding(r, 1, "reg", "split the numbers over two trunks, or ask the provider for GIN", "trunk %.*s: only %u numbers are registered, there are more",
+		    STR(t->name), v->numbers);
 	if (!level)
 		return;
+	if (v->numbers && v->why != REASON_NONE) {
+		buf_init(&b, todo, sizeof(todo) - 1);
+		buf_fmt(&b, "postern reg numbers %.*s", STR(str_head(t->name, 40)));
+		ctl_finding(r, v->numbers_held ? 1 : 2, "reg", buf_z(&b), "trunk %.*s: %u of %u numbers %s: %s", STR(t->name),
+		    v->numbers_held < v->numbers ? v->numbers - v->numbers_held : 1, v->numbers,
+		    v->numbers_held < v->numbers ? "are not registered" : "could not be renewed", reason_info(v->why)->text);
+		return;
+	}
 	buf_init(&b, todo, sizeof(todo) - 1);
 	buf_fmt(&b, "postern reg show %.*s", STR(str_head(t->name, 40)));
 	if (v->why != REASON_NONE && other)
@@ -119,6 +135,25 @@ static void finding(struct ctl_req *r, const struct pol_trunk *t, const struct r
 		ctl_finding(r, level, "reg", buf_z(&b), "trunk %.*s: %s", STR(t->name), reason_info(REASON_REG_NO_GIN)->text);
 }
 
+/* PBXs that registered by two flows and have one. */
+static void find_lost_flows(struct ctl_req *r, const struct policy *p)
+{
+	const struct pol_trunk *t = NULL;
+	unsigned n = 0;
+
+	for (const struct reg_contact *c = r->be->reg && r->be->net ? bindings_walk(reg_bindings(r->be->reg), NULL) : NULL; c;
+	     c = bindings_walk(reg_bindings(r->be->reg), c)) {
+		if (!c->reg_id || c->path.n || net_alive(netio_net(r->be->net), &c->flow))
+			continue;
+		n++;
+		if (!t)
+			t = policy_trunk(p, c->trunk_id);
+	}
+	if (n && t)
+		ctl_finding(r, 1, "reg", "postern reg flows",
+		    "%.*s: a flow of the PBX is lost (%u in all); calls go by the others it has", STR(t->name), n);
+}
+
 void view_reg_findings(struct ctl_req *r)
 {
 	const struct policy *p = b2b_policy(r->be->b2b);
@@ -128,6 +163,51 @@ void view_reg_findings(struct ctl_req *r)
 		for (unsigned flow = 1; flow <= REG_FLOWS_MAX; flow++)
 			if (reg_client_view(r->be->clients, policy_trunk_at(p, i)->id, flow, &v))
 				finding(r, policy_trunk_at(p, i), &v);
+	find_lost_flows(r, p);
+}
+
+void view_reg_numbers(struct ctl_req *r, const struct pol_trunk *t)
+{
+	static const struct print_col cols[] = {
+	    {"number", "NUMBER", PK_TEXT, 0},
+	    {"state", "STATE", PK_TEXT, 0},
+	    {"at", "AT", PK_TEXT, 1},
+	    {"expires_ms", "EXPIRES", PK_MS, 0},
+	    {"next_ms", "NEXT", PK_MS, 0},
+	    {"code", "CODE", PK_TEXT, 0},
+	    {"why", "WHY", PK_TEXT, 2},
+	};
+	uint32_t max = ctl_uint(r, "--lines", 50);
+	unsigned missing = 0, n = 0, shown = 0;
+	struct reg_client_view v;
+	json_t *rows = json_array();
+	const void *at = NULL;
+	struct str number;
+
+	/* trouble first */
+	for (int well = 0; well < 2; well++, at = NULL) {
+		while (reg_client_number_next(r->be->clients, t->id, &at, &number, &v)) {
+			json_t *j;
+
+			if ((v.holds && v.why == REASON_NONE) != (well != 0))
+				continue;
+			n++;
+			missing += !v.holds;
+			if (shown++ >= max)
+				continue;
+			j = out_json(r, t, &v);
+			json_object_set_new(j, "number", print_json(number));
+			json_array_append_new(rows, j);
+		}
+	}
+	ctl_set(r, "total", json_integer(n));
+	ctl_set(r, "missing", json_integer(missing));
+	ctl_table(r, "numbers", rows, cols, ARRAY_LEN(cols), "no number is to be registered: postern trunk show NAME: reg-numbers");
+	if (n > max)
+		ctl_say(r, "%u of %u are shown: --lines N\n", max, n);
+	if (reg_client_view(r->be->clients, t->id, 1, &v))
+		finding(r, t, &v);
+	ctl_end(r);
 }
 
 void cmd_reg_list(struct ctl_req *r)
@@ -186,6 +266,8 @@ void cmd_reg_show(struct ctl_req *r)
 	    {"status", "last answer", PK_NUM, 0},
 	    {"realm", "asks for realm", PK_TEXT, 0},
 	    {"kind", "kind", PK_TEXT, 0},
+	    {"numbers", "numbers", PK_NUM, 0},
+	    {"numbers_held", "of them held", PK_NUM, 0},
 	    {"aor", "address", PK_TEXT, 0},
 	    {"contact", "contact", PK_TEXT, 0},
 	    {"at", "at", PK_TEXT, 0},
@@ -203,6 +285,7 @@ void cmd_reg_show(struct ctl_req *r)
 	    {"losses", "lost by them", PK_NUM, 0},
 	    {"service_route", "service-route", PK_TEXT, 0},
 	    {"instance", "instance", PK_TEXT, 0},
+	    {"gruu", "gruu", PK_TEXT, 0},
 	    {"call_id", "call-id", PK_TEXT, 0},
 	};
 	struct reg_client_view v;

@@ -9,6 +9,7 @@
 #include "sbc/net/netio.h"
 #include "sbc/net/tls.h"
 #include "sbc/reg/account.h"
+#include "sbc/reg/reg.h"
 
 /* -------------------------------------------------------------------- trunks at a glance */
 
@@ -181,6 +182,15 @@ static void find_passwords(struct ctl_req *r, const struct policy *p)
 	}
 }
 
+/* Who guesses passwords, and is heard less and less. */
+static void find_guesses(struct ctl_req *r)
+{
+	struct auth_slowed s;
+
+	for (unsigned i = 0; r->be->reg && i < 5 && auth_slowed(reg_auth(r->be->reg), i, &s); i++)
+		ctl_finding(r, 1, "auth", "postern reg history", "%s gave %u wrong passwords and is slowed down", s.who, s.failures);
+}
+
 static void find_realms(struct ctl_req *r, const struct conf *c)
 {
 	for (unsigned i = 0; i < c->n_realms; i++) {
@@ -188,9 +198,10 @@ static void find_realms(struct ctl_req *r, const struct conf *c)
 
 		if (!media_port_use(r->be->media, i, &use) || use.total == 0)
 			continue;
-		if (use.used * 10 >= use.total * 9)
-			ctl_finding(r, use.used == use.total ? 2 : 1, "ports", "widen 'media' of the realm in postern.conf",
-			    "realm %.*s uses %u of its %u port pairs", STR(c->realms[i].name), use.used, use.total);
+		if (use.percent >= 80)
+			ctl_finding(r, use.percent >= 100 ? 2 : 1, "ports", "widen 'media' of the realm in postern.conf",
+			    "realm %.*s: %u %% of its media ports are in use, in the fuller address family", STR(c->realms[i].name),
+			    use.percent);
 	}
 }
 
@@ -262,6 +273,7 @@ void view_findings(struct ctl_req *r, const json_t *trunks)
 {
 	find_trunks(r, trunks);
 	find_passwords(r, b2b_policy(r->be->b2b));
+	find_guesses(r);
 	find_realms(r, r->be->ops->conf(r->be->ctx));
 	view_tls_findings(r);
 	view_dns_findings(r);

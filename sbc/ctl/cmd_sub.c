@@ -93,13 +93,22 @@ static void add_row(json_t *rows, struct str number, const struct pol_trunk *own
 	json_array_append_new(rows, j);
 }
 
+/* By its registration events, or, when there are none, by what its 200 named as ours (P-Associated-URI). */
 struct compare {
-	const struct reg_watches *ws;
+	const struct reg_watches *ws; /* NULL: no events */
+	const struct reg_clients *clients;
 	uint32_t trunk_id;
 	json_t *rows;
 	uint32_t max, looked;
-	unsigned missing, surplus;
+	unsigned missing, confirmed, surplus;
 };
+
+static bool confirms(const struct compare *c, struct str number)
+{
+	if (c->ws)
+		return reg_watch_confirms(c->ws, c->trunk_id, number);
+	return reg_client_confirms(c->clients, c->trunk_id, number) != REG_CONFIRMED_NO;
+}
 
 static void compare_range(struct compare *c, const struct pol_trunk *owner, const struct pol_number *range)
 {
@@ -111,7 +120,9 @@ static void compare_range(struct compare *c, const struct pol_trunk *owner, cons
 		number = str_n(text, range->first.n);
 		if (c->looked >= COMPARED_MAX)
 			return;
-		if (!reg_watch_confirms(c->ws, c->trunk_id, number) && c->missing++ < c->max)
+		if (confirms(c, number))
+			c->confirmed++;
+		else if (c->missing++ < c->max)
 			add_row(c->rows, number, owner, "not confirmed");
 		if (str_eq(number, range->last))
 			break;
@@ -126,6 +137,70 @@ static void compare_range(struct compare *c, const struct pol_trunk *owner, cons
 	c->looked++;
 }
 
+/* Are the numbers of that PBX to be the provider's? Where nothing says so, all are. */
+static bool expected(const struct pol_trunk *t, const struct pol_trunk *owner)
+{
+	if (owner->role != POL_PBX)
+		return false;
+	if (t->reg.n_numbers)
+		return policy_registers_for(t, owner);
+	return !t->link || t->link == owner;
+}
+
+/* false: the provider says nothing of numbers */
+static bool compare_begin(struct ctl_req *r, const struct pol_trunk *t, uint32_t max, struct compare *ret)
+{
+	struct reg_watch_view v;
+	struct str number;
+
+	*ret = (struct compare){.clients = r->be->clients, .trunk_id = t->id, .max = max};
+	if (r->be->reg_watches && reg_watch_view(r->be->reg_watches, t->id, &v) && v.state == REG_WATCH_SEES)
+		ret->ws = r->be->reg_watches;
+	return ret->ws || (ret->clients && reg_client_uri(ret->clients, t->id, 0, &number));
+}
+
+static void compare_all(const struct policy *p, const struct pol_trunk *t, struct compare *c)
+{
+	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
+		const struct pol_trunk *owner = policy_trunk_at(p, i);
+
+		if (!expected(t, owner))
+			continue;
+		for (const struct pol_number *n = policy_numbers_next(p, owner, NULL); n; n = policy_numbers_next(p, owner, n))
+			compare_range(c, owner, n);
+	}
+}
+
+void view_unconfirmed(struct ctl_req *r)
+{
+	const struct policy *p = b2b_policy(r->be->b2b);
+	unsigned providers = 0;
+
+	for (unsigned i = 0; i < policy_trunk_count(p); i++)
+		providers += policy_trunk_at(p, i)->role == POL_ITSP;
+	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
+		const struct pol_trunk *t = policy_trunk_at(p, i);
+		struct compare c;
+		char todo[80];
+		struct buf b;
+
+		if (t->role != POL_ITSP || !compare_begin(r, t, 1, &c))
+			continue;
+		if (providers > 1 && !t->reg.n_numbers && !t->link)
+			continue; /* which numbers are whose is not said */
+		c.rows = json_array();
+		compare_all(p, t, &c);
+		buf_init(&b, todo, sizeof(todo) - 1);
+		buf_fmt(&b, "postern reg numbers %.*s", STR(str_head(t->name, 40)));
+		/* one that names the pilot only says nothing of numbers */
+		if (c.missing && c.confirmed)
+			ctl_finding(r, 1, "number", buf_z(&b), "trunk %.*s: the provider did not confirm %u of %u numbers, %s the first",
+			    STR(t->name), c.missing, c.missing + c.confirmed,
+			    json_string_value(json_object_get(json_array_get(c.rows, 0), "number")));
+		json_decref(c.rows);
+	}
+}
+
 void cmd_reg_numbers(struct ctl_req *r)
 {
 	static const struct print_col cols[] = {
@@ -135,32 +210,28 @@ void cmd_reg_numbers(struct ctl_req *r)
 	};
 	const struct policy *p = b2b_policy(r->be->b2b);
 	const struct pol_trunk *t = ctl_trunk(r, ctl_arg(r, "TRUNK"));
-	struct compare c = {.ws = r->be->reg_watches, .max = ctl_uint(r, "--lines", 50)};
-	struct reg_watch_view v;
+	struct compare c;
 	const void *at = NULL;
 	struct str number;
+	unsigned n = 0;
 
 	if (!t)
 		return;
-	if (!c.ws || !reg_watch_view(c.ws, t->id, &v) || v.state != REG_WATCH_SEES) {
-		ctl_refuse(r, REASON_NO_SUCH, "postern trunk set NAME reg-event=on; postern reg show NAME says how that stands",
-		    "trunk '%.*s' has no registration events now", STR(t->name));
+	if (t->role == POL_ITSP && t->reg.auth == POL_AUTH_NUMBERS && r->be->clients) {
+		view_reg_numbers(r, t);
 		return;
 	}
-	c.trunk_id = t->id;
-	c.rows = json_array();
-	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
-		const struct pol_trunk *owner = policy_trunk_at(p, i);
-
-		if (owner->role != POL_PBX)
-			continue;
-		for (const struct pol_number *n = policy_numbers_next(p, owner, NULL); n; n = policy_numbers_next(p, owner, n))
-			compare_range(&c, owner, n);
+	if (!compare_begin(r, t, ctl_uint(r, "--lines", 50), &c)) {
+		ctl_refuse(r, REASON_NO_SUCH, "postern trunk set NAME reg-event=on; postern reg show NAME says how that stands",
+		    "trunk '%.*s' has no registration events now, and its provider named no numbers (P-Associated-URI)", STR(t->name));
+		return;
 	}
-	while (reg_watch_number(c.ws, t->id, &at, &number))
+	c.rows = json_array();
+	compare_all(p, t, &c);
+	while (c.ws ? reg_watch_number(c.ws, t->id, &at, &number) : reg_client_uri(c.clients, t->id, n++, &number))
 		if (!policy_number(p, number) && !str_eq(number, t->reg.user) && c.surplus++ < c.max)
 			add_row(c.rows, number, NULL, "confirmed, and nobody's here");
-	ctl_set(r, "confirmed", json_integer(v.confirmed));
+	ctl_set(r, "confirmed", json_integer(c.confirmed));
 	ctl_set(r, "missing", json_integer(c.missing));
 	ctl_set(r, "surplus", json_integer(c.surplus));
 	ctl_table(r, "numbers", c.rows, cols, ARRAY_LEN(cols), "the provider has all numbers that stand here, and no others");

@@ -54,6 +54,8 @@ void view_tls_findings(struct ctl_req *r);
 void view_reg_findings(struct ctl_req *r);
 /* finding of `status` about changes on trial */
 void view_trial_finding(struct ctl_req *r);
+void view_unconfirmed(struct ctl_req *r); /* findings: numbers that their provider did not confirm */
+void view_reg_numbers(struct ctl_req *r, const struct pol_trunk *t); /* how each is registered (auth=numbers) */
 /* findings of `status` about names */
 void view_dns_findings(struct ctl_req *r);
 

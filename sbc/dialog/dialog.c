@@ -305,7 +305,7 @@ void dlg_request(struct dlg *d, enum sip_method method, struct str method_name, 
 		r->ruri = d->target;
 	dlg_next_hop(d, &r->path);
 	buf_lit(headers, "Max-Forwards: ");
-	buf_u64(headers, d->max_forwards && !d->confirmed ? d->max_forwards : 70);
+	buf_u64(headers, d->hops && !d->confirmed ? d->hops - 1u : 70);
 	buf_lit(headers, "\r\n");
 	if (d->strict) {
 		/* the first route is the request URI; the target becomes the last route */

@@ -23,7 +23,7 @@ struct dlg {
 	bool nat;                         /* answer to where their packets come from, whatever Contact says */
 	bool has_remote_cseq;
 	bool confirmed;
-	uint8_t max_forwards;             /* of requests before there is a dialog, 0: 70 */
+	uint8_t hops;                     /* that requests before there is a dialog may take: Max-Forwards and one, 0: 71 */
 	bool update_ok;                   /* their Allow lists UPDATE */
 	uint32_t local_cseq, remote_cseq;
 	struct net_path path;             /* of the last message from them; connection included */

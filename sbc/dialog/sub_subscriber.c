@@ -380,7 +380,7 @@ struct sub *sub_subscribe(
 	s->dlg.target = str_dup(s->arena, a->ruri); /* its place is not one that may be written over: no target_cap */
 	s->dlg.routes = a->routes.n ? str_dup(s->arena, a->routes) : STR_NONE;
 	s->dlg.nat = a->peer.nat;
-	s->dlg.max_forwards = a->max_forwards;
+	s->dlg.hops = a->hops;
 	s->accept = a->accept.n ? str_dup(s->arena, a->accept) : STR_NONE;
 	s->branch_tail = a->branch_tail.n ? str_dup(s->arena, a->branch_tail) : STR_NONE;
 	if ((a->branch_tail.n && !s->branch_tail.p) || !s->dlg.call_id.p || !s->dlg.local_tag.p || !s->dlg.local.p || !s->dlg.remote.p || !s->dlg.target.p ||

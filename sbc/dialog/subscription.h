@@ -117,7 +117,7 @@ struct sub_ask {
 	struct str routes;   /* complete Route lines, or empty */
 	struct net_path path;
 	uint32_t expires_s;
-	uint8_t max_forwards;    /* 0: 70 */
+	uint8_t hops;            /* that it may take: Max-Forwards and one, 0: 71 */
 	struct str branch_tail;  /* as of struct txn_req; of the first request alone */
 };
 

@@ -11,13 +11,14 @@
  * The uv_timer stands still while the machine sleeps, the wheel's clock does not. A timer of the kernel that is cancelled
  * when the clock is set, which waking up does too, says so: then what came due meanwhile runs, and the wait is armed anew.
  *
- * Posts from other threads go through a ring under a mutex and one uv_async. A batch of them runs per turn, so that
+ * Posts from other threads go through a ring under a mutex and one waker. A batch of them runs per turn, so that
  * a thread which posts without end delays the sockets only by a batch.
  */
 #include "sbc/loop/loop.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,13 +27,16 @@
 
 #define SLOW_US 50000
 #define JUMP_US 1000000
+#define LONG_TURN_US 500
+#define PREEMPTED_US 100000 /* how old the count of preemptions may be that a long turn is held against */
 #define SLOW_QUIET_US 10000000 /* at most one line about slow callbacks in this time */
 #define POST_BATCH 64
 #define POST_PER_TURN 256
 #define HOOK_ROUNDS 8 /* hooks that schedule hooks: how often in one turn */
 
 static const char *const count_names[LOOP_COUNTS] = {"turns", "posts", "slow_callbacks", "clock_jumps",
-    "longest_callback_us", "turns_over_500us", "turns_over_1ms", "turns_over_5ms"};
+    "longest_callback_us", "turns_over_500us", "turns_over_1ms", "turns_over_5ms",
+    "turns_over_500us_preempted"};
 
 static void read_clock(struct loop *l)
 {
@@ -59,6 +63,10 @@ static void watch(struct loop *l, int64_t took_us)
 
 	if (took_us > (int64_t)l->counts[LOOP_LONGEST_US])
 		l->counts[LOOP_LONGEST_US] = (uint64_t)took_us;
+	if (took_us > l->turn_longest_us) {
+		l->turn_longest_us = took_us;
+		l->turn_longest = l->running;
+	}
 	if (took_us <= l->cfg.slow_us)
 		return;
 	l->counts[LOOP_SLOW]++;
@@ -96,22 +104,27 @@ static void run_timers(struct loop *l)
 	loop_leave(l);
 }
 
-static void run_hooks(struct loop *l)
+static void run_due(struct list *hooks)
 {
 	struct list due, *n;
 
-	if (list_empty(&l->hooks))
+	list_init(&due);
+	list_splice(&due, hooks);
+	while ((n = list_pop(&due))) {
+		struct loop_hook *h = container_of(n, struct loop_hook, node);
+
+		h->fn(h);
+	}
+}
+
+static void run_hooks(struct loop *l)
+{
+	if (list_empty(&l->hooks) && list_empty(&l->last_hooks))
 		return;
 	loop_enter(l, "turn_end");
-	for (int i = 0; i < HOOK_ROUNDS && !list_empty(&l->hooks); i++) {
-		list_init(&due);
-		list_splice(&due, &l->hooks);
-		while ((n = list_pop(&due))) {
-			struct loop_hook *h = container_of(n, struct loop_hook, node);
-
-			h->fn(h);
-		}
-	}
+	for (int i = 0; i < HOOK_ROUNDS && !list_empty(&l->hooks); i++)
+		run_due(&l->hooks);
+	run_due(&l->last_hooks);
 	loop_leave(l);
 }
 
@@ -187,14 +200,52 @@ static void watch_set(struct loop *l)
 	uv_unref((uv_handle_t *)&l->set);
 }
 
+/* How often the system took the core away from this thread since it was asked last. */
+static long preemptions(struct loop *l)
+{
+	struct rusage r;
+	long before = l->preempted;
+
+	if (getrusage(RUSAGE_THREAD, &r) < 0)
+		return 0;
+	l->preempted = r.ru_nivcsw;
+	l->preempted_us = l->clock.mono_us;
+	return l->preempted - before;
+}
+
+static void blame(struct loop *l)
+{
+	struct metric_set *m = &l->culprit_metrics;
+	const char *name = l->turn_longest ? l->turn_longest : "none";
+	unsigned i = 0;
+
+	while (i < m->n && strcmp(l->culprits[i], name) != 0)
+		i++;
+	if (i == LOOP_CULPRITS)
+		i--;
+	if (i == m->n) {
+		l->culprits[i] = i + 1 < LOOP_CULPRITS ? name : "others";
+		m->n++;
+	}
+	l->culprit_counts[i]++;
+}
+
 /* What came in during a turn waited so long at most: no callback alone need be slow for that. */
 static void count_turn(struct loop *l)
 {
 	int64_t took_us = l->clock.mono_us - l->turn_us;
 
-	l->counts[LOOP_OVER_500US] += took_us > 500;
-	l->counts[LOOP_OVER_1MS] += took_us > 1000;
-	l->counts[LOOP_OVER_5MS] += took_us > 5000;
+	if (took_us > LONG_TURN_US) {
+		l->counts[LOOP_OVER_500US]++;
+		l->counts[LOOP_OVER_1MS] += took_us > 1000;
+		l->counts[LOOP_OVER_5MS] += took_us > 5000;
+		l->counts[LOOP_OVER_PREEMPTED] += preemptions(l) > 0;
+		blame(l);
+	} else if (l->clock.mono_us - l->preempted_us > PREEMPTED_US) {
+		(void)preemptions(l);
+	}
+	l->turn_longest = NULL;
+	l->turn_longest_us = 0;
 }
 
 static void finish_turn(struct loop *l)
@@ -246,13 +297,13 @@ static bool run_posts(struct loop *l, size_t max)
 	return more;
 }
 
-static void on_posted(uv_async_t *h)
+static void on_posted(struct waker *w)
 {
-	struct loop *l = container_of(h, struct loop, posted);
+	struct loop *l = container_of(w, struct loop, posted);
 
 	loop_enter(l, "posts");
 	if (run_posts(l, POST_PER_TURN))
-		uv_async_send(&l->posted);
+		waker_wake_any(&l->posted);
 	loop_leave(l);
 }
 
@@ -283,9 +334,9 @@ int loop_post_any(struct loop *l, loop_fn *fn, void *arg)
 		e = -ENOMEM;
 	} else {
 		l->post[(l->post_head + l->post_n) & (l->post_cap - 1)] = (struct loop_post){fn, arg};
-		/* under the lock: loop_fini() takes it before it closes the handle */
+		/* under the lock: loop_fini() takes it before it closes the waker */
 		if (l->post_n++ == 0)
-			uv_async_send(&l->posted);
+			waker_wake_any(&l->posted);
 	}
 	pthread_mutex_unlock(&l->post_lock);
 	return e;
@@ -295,6 +346,12 @@ void loop_at_turn_end(struct loop *l, struct loop_hook *h)
 {
 	if (!list_linked(&h->node))
 		list_push(&l->hooks, &h->node);
+}
+
+void loop_before_wait(struct loop *l, struct loop_hook *h)
+{
+	if (!list_linked(&h->node))
+		list_push(&l->last_hooks, &h->node);
 }
 
 int loop_init(struct loop *l, const struct loop_cfg *cfg)
@@ -310,6 +367,7 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	l->log = (struct log){.to = cfg->logger, .area = LOG_APP};
 	l->armed_us = INT64_MAX;
 	list_init(&l->hooks);
+	list_init(&l->last_hooks);
 	if (cfg->read_clock)
 		cfg->read_clock(cfg->read_ctx, &l->clock);
 	else
@@ -319,7 +377,7 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	e = uv_loop_init(&l->uv);
 	if (e < 0)
 		return e;
-	e = uv_async_init(&l->uv, &l->posted, on_posted);
+	e = waker_init(&l->posted, &l->uv, on_posted);
 	if (e < 0) {
 		uv_loop_close(&l->uv);
 		return e;
@@ -331,8 +389,12 @@ int loop_init(struct loop *l, const struct loop_cfg *cfg)
 	pthread_mutex_init(&l->post_lock, NULL);
 	l->metrics = (struct metric_set){
 	    .area = "loop", .names = count_names, .values = l->counts, .n = LOOP_COUNTS};
-	if (cfg->metrics)
+	l->culprit_metrics =
+	    (struct metric_set){.area = "loop_long_turns", .names = l->culprits, .values = l->culprit_counts};
+	if (cfg->metrics) {
 		metrics_add(cfg->metrics, &l->metrics);
+		metrics_add(cfg->metrics, &l->culprit_metrics);
+	}
 	return 0;
 }
 
@@ -354,7 +416,7 @@ int loop_fini(struct loop *l)
 	while (run_posts(l, POST_PER_TURN))
 		;
 	run_hooks(l);
-	uv_close((uv_handle_t *)&l->posted, NULL);
+	waker_close(&l->posted, NULL);
 	uv_close((uv_handle_t *)&l->turn, NULL);
 	uv_close((uv_handle_t *)&l->wake, NULL);
 	if (l->set_fd >= 0)
@@ -369,6 +431,7 @@ int loop_fini(struct loop *l)
 	if (e < 0)
 		uv_walk(&l->uv, on_left_open, l);
 	metrics_del(&l->metrics);
+	metrics_del(&l->culprit_metrics);
 	pthread_mutex_destroy(&l->post_lock);
 	free(l->post);
 	l->post = NULL;

@@ -5,7 +5,8 @@
  * between, so all of one message is handled at one time.
  *
  * Every libuv callback on this loop begins with loop_enter() and ends with loop_leave(): this is what refreshes
- * the clock after the wait and what lets the watchdog name a callback that held the others up.
+ * the clock after the wait and what lets the watchdog name a callback that held the others up. `postern metrics loop`
+ * counts long turns, `postern metrics loop_long_turns` says which callback took the longest of each.
  */
 #ifndef SBC_LOOP_LOOP_H
 #define SBC_LOOP_LOOP_H
@@ -15,6 +16,7 @@
 #include "sbc/base/log.h"
 #include "sbc/base/metric.h"
 #include "sbc/loop/timers.h"
+#include "sbc/loop/waker.h"
 
 struct loop;
 
@@ -35,8 +37,11 @@ enum loop_count {
 	LOOP_OVER_500US,  /* turns that kept others waiting for longer */
 	LOOP_OVER_1MS,
 	LOOP_OVER_5MS,
+	LOOP_OVER_PREEMPTED, /* of those over 500 us: the system had just taken the core away from this thread */
 	LOOP_COUNTS
 };
+
+#define LOOP_CULPRITS 32
 
 struct loop_cfg {
 	struct logger *logger;   /* NULL logs nowhere */
@@ -65,12 +70,12 @@ struct loop {
 	struct metric_set metrics;
 	uv_prepare_t turn;
 	uv_timer_t wake;
-	uv_async_t posted;
 	uv_poll_t set;    /* of set_fd: readable when the clock was set, or the machine woke up */
 	int set_fd;       /* own; -1: the kernel has none */
 	int64_t slept_us; /* by the machine, all in all */
+	struct waker posted;
 	int64_t armed_us; /* when wake is due, INT64_MAX: not armed */
-	struct list hooks;
+	struct list hooks, last_hooks;
 	bool fresh; /* the clock was read since the last wait */
 	bool stopping;
 	bool single, woken; /* within loop_turn(); wake fired in it */
@@ -78,6 +83,14 @@ struct loop {
 	const char *running; /* name given to loop_enter() */
 	int64_t entered_us;
 	int64_t turn_us; /* when this turn's wait was over */
+	const char *turn_longest; /* the callback that took the longest of this turn, NULL: none yet */
+	int64_t turn_longest_us;
+	long preempted;       /* of this thread, by the system's count, when it was read last */
+	int64_t preempted_us; /* when that was */
+	/* turns over 500 us, by the name of the callback that took the longest of each; the last are all further names */
+	const char *culprits[LOOP_CULPRITS];
+	uint64_t culprit_counts[LOOP_CULPRITS];
+	struct metric_set culprit_metrics;
 	int64_t wall_offset_us;      /* wall - mono at the last reading */
 	struct log_gate slow_gate; /* lines about slow callbacks */
 
@@ -106,6 +119,9 @@ MUST_USE int loop_post_any(struct loop *l, loop_fn *fn, void *arg);
 
 /* h->fn(h) runs once at the end of this turn, before the next wait; scheduled twice it runs once. */
 void loop_at_turn_end(struct loop *l, struct loop_hook *h);
+/* As the last thing before the wait, when all that is due has been sent. For waking other threads: who shares this core
+ * with one of them may lose it at once. */
+void loop_before_wait(struct loop *l, struct loop_hook *h);
 static inline void loop_hook_cancel(struct loop_hook *h)
 {
 	list_del(&h->node);

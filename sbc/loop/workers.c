@@ -1,8 +1,8 @@
 /* workers.c - see workers.h.
  *
- * One lock, two lists of work that waits (urgent and not), one of work that is done. The loop is woken by one uv_async,
- * which asks for no memory; done pieces are told in a batch. At the end the last thread wakes the loop once more, so the
- * loop joins threads that have ended and does not wait.
+ * One lock, two lists of work that waits (urgent and not), one of work that is done. The loop is woken by one waker, by a
+ * thread that holds no lock (the loop would wait for it at once); done pieces are told in a batch. At the end the last
+ * thread wakes the loop once more, so the loop joins threads that have ended and does not wait.
  */
 #include "sbc/loop/workers.h"
 
@@ -11,19 +11,20 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define NICER 10
+#include "sbc/base/thread.h"
+#include "sbc/loop/waker.h"
 
 struct workers {
 	struct loop *loop;
 	struct workers_cfg cfg;
-	uv_async_t wake;
+	struct waker wake;
 	loop_fn *closed; /* the loop's, as the next two */
 	void *closed_arg;
 	unsigned busy;
+	unsigned unheard; /* pieces submitted on this turn */
+	struct loop_hook rouse;
 
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t more;
@@ -35,22 +36,13 @@ struct workers {
 	pthread_t thread[WORKERS_MAX];
 };
 
-/* Work that is late disturbs nobody; a call that is late is heard. What the system does not allow is left out. */
-static void be_nice(const char *name)
-{
-	struct sched_param none = {0};
-
-	pthread_setname_np(pthread_self(), name);
-	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
-	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), getpriority(PRIO_PROCESS, 0) + NICER);
-}
-
 static void *thread_main(void *arg)
 {
 	struct workers *ws = arg;
 	struct list *n;
 
-	be_nice(ws->cfg.name);
+	pthread_setname_np(pthread_self(), ws->cfg.name);
+	thread_background();
 	pthread_mutex_lock(&ws->lock);
 	for (;;) {
 		n = list_pop(&ws->urgent);
@@ -65,8 +57,11 @@ static void *thread_main(void *arg)
 			pthread_mutex_lock(&ws->lock);
 			first = list_empty(&ws->done);
 			list_push(&ws->done, &w->node);
+			pthread_mutex_unlock(&ws->lock);
 			if (first)
-				uv_async_send(&ws->wake);
+				waker_wake_any(&ws->wake);
+			sched_yield(); /* whom this piece kept waiting goes before the next one */
+			pthread_mutex_lock(&ws->lock);
 		} else if (ws->ending) {
 			break;
 		} else {
@@ -81,17 +76,18 @@ static void *thread_main(void *arg)
 	/* the last that touches ws: the loop frees it when none runs */
 	pthread_mutex_lock(&ws->lock);
 	if (--ws->running == 0)
-		uv_async_send(&ws->wake);
+		waker_wake_any(&ws->wake);
 	pthread_mutex_unlock(&ws->lock);
 	return NULL;
 }
 
-static void on_wake_closed(uv_handle_t *h)
+static void on_wake_closed(struct waker *w)
 {
-	struct workers *ws = container_of((uv_async_t *)h, struct workers, wake);
+	struct workers *ws = container_of(w, struct workers, wake);
 	loop_fn *closed = ws->closed;
 	void *arg = ws->closed_arg;
 
+	loop_hook_cancel(&ws->rouse);
 	pthread_cond_destroy(&ws->more);
 	pthread_mutex_destroy(&ws->lock);
 	free(ws);
@@ -99,9 +95,9 @@ static void on_wake_closed(uv_handle_t *h)
 		closed(arg);
 }
 
-static void on_wake(uv_async_t *h)
+static void on_wake(struct waker *wake)
 {
-	struct workers *ws = container_of(h, struct workers, wake);
+	struct workers *ws = container_of(wake, struct workers, wake);
 	struct loop *loop = ws->loop;
 	struct list done, *n;
 	bool ended;
@@ -118,12 +114,26 @@ static void on_wake(uv_async_t *h)
 		ws->busy--;
 		w->done(w);
 	}
-	if (ended && !uv_is_closing((uv_handle_t *)h)) {
+	if (ended) {
 		for (unsigned i = 0; i < ws->n_threads; i++)
 			pthread_join(ws->thread[i], NULL);
-		uv_close((uv_handle_t *)h, on_wake_closed);
+		waker_close(wake, on_wake_closed);
 	}
 	loop_leave(loop);
+}
+
+/* Idle threads learn of what was submitted when the turn is over, or they would take the core from it. */
+static void on_rouse(struct loop_hook *h)
+{
+	struct workers *ws = container_of(h, struct workers, rouse);
+	unsigned n;
+
+	pthread_mutex_lock(&ws->lock);
+	n = ws->unheard < ws->idle ? ws->unheard : ws->idle;
+	pthread_mutex_unlock(&ws->lock);
+	ws->unheard = 0;
+	while (n--) /* without the lock, which they want first */
+		pthread_cond_signal(&ws->more);
 }
 
 /* signals are the loop's */
@@ -161,10 +171,11 @@ int workers_new(struct loop *l, const struct workers_cfg *cfg, struct workers **
 		ws->cfg.n = cores > 0 ? (unsigned)cores : 1;
 	if (ws->cfg.n > WORKERS_MAX)
 		ws->cfg.n = WORKERS_MAX;
+	ws->rouse.fn = on_rouse;
 	list_init(&ws->urgent);
 	list_init(&ws->waiting);
 	list_init(&ws->done);
-	e = uv_async_init(&l->uv, &ws->wake, on_wake);
+	e = waker_init(&ws->wake, &l->uv, on_wake);
 	if (e < 0) {
 		free(ws);
 		return e;
@@ -173,7 +184,7 @@ int workers_new(struct loop *l, const struct workers_cfg *cfg, struct workers **
 	pthread_cond_init(&ws->more, NULL);
 	e = start_threads(ws);
 	if (e) {
-		uv_close((uv_handle_t *)&ws->wake, on_wake_closed);
+		waker_close(&ws->wake, on_wake_closed);
 		return e;
 	}
 	*ret = ws;
@@ -183,11 +194,11 @@ int workers_new(struct loop *l, const struct workers_cfg *cfg, struct workers **
 void workers_submit(struct workers *ws, struct work *w, bool urgent)
 {
 	ws->busy++;
+	ws->unheard++;
 	pthread_mutex_lock(&ws->lock);
 	list_push(urgent ? &ws->urgent : &ws->waiting, &w->node);
-	if (ws->idle)
-		pthread_cond_signal(&ws->more);
 	pthread_mutex_unlock(&ws->lock);
+	loop_before_wait(ws->loop, &ws->rouse);
 }
 
 bool workers_cancel(struct workers *ws, struct work *w)

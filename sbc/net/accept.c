@@ -74,17 +74,40 @@ static void refuse(int fd)
 	close(fd);
 }
 
+/* cap NULL: for want of memory */
+static void say_refused(struct netio *io, const struct addr *remote, const char *cap)
+{
+	char at[ADDR_TEXT_MAX], code[REASON_CODE_MAX];
+	unsigned unsaid;
+
+	if (!netio_may_say(io, &io->refused_gate, &unsaid))
+		return;
+	if (cap)
+		log_warn(&io->log, "conn_refused", "peer=%s cap=%s unsaid=%u", addr_text(remote, at), cap, unsaid);
+	else
+		log_error(&io->log, "conn_refused", "code=%s peer=%s because=\"%s\" unsaid=%u",
+		    reason_code(REASON_NO_MEMORY, code), addr_text(remote, at), reason_info(REASON_NO_MEMORY)->text, unsaid);
+}
+
+/* Known without asking, but where the listener has all addresses. */
+static bool local_of(const struct listener *l, int fd, struct addr *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	*ret = l->bound;
+	return !addr_is_any(ret) || getsockname(fd, &ret->sa, &len) == 0;
+}
+
 static void accepted(struct listener *l, int fd, const struct addr *remote)
 {
 	struct netio *io = l->io;
 	struct net_path path = {.proto = l->proto, .realm = l->realm, .listener = l->index, .remote = *remote};
-	socklen_t len = sizeof(path.local);
 	struct source *s;
 	struct conn *c;
 	struct str key;
 	uint64_t hash = source_hash(io, remote, &key);
 
-	if (getsockname(fd, &path.local.sa, &len) < 0 || !io->user->admit(io->ctx, &path)) {
+	if (!local_of(l, fd, &path.local) || !io->user->admit(io->ctx, &path)) {
 		io->counts[NET_TCP_REFUSED]++;
 		refuse(fd);
 		return;
@@ -92,23 +115,18 @@ static void accepted(struct listener *l, int fd, const struct addr *remote)
 	s = source_find(io, hash, key);
 	if (io->n_conns >= io->cfg.max_conns || (s && s->n >= io->cfg.max_conns_source)) {
 		bool source = io->n_conns < io->cfg.max_conns;
-		char at[ADDR_TEXT_MAX];
-		unsigned unsaid;
 
 		io->counts[source ? NET_TCP_OVER_SOURCE_CAP : NET_TCP_OVER_CAP]++;
-		if (netio_may_say(io, &io->refused_gate, &unsaid))
-			log_warn(&io->log, "conn_refused", "peer=%s cap=%s unsaid=%u", addr_text(remote, at),
-			    source ? "source" : "all", unsaid);
+		say_refused(io, remote, source ? "source" : "all");
 		refuse(fd);
 		return;
 	}
-	conn_tune(fd, &io->cfg);
 	s = source_take(io, remote);
-	if (!s) {
-		refuse(fd);
-		return;
-	}
-	if (conn_new(io, fd, &path, true, l, &c) < 0) {
+	if (!s || conn_new(io, fd, &path, true, l, &c) < 0) {
+		io->counts[NET_TCP_NO_MEMORY]++;
+		say_refused(io, remote, NULL);
+		if (!s)
+			refuse(fd);
 		source_give(io, s);
 		return;
 	}
@@ -202,9 +220,11 @@ int tcp_listen(struct listener *l)
 		return -errno;
 	if (addr_is6(&l->asked) && setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		e = -errno;
+	netio_set_dscp(l->fd, addr_is6(&l->asked), l->dscp); /* those that are accepted have it too */
 	/* connections of an earlier run may still be in TIME_WAIT */
 	if (!e && setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		e = -errno;
+	conn_tune(l->fd, &l->io->cfg); /* what is accepted has it from here: five system calls less for each */
 	if (!e && (bind(l->fd, &l->asked.sa, addr_len(&l->asked)) < 0 || listen(l->fd, BACKLOG) < 0 ||
 	              getsockname(l->fd, &l->bound.sa, &len) < 0))
 		e = -errno;

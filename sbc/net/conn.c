@@ -298,6 +298,7 @@ int conn_open(struct netio *io, struct net_path *path, struct conn **ret)
 		return e;
 	}
 	conn_tune(fd, &io->cfg);
+	netio_set_dscp(fd, path->remote.sa.sa_family == AF_INET6, l->dscp);
 	if (addr_is_any(&from) && !addr_none(&path->local) && !addr_is_any(&path->local))
 		from = path->local;
 	addr_set_port(&from, 0);

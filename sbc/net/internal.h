@@ -51,10 +51,13 @@ struct listener {
 	uv_poll_t poll;
 	char *cert;              /* own; TLS: name of our certificate */
 	uint8_t client_cert;     /* enum net_client_cert */
+	uint8_t dscp;
 	bool legacy_ciphers;
 	struct timer resume; /* TCP: accepting again after there were no descriptors */
 	struct udp *udp;     /* own; UDP only */
 };
+
+void netio_set_dscp(int fd, bool v6, uint8_t dscp);
 
 enum tell { TELL_FAILURE, TELL_FLOW_UP, TELL_FLOW_LOST };
 

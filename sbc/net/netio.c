@@ -43,6 +43,7 @@ static const char *const count_names[NET_COUNTS] = {
     [NET_TCP_REFUSED] = "tcp_refused",
     [NET_TCP_OVER_CAP] = "tcp_over_cap",
     [NET_TCP_OVER_SOURCE_CAP] = "tcp_over_source_cap",
+    [NET_TCP_NO_MEMORY] = "tcp_no_memory",
     [NET_TCP_CONNECTS] = "tcp_connects",
     [NET_TCP_CONNECT_FAILED] = "tcp_connect_failed",
     [NET_TCP_PINGS] = "tcp_pings",
@@ -417,6 +418,17 @@ static int take_tls(struct listener *l, const struct net_listener_cfg *c)
 	return 0;
 }
 
+/* DSCP of what leaves by the socket. A kernel that does not want it sends all the same. */
+void netio_set_dscp(int fd, bool v6, uint8_t dscp)
+{
+	int tos = dscp << 2;
+
+	if (v6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	else
+		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
 static int slot_for(struct netio *io, uint16_t *ret)
 {
 	struct listener **p;
@@ -446,7 +458,8 @@ static int open_one(struct netio *io, const struct net_listener_cfg *c, bool imp
 	if (!l)
 		return -ENOMEM;
 	*l = (struct listener){
-	    .io = io, .realm = c->realm, .proto = c->proto, .implied = implied, .asked = c->bound, .fd = -1};
+	    .io = io, .realm = c->realm, .proto = c->proto, .implied = implied, .asked = c->bound, .fd = -1,
+	    .dscp = c->dscp};
 	e = slot_for(io, &l->index);
 	if (!e)
 		e = take_tls(l, c);

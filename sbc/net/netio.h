@@ -49,6 +49,7 @@ struct net_listener_cfg {
 	uint8_t realm;     /* index */
 	uint8_t proto;     /* NET_UDP, NET_TCP or NET_TLS */
 	uint8_t client_cert; /* TLS: enum net_client_cert */
+	uint8_t dscp;      /* class of service of what we send */
 	bool legacy_ciphers; /* TLS: also those of net_peer.legacy_ciphers, for peers that connect */
 	struct str cert;   /* TLS: name of ours, shown when SNI names none of ours, and to peers that name no other */
 	struct addr bound; /* may be a wildcard; port 0 takes any (tests) */
@@ -120,6 +121,7 @@ enum net_count {
 	NET_UDP_RX, NET_UDP_RX_CALLS, NET_UDP_TX, NET_UDP_TX_CALLS, NET_UDP_TX_QUEUED, NET_UDP_TX_FAILED,
 	NET_UDP_REFUSED, NET_UDP_KEEPALIVE, NET_UDP_ICMP,
 	NET_TCP_RX, NET_TCP_TX, NET_TCP_ACCEPTED, NET_TCP_REFUSED, NET_TCP_OVER_CAP, NET_TCP_OVER_SOURCE_CAP,
+	NET_TCP_NO_MEMORY, /* accepted and sent away, for want of it */
 	NET_TCP_CONNECTS, NET_TCP_CONNECT_FAILED, NET_TCP_PINGS, NET_TCP_FRAMING, NET_TCP_SLOW_FIRST,
 	NET_TCP_SLOW_MESSAGE, NET_TCP_IDLE, NET_TCP_STALLED, NET_TCP_QUEUE_FULL, NET_TCP_LOST,
 	NET_TCP_OPEN, /* gauge; TLS too, as all above */

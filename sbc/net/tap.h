@@ -52,8 +52,5 @@ uint64_t tap_last_seq(const struct tap *t);
 #define TAP_PCAP_MSG_MAX(clip) (16 + 48 + (clip))
 void tap_pcap_head(struct buf *b);
 void tap_pcap_msg(struct buf *b, const struct tap_msg *m);
-/* The whole file by pieces. Stops at the first put() that returns other than 0 and returns that. */
-int tap_pcap(const struct tap *t, const uint64_t *keys, unsigned n_keys,
-    int (*put)(void *ctx, const void *p, size_t n), void *ctx);
 
 #endif

@@ -475,7 +475,7 @@ static enum tls_step step(struct tls_conn *t)
 
 void tls_step(struct tls_conn *t)
 {
-	ERR_clear_error();
+	tls_forget_errors();
 	t->hs->result = step(t);
-	ERR_clear_error();
+	tls_forget_errors();
 }

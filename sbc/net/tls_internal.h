@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "sbc/base/arena.h"
@@ -108,6 +109,13 @@ struct tls_conn {
 	bool closed_by_peer;         /* its close_notify came */
 	uint8_t client_cert;         /* enum net_client_cert; server */
 };
+
+/* So that what OpenSSL says next is of the next call. Its queue is nearly always empty, and to look costs less than to clear. */
+static inline void tls_forget_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
 
 /* 0 or -ENOMEM */
 int tls_bytes_put(struct tls_bytes *b, const void *p, size_t n);

@@ -581,7 +581,7 @@ static ssize_t link_read(struct conn *c, char *p, size_t n)
 {
 	int r;
 
-	ERR_clear_error();
+	tls_forget_errors();
 	c->tls->want_write = false;
 	r = SSL_read(c->tls->ssl, p, clip(n));
 	return r > 0 ? r : result(c, r);
@@ -592,7 +592,7 @@ static ssize_t link_write(struct conn *c, const char *p, size_t n)
 	ssize_t e;
 	int r;
 
-	ERR_clear_error();
+	tls_forget_errors();
 	r = SSL_write(c->tls->ssl, p, clip(n));
 	if (r > 0)
 		return r;
@@ -606,11 +606,11 @@ static int link_finish(struct conn *c)
 
 	if (c->tls->broken)
 		return 0;
-	ERR_clear_error();
+	tls_forget_errors();
 	r = SSL_shutdown(c->tls->ssl);
 	if (r < 0 && SSL_get_error(c->tls->ssl, r) == SSL_ERROR_WANT_WRITE)
 		return -EAGAIN;
-	ERR_clear_error();
+	tls_forget_errors();
 	return 0;
 }
 

@@ -500,6 +500,8 @@ int udp_open(struct listener *l)
 	/* errors wake libuv as "prioritized" instead of stopping the watcher */
 	if (!e)
 		e = set(l->fd, SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1);
+	if (!e)
+		netio_set_dscp(l->fd, v6, l->dscp);
 	if (!e && bind(l->fd, &l->asked.sa, addr_len(&l->asked)) < 0)
 		e = -errno;
 	if (!e && getsockname(l->fd, &l->bound.sa, &len) < 0)

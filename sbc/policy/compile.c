@@ -190,6 +190,12 @@ static void find_realm(struct build *b, const struct db_trunk *row, struct pol_t
 _Static_assert(offsetof(struct pol_trunk, reg.n_watchers) ==
                    offsetof(struct pol_trunk, reg.watchers) + sizeof(const struct str *),
     "so is a list of words");
+_Static_assert(offsetof(struct pol_trunk, reg.n_numbers) ==
+                   offsetof(struct pol_trunk, reg.numbers) + sizeof(const struct str *),
+    "so is a list of words");
+_Static_assert(offsetof(struct pol_trunk, n_down_words) ==
+                   offsetof(struct pol_trunk, down_words) + sizeof(const struct str *),
+    "so is a list of words");
 _Static_assert(offsetof(struct pol_trunk, n_events) == offsetof(struct pol_trunk, events) + sizeof(const struct str *),
     "so is a list of words");
 _Static_assert(sizeof(enum pol_numfmt) == sizeof(uint32_t), "an enum is stored as a uint32_t");
@@ -224,6 +230,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 	case TKEY_HOST:
 	case TKEY_NAME:
 	case TKEY_USER:
+	case TKEY_BASE64:
 	case TKEY_DIGITS:
 		s = keep(b, v->s);
 		memcpy(field, &s, sizeof(s));
@@ -235,6 +242,7 @@ static void store(struct build *b, struct pol_trunk *t, const struct trunk_key *
 		memcpy(field + sizeof(hosts), &n_hosts, sizeof(n_hosts));
 		break;
 	case TKEY_WORDS:
+	case TKEY_DOWNS:
 		n_hosts = 0;
 		hosts = keep_list(b, v->s, &n_hosts);
 		memcpy(field, &hosts, sizeof(hosts));
@@ -397,6 +405,25 @@ static void build_registrants(struct build *b)
 }
 
 /* Who may watch is named, and names must be somebody's. */
+static void check_reg_numbers(struct build *b)
+{
+	for (unsigned i = 0; i < b->p->n_trunks; i++) {
+		const struct pol_trunk *t = &b->p->trunks[i];
+
+		if (t->reg.auth == POL_AUTH_NUMBERS && t->role != POL_ITSP)
+			bad(b, "trunk", t->name, "auth=register, or auth=gin", "auth=numbers is for a provider we register at");
+		else if (t->reg.auth == POL_AUTH_NUMBERS && !t->reg.n_numbers)
+			bad(b, "trunk", t->name, "reg-numbers=TRUNK", "auth=numbers needs to know whose numbers");
+		for (unsigned k = 0; k < t->reg.n_numbers; k++) {
+			const struct pol_trunk *o = policy_trunk_named(b->p, t->reg.numbers[k]);
+
+			if (!o || o->role != POL_PBX)
+				bad(b, "trunk", t->name, "postern trunk list; postern trunk set NAME reg-numbers-=TRUNK",
+				    "reg-numbers names trunk '%.*s', which %s", STR(t->reg.numbers[k]), o ? "is no PBX" : "does not exist");
+		}
+	}
+}
+
 static void check_watchers(struct build *b)
 {
 	for (unsigned i = 0; i < b->p->n_trunks; i++) {
@@ -833,8 +860,12 @@ int policy_compile(const struct policy_input *in, struct policy **ret, struct po
 		build_registrants(&b);
 	if (!b.no_memory)
 		pol_links_build(p, bad_link, &b);
-	if (!b.no_memory)
+	if (!b.no_memory && pol_downs_build(p, bad_link, &b) < 0)
+		b.no_memory = true;
+	if (!b.no_memory) {
 		check_watchers(&b);
+		check_reg_numbers(&b);
+	}
 	if (!b.no_memory)
 		build_sources(&b);
 	if (!b.no_memory)

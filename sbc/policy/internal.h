@@ -50,15 +50,22 @@ struct named_source {
 	const struct pol_trunk *trunk;
 };
 
-/* The blocks of one length. level[0] has the first number of each, ascending; level[k + 1] every eighth of
- * level[k]; the top has at most eight. One cache line is read per level. */
+/* One block: four of them are a cache line. */
+struct number_block {
+	uint64_t first;
+	uint32_t span;         /* last - first; NUMBER_WIDE: more than fits, see number[].last */
+	uint32_t trunk;        /* whose */
+};
+#define NUMBER_WIDE UINT32_MAX
+
+/* The blocks of one length, ascending. level[0] has the first number of every 64th, level[k + 1] every eighth of level[k];
+ * the top has at most eight. One cache line is read per level. */
 struct number_tree {
 	uint32_t n;
 	unsigned levels;
 	const uint64_t *level[TREE_LEVELS];
 	uint32_t level_n[TREE_LEVELS];
-	const uint64_t *last;
-	const uint32_t *trunk; /* whose */
+	const struct number_block *block;
 	const struct pol_number *number;
 };
 
@@ -178,6 +185,10 @@ void pol_learned_fini(struct learned *l);
 /* links.c: what of x names a trunk (by that name) that it cannot: why */
 typedef void pol_link_fn(void *ctx, const struct pol_trunk *x, const char *what, struct str name, const char *why);
 void pol_links_build(struct policy *p, pol_link_fn *fn, void *ctx);
+/* downs.c */
+/* One word of down-numbers, "RANGE:STATUS" or "RANGE:TRUNK". false: it is none */
+bool pol_down_read(struct str word, struct db_number *ret_range, uint16_t *ret_code, struct str *ret_trunk);
+int pol_downs_build(struct policy *p, pol_link_fn *fn, void *ctx); /* 0 or -ENOMEM; fn: what is wrong */
 
 /* numbers.c: rows sorted by length and first, as db_load() gives them. 0 or -ENOMEM */
 int pol_numbers_build(struct policy *p, const struct db_rows *rows);

@@ -1,10 +1,11 @@
 /* numbers.c - whose number is it.
  *
- * Blocks of one length never overlap, so each length is a sorted list of first numbers, searched through a static
- * tree of eight keys a node: one cache line per level, 10^6 blocks in seven levels of which the upper five stay in
- * the cache. A number is looked up as it is, then as the beginning it has in common with shorter blocks, longest
- * first: +4930123450012 belongs to the block +4930123450..+4930123459 when nobody owns it exactly (extensions
- * behind a block).
+ * Blocks of one length never overlap, so each length is a sorted list of them, searched through a static tree of eight
+ * keys a node: one cache line per level. Of 10^6 blocks the keys are 140 KiB and stay in the cache; the blocks themselves
+ * are 16 bytes each with all that a look-up asks for, and the 64 among which it ends are fetched at once: one miss. They
+ * stand in huge pages (pol_array()), else the miss of the page table would cost as much again. A number is looked up as it
+ * is, then as the beginning it has in common with shorter blocks, longest first: +4930123450012 belongs to the block
+ * +4930123450..+4930123459 when nobody owns it exactly (extensions behind a block).
  */
 #include "sbc/policy/internal.h"
 
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 
 #define FAN 8
+#define LEAF 64 /* blocks under a key of level 0 */
 
 bool pol_digits(struct str s, uint64_t *ret)
 {
@@ -30,38 +32,65 @@ bool pol_digits(struct str s, uint64_t *ret)
 	return true;
 }
 
-/* Index of the last key <= x in level 0, or UINT32_MAX. What is read behind it is fetched while the last level is
- * searched: with a million blocks each of these is a miss of the cache. */
-static uint32_t tree_find(const struct number_tree *t, uint64_t x)
+static inline uint32_t rank(const uint64_t *key, uint32_t left, uint64_t x)
 {
-	uint32_t at = 0;
+	uint32_t n = 0;
 
-	for (unsigned l = t->levels; l-- > 0;) {
-		const uint64_t *key = t->level[l] + at;
-		uint32_t left = t->level_n[l] - at, n = 0;
-
-		if (l == 0) {
-			__builtin_prefetch(t->trunk + at);
-			__builtin_prefetch(t->last + at);
-		}
-		if (left >= FAN) {
-			for (unsigned i = 0; i < FAN; i++)
-				n += key[i] <= x;
-		} else {
-			for (uint32_t i = 0; i < left; i++)
-				n += key[i] <= x;
-		}
-		if (n == 0)
-			return UINT32_MAX; /* only on the top level: below, the first key is the one that led here */
-		at = at + n - 1;
-		if (l)
-			at *= FAN;
+	if (left >= FAN) {
+		for (unsigned i = 0; i < FAN; i++)
+			n += key[i] <= x;
+	} else {
+		for (uint32_t i = 0; i < left; i++)
+			n += key[i] <= x;
 	}
-	return at;
+	return n;
 }
 
-/* The block a number belongs to: its tree, and its place there; NULL: none. */
-static const struct number_tree *find(const struct policy *p, struct str number, uint32_t *ret)
+/* The last of n blocks, at most LEAF, that does not begin above x; NULL: all do. */
+static const struct number_block *leaf_find(const struct number_block *b, uint32_t n, uint64_t x)
+{
+	uint32_t at = 0, k = 0;
+
+	for (uint32_t i = 8; i < n; i += 8)
+		at += (uint32_t)(b[i].first <= x) * 8;
+	n -= at;
+	if (n > 8)
+		n = 8;
+	for (uint32_t i = 0; i < n; i++)
+		k += b[at + i].first <= x;
+	return k ? b + at + k - 1 : NULL;
+}
+
+/* The last block that does not begin above x; NULL: all do. */
+static const struct number_block *tree_find(const struct number_tree *t, uint64_t x)
+{
+	const struct number_block *b;
+	uint32_t at = 0, n;
+
+	for (unsigned l = t->levels; l-- > 0;) {
+		n = rank(t->level[l] + at, t->level_n[l] - at, x);
+		if (n == 0)
+			return NULL; /* only on the top level: below, the first key is the one that led here */
+		at = (at + n - 1) * (l ? FAN : LEAF);
+	}
+	b = t->block + at;
+	n = t->n - at < LEAF ? t->n - at : LEAF;
+	for (uint32_t i = 0; i < n; i += 64 / sizeof(*b))
+		__builtin_prefetch(b + i);
+	return leaf_find(b, n, x);
+}
+
+static bool holds(const struct number_tree *t, const struct number_block *b, uint64_t x)
+{
+	uint64_t last;
+
+	if (b->span != NUMBER_WIDE)
+		return x - b->first <= b->span;
+	return pol_digits(t->number[b - t->block].last, &last) && x <= last;
+}
+
+/* The block a number belongs to, and its tree; NULL: none. */
+static const struct number_block *find(const struct policy *p, struct str number, const struct number_tree **ret)
 {
 	uint64_t x;
 	unsigned digits;
@@ -77,15 +106,12 @@ static const struct number_tree *find(const struct policy *p, struct str number,
 		return NULL;
 	for (digits = (unsigned)number.n - 1; digits > 0; digits--, x /= 10) {
 		const struct number_tree *t = &p->trees[digits];
-		uint32_t i;
+		const struct number_block *b = t->n ? tree_find(t, x) : NULL;
 
-		if (!t->n)
+		if (!b || !holds(t, b, x))
 			continue;
-		i = tree_find(t, x);
-		if (i == UINT32_MAX || (x != t->level[0][i] && x > t->last[i]))
-			continue;
-		*ret = i;
-		return t;
+		*ret = t;
+		return b;
 	}
 	return NULL;
 }
@@ -93,19 +119,17 @@ static const struct number_tree *find(const struct policy *p, struct str number,
 const struct pol_number *policy_number(const struct policy *p, struct str number)
 {
 	const struct number_tree *t;
-	uint32_t i;
+	const struct number_block *b = find(p, number, &t);
 
-	t = find(p, number, &i);
-	return t ? &t->number[i] : NULL;
+	return b ? &t->number[b - t->block] : NULL;
 }
 
 uint32_t policy_number_owner(const struct policy *p, struct str number)
 {
 	const struct number_tree *t;
-	uint32_t i;
+	const struct number_block *b = find(p, number, &t);
 
-	t = find(p, number, &i);
-	return t ? t->trunk[i] : 0;
+	return b ? b->trunk : 0;
 }
 
 const struct pol_number *policy_numbers_next(
@@ -143,22 +167,18 @@ static int chain(struct policy *p, const struct pol_number *number)
 	return 0;
 }
 
-static int build_tree(struct policy *p, struct number_tree *t, uint64_t *first)
+static int build_tree(struct policy *p, struct number_tree *t)
 {
-	uint32_t n = t->n;
+	uint32_t n = t->n, every = LEAF;
 
-	t->level[0] = first;
-	t->level_n[0] = n;
-	t->levels = 1;
-	while (n > FAN) {
-		const uint64_t *below = t->level[t->levels - 1];
-		uint32_t up = (n + FAN - 1) / FAN;
+	for (; n > every || (t->levels && n > FAN); every = FAN) {
+		uint32_t up = (n + every - 1) / every;
 		uint64_t *key = pol_array(p, up, sizeof(*key));
 
 		if (!key)
 			return -ENOMEM;
 		for (uint32_t i = 0; i < up; i++)
-			key[i] = below[(size_t)i * FAN];
+			key[i] = t->levels ? t->level[t->levels - 1][(size_t)i * FAN] : t->block[(size_t)i * LEAF].first;
 		t->level[t->levels] = key;
 		t->level_n[t->levels++] = n = up;
 	}
@@ -179,8 +199,7 @@ int pol_numbers_build(struct policy *p, const struct db_rows *rows)
 {
 	uint32_t n = rows->n_numbers, count[NUMBER_DIGITS + 1] = {0};
 	struct pol_number *number = pol_array(p, n, sizeof(*number));
-	uint64_t *first[NUMBER_DIGITS + 1] = {NULL}, *last[NUMBER_DIGITS + 1] = {NULL};
-	uint32_t *trunk[NUMBER_DIGITS + 1] = {NULL};
+	struct number_block *block[NUMBER_DIGITS + 1] = {NULL};
 	size_t bytes = 0;
 	char *at;
 
@@ -201,27 +220,29 @@ int pol_numbers_build(struct policy *p, const struct db_rows *rows)
 		p->trees[d].number = number + base;
 		if (!count[d])
 			continue;
-		first[d] = pol_array(p, count[d], sizeof(uint64_t));
-		p->trees[d].last = last[d] = pol_array(p, count[d], sizeof(uint64_t));
-		p->trees[d].trunk = trunk[d] = pol_array(p, count[d], sizeof(uint32_t));
-		if (!first[d] || !last[d] || !trunk[d])
+		p->trees[d].block = block[d] = pol_array(p, count[d], sizeof(*block[d]));
+		if (!block[d])
 			return -ENOMEM;
 	}
 	for (uint32_t i = 0, in_len = 0; i < n; i++) {
 		const struct db_number *row = &rows->numbers[i];
 		size_t d = strlen(row->first) - 1;
+		struct number_block *b;
+		uint64_t last = 0;
 
 		if (i && strlen(rows->numbers[i - 1].first) - 1 != d)
 			in_len = 0;
-		number[i].trunk_id = trunk[d][in_len] = row->trunk_id;
+		number[i].trunk_id = row->trunk_id;
 		number[i].first = text(&at, row->first);
 		number[i].last = strcmp(row->first, row->last) ? text(&at, row->last) : number[i].first;
-		(void)pol_digits(number[i].first, &first[d][in_len]); /* were checked */
-		(void)pol_digits(number[i].last, &last[d][in_len]);
-		in_len++;
+		b = &block[d][in_len++];
+		b->trunk = row->trunk_id;
+		(void)pol_digits(number[i].first, &b->first); /* were checked */
+		(void)pol_digits(number[i].last, &last);
+		b->span = last - b->first < NUMBER_WIDE ? (uint32_t)(last - b->first) : NUMBER_WIDE;
 	}
 	for (unsigned d = 1; d <= NUMBER_DIGITS; d++)
-		if (count[d] && build_tree(p, &p->trees[d], first[d]) < 0)
+		if (count[d] && build_tree(p, &p->trees[d]) < 0)
 			return -ENOMEM;
 	return chain(p, number);
 }

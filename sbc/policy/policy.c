@@ -8,25 +8,63 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_FROM (2 * HUGE_PAGE) /* bytes of an array for which they pay */
 
 struct block {
 	struct block *next;
-	size_t fill; /* keeps what follows on a cache line */
+	size_t mapped; /* bytes of a mapping of its own, 0: of malloc */
 	_Alignas(64) char data[];
 };
+
+/* Large arrays in huge pages: a look-up in them misses the cache, and would miss the page table as well. They are made on
+ * the store thread, where nobody waits while a page is found and cleared. NULL: out of memory */
+static struct block *map(size_t bytes)
+{
+	size_t more = bytes + HUGE_PAGE, lead;
+	char *p = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct block *b;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	lead = -(uintptr_t)p & (HUGE_PAGE - 1);
+	if (lead)
+		(void)munmap(p, lead);
+	b = (void *)(p + lead);
+	(void)munmap(p + lead + bytes, HUGE_PAGE - lead);
+	(void)madvise(b, bytes, MADV_HUGEPAGE);
+	b->mapped = bytes;
+	return b;
+}
+
+static void block_free(struct block *b)
+{
+	if (b->mapped)
+		(void)munmap(b, b->mapped);
+	else
+		free(b);
+}
 
 void *pol_array(struct policy *p, size_t n, size_t size)
 {
 	struct block *b;
 	size_t bytes;
 
-	if (size && n > (SIZE_MAX - 4 * sizeof(*b)) / size)
+	if (size && n > (SIZE_MAX - 4 * HUGE_PAGE) / size)
 		return NULL;
-	bytes = (sizeof(*b) + n * size + 63) & ~(size_t)63;
-	b = aligned_alloc(64, bytes);
+	bytes = (sizeof(*b) + n * size + 4095) & ~(size_t)4095;
+	if (bytes >= HUGE_FROM) {
+		b = map(bytes);
+	} else {
+		bytes = (sizeof(*b) + n * size + 63) & ~(size_t)63;
+		b = aligned_alloc(64, bytes);
+		if (b)
+			memset(b, 0, bytes);
+	}
 	if (!b)
 		return NULL;
-	memset(b, 0, bytes);
 	b->next = p->core->blocks;
 	p->core->blocks = b;
 	return b->data;
@@ -46,7 +84,7 @@ static void core_unref(struct core *c)
 		return;
 	for (b = c->blocks; b; b = next) {
 		next = b->next;
-		free(b);
+		block_free(b);
 	}
 	htab_fini(&c->exact);
 	htab_fini(&c->tls_names);
@@ -186,4 +224,12 @@ void policy_diff(const struct policy *from, const struct policy *to,
 	for (unsigned i = 0; from && !one_core && i < from->n_trunks; i++)
 		if (!policy_trunk(to, from->trunks[i].id))
 			fn(ctx, POLICY_REMOVED, &from->trunks[i]);
+}
+
+uint8_t policy_dscp(enum pol_dscp d)
+{
+	static const uint8_t codes[] = {POL_DSCP_CODES};
+
+	_Static_assert(ARRAY_LEN(codes) == POL_DSCPS - 1, "a code for each word");
+	return d == POL_DSCP_REALM || d >= POL_DSCPS ? 0 : (uint8_t)(codes[d - 1] + 1);
 }

@@ -48,6 +48,22 @@ struct pol_target {
 	bool registered;        /* where it has registered from; nothing else means anything then */
 };
 
+/* Numbers with an answer, or somebody who stands in, of their own while the trunk is not registered. */
+struct pol_down {
+	char first[17], last[17]; /* "+49301234500" .. "+49301234599" */
+	uint16_t code;            /* 0: that of the trunk */
+	const struct pol_trunk *to; /* NULL: nobody */
+};
+
+/* Class of service of media, as the words of trunk_keys.c stand. */
+enum pol_dscp {
+	POL_DSCP_REALM,
+#define POL_DSCP_CODES 0, 8, 16, 24, 32, 40, 48, 56, 10, 12, 14, 18, 20, 22, 26, 28, 30, 34, 36, 38, 46
+	POL_DSCPS = 22
+};
+/* 1 + DSCP; 0: that of the realm */
+uint8_t policy_dscp(enum pol_dscp d);
+
 struct pol_trunk {
 	uint32_t id;            /* database key, stable */
 	struct str name;
@@ -98,6 +114,8 @@ struct pol_trunk {
 		struct str codecs;
 		enum media_latch latch;
 		uint32_t timeout_s;      /* 0: off; default 60 */
+		enum media_fax fax;
+		enum pol_dscp dscp;
 		enum media_srtp srtp;
 		enum crypt_roc srtp_roc;
 		struct str srtp_suites;  /* names in order; empty: all */
@@ -131,6 +149,9 @@ struct pol_trunk {
 	uint32_t did_source;     /* enum pol_did: where calls of an ITSP say the number that is called */
 	bool hairpin;            /* calls between its own numbers come back to it, without the routes */
 	uint16_t down_code;      /* to the caller when it is not registered, and nobody stands in for it */
+	const struct str *down_words; /* down-numbers as configured */
+	unsigned n_down_words;
+	const struct pol_down *downs; /* the same read, as many */
 	struct str alternative_name, link_name; /* as configured */
 	const struct pol_trunk *alternative; /* who gets its calls when it cannot; NULL: nobody */
 	const struct pol_trunk *link; /* ITSP: registered there only while that PBX is registered; NULL: always */
@@ -145,14 +166,20 @@ struct pol_trunk {
 		bool replace;        /* the oldest makes room; else 403 */
 		bool gin_strict;     /* bnc needs Require: gin (421) */
 		bool no_qop;         /* digest of RFC 2069 is taken */
+		struct str contact_host; /* an ITSP's: of the bulk Contact, our address stands in Path then; empty: our address */
 		bool needed;         /* an ITSP's: no calls to it while we are not registered there */
 		bool sticky;         /* an ITSP's: nothing goes to a server that does not hold our registration */
 		uint32_t event;      /* enum pol_reg_event: a PBX's: given to those who may watch; an ITSP's: asked for */
 		const struct str *watchers; /* trunks that may watch its registrations; they exist */
 		unsigned n_watchers;
+		const struct str *numbers; /* NUMBERS: trunks whose numbers are registered; they exist */
+		unsigned n_numbers;
 		uint32_t answer;     /* enum pol_reg_answer: of one number's registration */
 		uint32_t outbound;   /* an ITSP's: enum pol_outbound */
+		bool gruu;           /* an ITSP's, GIN: phones behind us have GRUUs of its */
+		struct str gruu_key; /* its public key for temporary ones, base64 of DER; empty: there are none */
 		uint16_t flows;      /* an ITSP's with outbound: registrations by different servers at a time */
+		uint32_t flow_retry_s; /* base of the wait for a lost one while another works (RFC 5626 4.5) */
 		uint32_t digest;     /* strongest algorithm it is asked for, by enum digest_alg; the weaker ones too */
 		uint32_t challenge;  /* enum pol_challenge; with identify=credentials at least NEW */
 		bool proxy;          /* asked with 407 instead of 401 */
@@ -160,7 +187,8 @@ struct pol_trunk {
 	} reg;
 };
 
-enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN };
+/* NUMBERS: an ITSP's: each number of some PBXs by a registration of its own */
+enum pol_auth { POL_AUTH_STATIC, POL_AUTH_REGISTER, POL_AUTH_GIN, POL_AUTH_NUMBERS };
 /* RFC 5626 when we register: not asked for; a registrar without it is registered at as without; such one is not used. */
 enum pol_outbound { POL_OUTBOUND_OFF, POL_OUTBOUND_ON, POL_OUTBOUND_REQUIRED };
 
@@ -244,11 +272,17 @@ const struct pol_number *policy_number(const struct policy *p, struct str number
 /* The trunk of that match, 0: nobody's. Reads less memory, where the range itself is not asked for. */
 uint32_t policy_number_owner(const struct policy *p, struct str number);
 
+/* What was said of that number (canonical) of the trunk's for when it is not registered; NULL: nothing. */
+const struct pol_down *policy_down(const struct pol_trunk *owner, struct str number);
+/* The answer to calls for it then. */
+uint16_t policy_down_code(const struct pol_trunk *owner, struct str number);
 /* The ranges of a trunk, in order: NULL first, NULL at the end. t is of the same snapshot. */
 const struct pol_number *policy_numbers_next(
     const struct policy *p, const struct pol_trunk *t, const struct pol_number *after);
 /* Are subscriptions to that package carried from t and to it? */
 bool policy_event_carried(const struct pol_trunk *t, struct str package);
+/* Are the numbers of that trunk registered one by one at the ITSP t? */
+bool policy_registers_for(const struct pol_trunk *t, const struct pol_trunk *owner);
 /* May that trunk watch the registrations of owner? */
 bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *watcher);
 

@@ -100,6 +100,14 @@ bool policy_has_accounts(const struct policy *p, unsigned realm)
 	return realm < p->n_realms && p->realm_accounts[realm].by_credentials > 0;
 }
 
+bool policy_registers_for(const struct pol_trunk *t, const struct pol_trunk *owner)
+{
+	for (unsigned i = 0; i < t->reg.n_numbers; i++)
+		if (str_ieq(t->reg.numbers[i], owner->name))
+			return true;
+	return false;
+}
+
 bool policy_may_watch(const struct pol_trunk *owner, const struct pol_trunk *watcher)
 {
 	if (owner->id == watcher->id)

@@ -1,7 +1,7 @@
 /* routes.c - where does a call go.
  *
  * First the number table: a called number that another trunk owns goes there, and behind it to who stands in for that
- * one (alternative); one of the trunk's own comes back to it when it wants that (hairpin). Else the routes, in order: the first
+ * one (alternative, or down-numbers for this number); one of the trunk's own comes back to it when it wants that (hairpin). Else the routes, in order: the first
  * whose trunk, calling and called patterns and hours fit decides, by denying or by its list of trunks. Trunks of
  * one priority are shuffled by weight, and so are the targets of a trunk; the result is one flat list of places to
  * try. A weight of 0 is tried after all others of its priority.
@@ -114,12 +114,15 @@ void policy_route(const struct policy *p, const struct pol_trunk *from, struct s
 
 	*ret = (struct pol_route_result){.n_hops = 0};
 	if (owner_id && (!from || owner_id != from->id || from->hairpin)) {
-		const struct pol_trunk *owner = policy_trunk(p, owner_id);
+		const struct pol_trunk *owner = policy_trunk(p, owner_id), *other = owner->alternative;
+		const struct pol_down *own = policy_down(owner, called);
 
+		if (own)
+			other = own->to;
 		ret->route = S("number");
 		add_trunk(ret, owner, rng);
-		if (owner->alternative && owner->alternative != from)
-			add_trunk(ret, owner->alternative, rng);
+		if (other && other != from)
+			add_trunk(ret, other, rng);
 		if (ret->n_hops)
 			ret->reason = REASON_NONE;
 		return;

@@ -4,6 +4,7 @@
  * one canonical way; its offset says which field of struct pol_trunk gets it. Everything that says no says what it
  * expected, and what may have been meant.
  */
+#include "sbc/base/base64.h"
 #include "sbc/policy/internal.h"
 
 #include <stdlib.h>
@@ -100,6 +101,12 @@ const struct trunk_key trunk_keys[] = {
 	"send media where it comes from: never, when its SDP address is private or not where it signals from, always", "on"},
     {"media-timeout", TKEY_S32, AT(media.timeout_s), "60s", 5, 86400, "off", NULL,
 	"a call without any media for so long is ended", "off"},
+    {"fax", TKEY_ENUM, AT(media.fax), "pass", 0, 0, NULL, "pass|refuse|audio-first",
+	"T.38: passes; is refused, so that a fax goes on as G.711; passes in calls that began as audio. Never with srtp=required",
+	"refuse"},
+    {"dscp", TKEY_ENUM, AT(media.dscp), "realm", 0, 0, NULL,
+	"realm|cs0|cs1|cs2|cs3|cs4|cs5|cs6|cs7|af11|af12|af13|af21|af22|af23|af31|af32|af33|af41|af42|af43|ef",
+	"class of service of media sent to it; realm: dscp of the realm in postern.conf", "af41"},
     {"srtp", TKEY_ENUM, AT(media.srtp), "off", 0, 0, NULL, "off|preferred|required|dtls",
 	"encrypted media: off; keys by SDES and DTLS offered beside clear (RFC 8643) and taken when offered; RTP/SAVP or no call; "
 	"keys by DTLS or no call",
@@ -119,9 +126,9 @@ const struct trunk_key trunk_keys[] = {
 	"digits to and from it: as the other side has them; as events of RTP (RFC 4733); as INFO (application/dtmf-relay)", "rtp"},
     {"ice", TKEY_BOOL, AT(media.ice), "no", 0, 0, NULL, NULL,
 	"media goes where its checks of ICE say (RFC 8445, we are the lite side), when it has ICE; no: nothing of ICE is said to it", "yes"},
-    {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin",
+    {"auth", TKEY_ENUM, AT(reg.auth), "static", 0, 0, NULL, "static|register|gin|numbers",
 	"static: known by address or certificate; register: a PBX registers with us, we register with an ITSP; gin: the same for "
-	"all its numbers at once (RFC 6140)",
+	"all its numbers at once (RFC 6140); numbers: we register each number at an ITSP that knows no other way (reg-numbers)",
 	"gin"},
     {"aor", TKEY_USER, AT(reg.user), "", 0, 0, NULL, NULL,
 	"user part of its address of record (pilot); empty: the user name of its credential", "trunk42"},
@@ -144,6 +151,16 @@ const struct trunk_key trunk_keys[] = {
 	"digest that covers the body too: with a PBX off (but taken), offered, or the only one offered; with an ITSP taken when there is no "
 	"other, when it is offered, or nothing else", "prefer"},
     {"legacy-digest", TKEY_BOOL, AT(reg.no_qop), "no", 0, 0, NULL, NULL, "digest without qop (RFC 2069) is taken", "yes"},
+    {"contact-host", TKEY_HOST, AT(reg.contact_host), "", 0, 0, NULL, NULL,
+	"auth=gin at an ITSP: host of our Contact, and so of the request URIs that come back; our address then stands in Path "
+	"(RFC 6140 8.2); empty: our address",
+	"pbx.example.net"},
+    {"gruu", TKEY_BOOL, AT(reg.gruu), "no", 0, 0, NULL, NULL,
+	"auth=gin at an ITSP: a phone behind us that has a GRUU of ours has one of the provider's in calls by it (RFC 6140 7.1)", "yes"},
+    {"gruu-key", TKEY_BASE64, AT(reg.gruu_key), "", 0, 1200, NULL, NULL,
+	"gruu=yes: the ITSP's public key, as base64 of a PEM file without its first and last line, for phones that do not want to be "
+	"traced (temporary GRUUs, RFC 6140 7.1.2)",
+	"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A"},
     {"reg-needed", TKEY_BOOL, AT(reg.needed), "no", 0, 0, NULL, NULL,
 	"calls to an ITSP only while we are registered there; else 503, or the next place of the route", "yes"},
     {"reg-sticky", TKEY_BOOL, AT(reg.sticky), "no", 0, 0, NULL, NULL,
@@ -160,6 +177,10 @@ const struct trunk_key trunk_keys[] = {
 	"on"},
     {"reg-watchers", TKEY_WORDS, AT(reg.watchers), "", 0, 0, NULL, "names of trunks",
 	"trunks that may watch its registrations, besides itself", "itsp"},
+    {"reg-numbers", TKEY_WORDS, AT(reg.numbers), "", 0, 0, NULL, "names of trunks",
+	"auth=numbers: the PBXs whose numbers are registered at this ITSP, 1000 numbers at most; auth=gin: the same when it does not "
+	"know GIN",
+	"acme"},
     {"reg-answer", TKEY_ENUM, AT(reg.answer), "pbx", 0, 0, NULL, "pbx|own",
 	"who tells of the registration of one of its numbers: its own registrar, or we from what is registered here", "own"},
     {"events", TKEY_WORDS, AT(events), "", 0, 0, NULL, "names of event packages such as message-summary",
@@ -170,6 +191,10 @@ const struct trunk_key trunk_keys[] = {
 	"ask an ITSP we register at for RFC 5626: flows that are pinged, and two of them; required: not used without", "on"},
     {"flows", TKEY_U16, AT(reg.flows), "2", 1, 2, NULL, NULL,
 	"with outbound: registrations at a time, each by another server of the trunk", "1"},
+    {"flow-retry", TKEY_S32, AT(reg.flow_retry_s), "90s", 5, 1800, NULL, NULL,
+	"with outbound: a lost flow is made anew at once; when that fails after this time to twice it, doubled each time, while the other "
+	"one works (RFC 5626 4.5 recommends 90s)",
+	"10s"},
     {"did-source", TKEY_ENUM, AT(did_source), "auto", 0, 0, NULL, "auto|ruri|to|p-called-party-id|diversion",
 	"where calls of an ITSP say the number that is called; auto: in the request URI, or, when that is the address we "
 	"registered (pilot), in P-Called-Party-ID or To",
@@ -178,6 +203,9 @@ const struct trunk_key trunk_keys[] = {
 	"calls between its own numbers come back to it at once; no: they follow the routes, to its provider", "yes"},
     {"down-code", TKEY_U16, AT(down_code), "480", 400, 699, NULL, NULL,
 	"answer to calls for it while it is not registered and nobody stands in for it", "404"},
+    {"down-numbers", TKEY_DOWNS, AT(down_words), "", 0, 0, NULL, "RANGE:STATUS or RANGE:TRUNK",
+	"the same of single numbers: their own answer, or the trunk that stands in for them (32 lines at most)",
+	"+49301234577:404,+49301234580..+49301234589:voicemail"},
     {"alternative", TKEY_NAME, AT(alternative_name), "", 0, 31, NULL, NULL,
 	"trunk that gets calls to its numbers while it cannot be reached", "voicemail"},
     {"reg-link", TKEY_NAME, AT(link_name), "", 0, 31, NULL, NULL,
@@ -246,7 +274,7 @@ bool trunk_key_is_list(const struct trunk_key *k)
 {
 	return k->type == TKEY_TARGETS || k->type == TKEY_ADDRESSES || k->type == TKEY_HEADERS_PASS ||
 	       k->type == TKEY_HEADERS_DROP || k->type == TKEY_CODES || k->type == TKEY_CODECS ||
-	       k->type == TKEY_SUITES || k->type == TKEY_HOSTS || k->type == TKEY_WORDS;
+	       k->type == TKEY_SUITES || k->type == TKEY_HOSTS || k->type == TKEY_WORDS || k->type == TKEY_DOWNS;
 }
 
 bool trunk_list_next(struct str *rest, struct str *ret)
@@ -522,6 +550,23 @@ static bool read_words(const struct trunk_key *k, struct str value, struct key_v
 	return true;
 }
 
+static bool read_downs(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	struct str rest = value, one, trunk;
+	struct db_number range;
+	uint16_t code;
+	unsigned n = 0;
+
+	ret->s = value;
+	while (trunk_list_next(&rest, &one)) {
+		if (!pol_down_read(one, &range, &code, &trunk))
+			return refuse(k, one, "", err, "+49301234577:404, or +49301234500..+49301234509:TRUNK");
+		if (++n > KEY_HOSTS_MAX)
+			return refuse(k, one, "", err, "at most 32 lines");
+	}
+	return true;
+}
+
 static bool read_digits(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	char expected[96];
@@ -649,6 +694,17 @@ static bool read_user(const struct trunk_key *k, struct str value, struct key_va
 	return true;
 }
 
+static bool read_base64(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
+{
+	uint8_t raw[1024];
+	size_t n;
+
+	if (value.n && (value.n > k->max || !base64_get(base64_unpad(value), raw, sizeof(raw), &n)))
+		return refuse(k, value, "on one line", err, "base64 without line ends");
+	ret->s = value;
+	return true;
+}
+
 bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_value *ret, struct db_err *err)
 {
 	*ret = (struct key_value){.s = value};
@@ -673,10 +729,14 @@ bool trunk_key_read(const struct trunk_key *k, struct str value, struct key_valu
 		return read_hosts(k, value, ret, err);
 	case TKEY_WORDS:
 		return read_words(k, value, ret, err);
+	case TKEY_DOWNS:
+		return read_downs(k, value, ret, err);
 	case TKEY_NAME:
 		return read_name(k, value, ret, err);
 	case TKEY_USER:
 		return read_user(k, value, ret, err);
+	case TKEY_BASE64:
+		return read_base64(k, value, ret, err);
 	case TKEY_DIGITS:
 		return read_digits(k, value, ret, err);
 	case TKEY_CODES:
@@ -766,6 +826,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_SUITES:
 	case TKEY_HOSTS:
 	case TKEY_WORDS:
+	case TKEY_DOWNS:
 	case TKEY_TARGETS:
 	case TKEY_ADDRESSES:
 	case TKEY_HEADERS_PASS:
@@ -784,7 +845,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 			else if (k->type == TKEY_HOSTS)
 				put_lower(&e, pol_host_trim(one));
 			else
-				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_WORDS ? one : trunk_header_long(one));
+				buf_str(&e, k->type == TKEY_ADDRESSES || k->type == TKEY_WORDS || k->type == TKEY_DOWNS ? one : trunk_header_long(one));
 			if (has_element(str_n(ret->p + before, ret->n - before), buf_text(&e)))
 				continue;
 			if (ret->n > before)
@@ -798,6 +859,7 @@ bool trunk_key_check(const struct trunk_key *k, struct str value, struct buf *re
 	case TKEY_HOST:
 	case TKEY_NAME:
 	case TKEY_USER:
+	case TKEY_BASE64:
 		buf_str(ret, v.s);
 		break;
 	}

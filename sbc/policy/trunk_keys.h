@@ -25,8 +25,10 @@ enum trunk_key_type {
 	TKEY_HOST,      /* domain name or IP */
 	TKEY_HOSTS,     /* list of them, two fields: const struct str *, unsigned */
 	TKEY_WORDS,     /* list of words as `words` describes them, the same two fields */
+	TKEY_DOWNS,     /* list of RANGE:STATUS or RANGE:TRUNK, the same two fields */
 	TKEY_NAME,      /* of something in postern.conf */
 	TKEY_USER,      /* user part of a SIP URI, without escapes */
+	TKEY_BASE64,    /* at most max characters */
 	TKEY_DIGITS,    /* dial prefix */
 	TKEY_CODES,     /* list of SIP statuses */
 	TKEY_CODECS,    /* list of codec names */

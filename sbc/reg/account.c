@@ -1,6 +1,8 @@
 /* account.c - challenges made for an account, credentials compared with one. */
 #include "sbc/reg/account.h"
 
+#include "sbc/reg/binding.h"
+
 struct judging {
 	const struct account_ask *ask;
 	const struct account_claim *claim;
@@ -39,11 +41,24 @@ void account_put_challenge(const struct account_ask *k, struct buf *h)
 	auth_challenge(k->auth, &ask, h);
 }
 
+static const struct pol_trunk *trunk_of(const struct judging *j, struct str user)
+{
+	return j->claim->only ? j->ask->trunk : j->claim->find(j->ask->policy, j->ask->from->realm, user);
+}
+
+static bool at_home(void *ctx, struct str user)
+{
+	const struct judging *j = ctx;
+	const struct pol_trunk *t = trunk_of(j, user);
+
+	return t && j->ask->bindings && bindings_trunk_at(j->ask->bindings, j->ask->from) == t->id;
+}
+
 static bool lookup(void *ctx, struct str user, struct auth_account *ret)
 {
 	struct judging *j = ctx;
 	const struct account_ask *k = j->ask;
-	const struct pol_trunk *t = j->claim->only ? k->trunk : j->claim->find(k->policy, k->from->realm, user);
+	const struct pol_trunk *t = trunk_of(j, user);
 
 	if (!t || !str_eq(t->reg.auth_user, user) || !str_eq(t->reg.realm, account_realm(k)))
 		return false;
@@ -77,6 +92,7 @@ enum auth_verdict account_judge(
 	        .allow_no_qop = k->trunk && k->trunk->reg.no_qop,
 	        .uri_ok = uri_ok,
 	        .lookup = lookup,
+	        .at_home = at_home,
 	        .ctx = &j},
 	    ret_user);
 
@@ -97,4 +113,20 @@ void account_credential(const struct pol_trunk *t, struct auth_credential *ret)
 		memcpy(ret->ha1[i].hex, x.p, x.n);
 		ret->ha1[i].n = (uint8_t)x.n;
 	}
+}
+
+bool account_uri_ok(void *home, struct str host)
+{
+	const struct account_home *h = home;
+	struct sip_uri u = {.scheme = SIP_SCHEME_SIP, .host = host};
+	struct addr a;
+
+	if (h->asked.n && str_ieq(host, h->asked))
+		return true;
+	if (sip_uri_addr(&u, &a)) {
+		addr_set_port(&a, 0);
+		if (h->is_local(h->ctx, h->realm, &a))
+			return true;
+	}
+	return policy_host_is_ours(h->policy, h->realm, host);
 }

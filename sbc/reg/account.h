@@ -11,12 +11,15 @@
 #include "sbc/auth/challenge.h"
 #include "sbc/policy/policy.h"
 
+struct bindings;
+
 struct account_ask {
 	struct auth *auth;
 	const struct policy *policy;
 	struct str realm;             /* of challenges where the realm of postern.conf has no domain */
 	const struct net_path *from;
 	const struct pol_trunk *trunk; /* whom it is meant for; NULL: not known */
+	const struct bindings *bindings; /* who registered by which flow is known by it; NULL: nobody is */
 	bool proxy;                   /* 407 instead of 401 */
 	bool stale;
 };
@@ -40,6 +43,16 @@ struct account_claim {
 };
 enum auth_verdict account_judge(
     const struct account_ask *k, const struct account_claim *c, struct str *ret_user, const struct pol_trunk **ret);
+
+/* A uri_ok with this as ctx: the host is one of ours in that realm, by name or by number, or the one that was asked for (AUT-06). */
+struct account_home {
+	const struct policy *policy;
+	unsigned realm;
+	bool (*is_local)(void *ctx, unsigned realm, const struct addr *a);
+	void *ctx;
+	struct str asked; /* host of the Request-URI; empty: that is no matter */
+};
+bool account_uri_ok(void *home, struct str host);
 
 /* The credential that a provider gave us, with what the trunk says of auth-int. Borrow: texts of the snapshot. */
 void account_credential(const struct pol_trunk *t, struct auth_credential *ret);

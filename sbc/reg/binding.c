@@ -2,11 +2,17 @@
  *
  * One block of memory per binding, texts behind it. An AOR exists while it has a binding. Lists of an AOR are short
  * (a few nodes of a PBX), so they are kept in order as they change.
+ *
+ * Each call asks for the called number and for its trunk's own AOR, and nearly always only the latter is there: so AORs of
+ * numbers are counted by trunk, in few places, and where there is none nothing is hashed. Trunk ids come from our
+ * database, not from the network, and are mixed with less work than a keyed hash is.
  */
 #include "sbc/reg/binding.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define NUMBERED 4096
 
 struct aor {
 	struct hnode node;
@@ -17,9 +23,9 @@ struct aor {
 };
 
 struct binding {
-	struct reg_contact c; /* first */
-	struct hnode by_id, by_flow;
 	struct list node;     /* in aor->bindings */
+	struct reg_contact c; /* what calls ask for comes first */
+	struct hnode by_id, by_flow;
 	struct aor *aor;
 	struct bindings *bs;
 	struct timer over;
@@ -30,6 +36,7 @@ struct binding {
 struct bindings {
 	const struct env *env;
 	struct htab ids, aors, flows;
+	uint32_t numbers[NUMBERED]; /* AORs that are numbers, by trunk_id % NUMBERED */
 	binding_over_fn *over;
 	void *ctx;
 	uint64_t last_id;
@@ -64,7 +71,10 @@ static uint64_t id_hash(const struct bindings *bs, uint64_t id)
 
 static uint64_t aor_hash(const struct bindings *bs, uint32_t trunk_id, struct str name)
 {
-	return hash_str(&bs->env->hash_key, name) ^ id_hash(bs, trunk_id);
+	uint64_t h = (trunk_id ^ bs->env->hash_key.k0) * 0x9e3779b97f4a7c15u;
+
+	h ^= h >> 32;
+	return name.n ? h ^ hash_str(&bs->env->hash_key, name) : h;
 }
 
 static uint64_t flow_hash(const struct bindings *bs, const struct net_path *p)
@@ -80,6 +90,8 @@ static uint64_t flow_hash(const struct bindings *bs, const struct net_path *p)
 
 static struct aor *aor_find(const struct bindings *bs, uint32_t trunk_id, struct str name)
 {
+	if (name.n && !bs->numbers[trunk_id % NUMBERED])
+		return NULL;
 	for (struct hnode *n = htab_first(&bs->aors, aor_hash(bs, trunk_id, name)); n; n = htab_next(n)) {
 		struct aor *a = container_of(n, struct aor, node);
 
@@ -104,6 +116,7 @@ static struct aor *aor_get(struct bindings *bs, uint32_t trunk_id, struct str na
 	if (name.n)
 		memcpy(a->name, name.p, name.n);
 	htab_add(&bs->aors, &a->node, aor_hash(bs, trunk_id, name));
+	bs->numbers[trunk_id % NUMBERED] += name.n > 0;
 	return a;
 }
 
@@ -129,6 +142,7 @@ static void take_out(struct binding *b)
 	list_del(&b->node);
 	if (list_empty(&b->aor->bindings)) {
 		htab_del(&bs->aors, &b->aor->node);
+		bs->numbers[b->aor->trunk_id % NUMBERED] -= b->aor->n > 0;
 		free(b->aor);
 	}
 	bs->n--;
@@ -189,7 +203,7 @@ static bool before(const struct reg_contact *a, const struct reg_contact *b)
 
 int bindings_put(struct bindings *bs, const struct reg_contact *c)
 {
-	const struct str texts[] = {c->aor, c->uri, c->params, c->instance, c->call_id, c->path, c->user_agent};
+	const struct str texts[] = {c->aor, c->uri, c->params, c->instance, c->call_id, c->path, c->user_agent, c->expand};
 	int64_t left_us = c->expires_us - bs->env->clock->mono_us;
 	struct binding *b, *old = find(bs, c->id);
 	struct list *at;
@@ -216,6 +230,7 @@ int bindings_put(struct bindings *bs, const struct reg_contact *c)
 	b->c.call_id = keep(&p, c->call_id);
 	b->c.path = keep(&p, c->path);
 	b->c.user_agent = keep(&p, c->user_agent);
+	b->c.expand = keep(&p, c->expand);
 	b->aor = aor_get(bs, c->trunk_id, b->c.aor);
 	if (!b->aor) {
 		free(b);
@@ -316,6 +331,11 @@ uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *fro
 	const struct reg_contact *c = bindings_at(bs, from);
 
 	return c ? c->trunk_id : 0;
+}
+
+unsigned bindings_numbers(const struct bindings *bs, uint32_t trunk_id)
+{
+	return bs->numbers[trunk_id % NUMBERED];
 }
 
 unsigned bindings_count(const struct bindings *bs)

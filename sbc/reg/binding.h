@@ -17,16 +17,17 @@
 struct reg_contact {
 	uint64_t id;         /* never given twice */
 	uint32_t trunk_id;
-	struct str aor;      /* number ("+49…"); empty: the trunk's own */
 	bool bulk;           /* bnc */
 	uint16_t q;          /* 0..1000 */
 	uint32_t reg_id;     /* RFC 5626, 0: none */
 	uint32_t cseq;
+	struct str expand;   /* "sip:@192.0.2.10:5060;tk=1": the URI of a call to a number, which comes before the '@'; empty: none */
+	struct str path;     /* values of Path, separated by ", "; empty: none */
+	struct str aor;      /* number ("+49…"); empty: the trunk's own */
 	struct str uri;      /* of the Contact, raw */
 	struct str params;   /* header parameters of the Contact but for q, expires, +sip.instance, reg-id; raw */
 	struct str instance; /* "<urn:uuid:…>", or empty */
 	struct str call_id;
-	struct str path;     /* values of Path, separated by ", "; empty: none */
 	struct str user_agent;
 	struct net_path flow; /* where it came from: realm, proto, remote (received); conn while it lasts */
 	int64_t since_wall_us;
@@ -62,6 +63,8 @@ uint32_t bindings_trunk_at(const struct bindings *bs, const struct net_path *fro
 /* ... and by which registration; NULL: none */
 const struct reg_contact *bindings_at(const struct bindings *bs, const struct net_path *from);
 unsigned bindings_count(const struct bindings *bs);
+/* How many numbers of the trunk have a binding of their own, and at most so many more. */
+unsigned bindings_numbers(const struct bindings *bs, uint32_t trunk_id);
 size_t bindings_bytes(const struct bindings *bs);
 /* highest id ever put */
 uint64_t bindings_last_id(const struct bindings *bs);

@@ -47,6 +47,12 @@ void client_step(struct client *c, enum reg_client_state next, const char *becau
 	enum reg_client_state was = c->state;
 	char code[REASON_CODE_MAX];
 
+	if (next == REG_CLIENT_REGISTERED || next == REG_CLIENT_RETRY || next == REG_CLIENT_REJECTED || next == REG_CLIENT_STOPPED ||
+	    next == REG_CLIENT_IDLE) { /* the attempt is over */
+		free(c->ways);
+		c->ways = NULL;
+		c->n_ways = c->at_way = 0;
+	}
 	if (was == next)
 		return;
 	c->state = next;
@@ -59,6 +65,8 @@ void client_tell(struct client *c, enum reason why)
 {
 	const struct net_path *at = addr_none(&c->at.remote) ? NULL : &c->at;
 
+	if (client_is_number(c) && !number_news(c, why))
+		return;
 	c->cs->user->on_event(c->cs->ctx, c->id, at, str_n(c->contact, c->contact_n), why);
 }
 
@@ -88,9 +96,13 @@ static bool same(const struct pol_trunk *a, const struct pol_trunk *b)
 	for (int i = 0; i < 3; i++)
 		if (!str_eq(a->reg.ha1[i], b->reg.ha1[i]))
 			return false;
+	if (a->reg.n_numbers && (a->num.format != b->num.format || !str_eq(a->num.country, b->num.country) ||
+	                            !str_eq(a->num.national_prefix, b->num.national_prefix)))
+		return false;
 	return a->realm == b->realm && a->reg.auth == b->reg.auth && str_eq(a->reg.user, b->reg.user) &&
 	       str_eq(a->reg.auth_user, b->reg.auth_user) && str_eq(a->reg.realm, b->reg.realm) &&
 	       a->reg.expires_s == b->reg.expires_s && a->reg.outbound == b->reg.outbound && str_eq(a->domain, b->domain) &&
+	       str_eq(a->reg.contact_host, b->reg.contact_host) && a->reg.gruu == b->reg.gruu &&
 	       a->sip.scheme_sips == b->sip.scheme_sips && a->sip.transport_param == b->sip.transport_param &&
 	       a->sip.learn_address == b->sip.learn_address && same_targets(a, b);
 }
@@ -105,7 +117,10 @@ static void adopt(struct client *c, const struct pol_trunk *t)
 	c->t = t;
 	account_credential(t, &c->cred);
 	buf_init(&ctx, c->log.ctx, sizeof(c->log.ctx) - 1);
-	buf_fmt(&ctx, "trunk=%.*s flow=%u", STR(str_head(t->name, 30)), c->reg_id);
+	if (client_is_number(c))
+		buf_fmt(&ctx, "trunk=%.*s number=%s", STR(str_head(t->name, 20)), c->number);
+	else
+		buf_fmt(&ctx, "trunk=%.*s flow=%u", STR(str_head(t->name, 30)), c->reg_id);
 	(void)buf_z(&ctx);
 }
 
@@ -123,11 +138,13 @@ static void begin(struct client *c, const char *because)
 {
 	put_text(c, c->call_id, sizeof(c->call_id) - 1);
 	put_text(c, c->tag, sizeof(c->tag) - 1);
-	memset(&c->auth, 0, sizeof(c->auth));
+	if (!client_is_number(c))
+		memset(client_auth(c), 0, sizeof(struct auth_session));
 	c->cseq = 0;
 	c->fails = 0;
 	c->flaps = 0;
-	if (c->reg_id == 1) {
+	c->account->barred_us = 0;
+	if (c->reg_id == 1 && !client_is_number(c)) {
 		c->account->plain = false;
 		c->account->outbound = OUTBOUND_UNKNOWN;
 	}
@@ -138,7 +155,17 @@ static void begin(struct client *c, const char *because)
 	client_wait_us(c, 0);
 }
 
-/* And the account with its last one. */
+/* With its last registration, unless somebody looks at it. */
+static void account_release(struct account *a)
+{
+	if (a->looked_at || account_next(a, NULL))
+		return;
+	htab_del(&a->cs->by_id, &a->by_id);
+	explicit_bzero(a->auth, sizeof(a->auth));
+	free(a->uris);
+	free(a);
+}
+
 static void client_free(struct client *c)
 {
 	struct reg_clients *cs = c->cs;
@@ -152,13 +179,27 @@ static void client_free(struct client *c)
 	client_unplace(c);
 	policy_unref(c->policy);
 	explicit_bzero(&c->cred, sizeof(c->cred));
-	a->flow[c->reg_id - 1] = NULL;
+	if (client_is_number(c)) {
+		htab_del(&cs->by_number, &c->by_number);
+		list_del(&c->node);
+		a->n_numbers--;
+	} else {
+		a->flow[c->reg_id - 1] = NULL;
+	}
+	free(c->ways);
 	free(c);
-	for (unsigned i = 0; i < REG_FLOWS_MAX; i++)
+	account_release(a);
+}
+
+struct client *account_next(const struct account *a, const struct client *after)
+{
+	unsigned i = !after ? 0 : client_is_number(after) ? REG_FLOWS_MAX : after->reg_id;
+	const struct list *n = after && client_is_number(after) ? after->node.next : a->numbers.next;
+
+	for (; i < REG_FLOWS_MAX; i++)
 		if (a->flow[i])
-			return;
-	htab_del(&cs->by_id, &a->by_id);
-	free(a);
+			return a->flow[i];
+	return n == &a->numbers ? NULL : container_of(n, struct client, node);
 }
 
 /* true: it is under way, and client_removed() comes at its end */
@@ -186,7 +227,7 @@ void client_take_back(struct client *c)
 /* Is a registration of that flow part of what the trunk wants? The second one when the first has shown that it is. */
 static bool has_flow(const struct account *a, const struct pol_trunk *t, unsigned reg_id)
 {
-	return registers(t) && (reg_id == 1 || (t->reg.outbound != POL_OUTBOUND_OFF && reg_id <= t->reg.flows &&
+	return registers(t) && !numbers_meant(a, t) && (reg_id == 1 || (t->reg.outbound != POL_OUTBOUND_OFF && reg_id <= t->reg.flows &&
 	                                           a->outbound == OUTBOUND_ACCEPTED));
 }
 
@@ -194,7 +235,9 @@ void client_review(struct client *c)
 {
 	struct reg_clients *cs = c->cs;
 	const struct pol_trunk *t = cs->policy ? policy_trunk(cs->policy, c->id) : NULL;
-	bool kept = has_flow(c->account, t, c->reg_id), account = kept && t->reg.user.n > 0;
+	bool number = client_is_number(c);
+	bool kept = number ? registers(t) && number_wanted(c->account, t, str_z(c->number)) : has_flow(c->account, t, c->reg_id);
+	bool account = kept && (number || t->reg.user.n > 0);
 	bool wanted = account && !cs->stopping && !c->account->held && t->admin != POL_DISABLED;
 
 	if (c->state == REG_CLIENT_REMOVING && c->cli)
@@ -203,6 +246,10 @@ void client_review(struct client *c)
 		adopt(c, t);
 		c->leaving = false;
 		client_readdress(c);
+		if (c->state == REG_CLIENT_RETRY && !c->cli && client_places(c) != c->places) {
+			log_info(&c->log, "reg_places_changed", "%s", "");
+			client_wait_us(c, 0); /* those that failed are not all there is */
+		}
 		return;
 	}
 	if (client_runs(c)) {
@@ -226,14 +273,21 @@ void client_review(struct client *c)
 	client_step(c, account ? REG_CLIENT_STOPPED : REG_CLIENT_IDLE, account ? "not_wanted" : "no_account");
 }
 
-static int client_new(struct account *a, const struct pol_trunk *t, unsigned reg_id)
+int client_new(struct account *a, const struct pol_trunk *t, unsigned reg_id, struct str number)
 {
 	struct reg_clients *cs = a->cs;
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
-	a->flow[reg_id - 1] = c;
+	if (number.n) {
+		memcpy(c->number, number.p, number.n); /* of the policy: they fit */
+		htab_add(&cs->by_number, &c->by_number, hash_str(&cs->env->hash_key, number));
+		list_push(&a->numbers, &c->node);
+		a->n_numbers++;
+	} else {
+		a->flow[reg_id - 1] = c;
+	}
 	c->account = a;
 	c->cs = cs;
 	c->id = t->id;
@@ -252,17 +306,28 @@ void account_review(struct account *a, const struct client *except)
 	struct reg_clients *cs = a->cs;
 	const struct pol_trunk *t = cs->policy ? policy_trunk(cs->policy, a->id) : NULL;
 	struct log l = {.to = cs->env->logger, .area = LOG_SIP};
-	uint32_t id = a->id;
 
-	for (unsigned i = 0; i < REG_FLOWS_MAX; i++) {
+	a->looked_at = true;
+	for (unsigned i = 0; i < REG_FLOWS_MAX; i++)
 		if (a->flow[i] && a->flow[i] != except)
 			client_review(a->flow[i]);
-		if (account_find(cs, id) != a)
-			return; /* the last one is gone */
-	}
+	list_each(n, &a->numbers)
+		client_review(container_of(n, struct client, node));
+	if (!cs->stopping && registers(t) && numbers_meant(a, t))
+		numbers_review(a, t);
 	for (unsigned i = 0; i < REG_FLOWS_MAX && !cs->stopping; i++)
-		if (!a->flow[i] && has_flow(a, t, i + 1) && client_new(a, t, i + 1) < 0)
+		if (!a->flow[i] && has_flow(a, t, i + 1) && client_new(a, t, i + 1, STR_NONE) < 0)
 			log_error(&l, "no_memory", "for=registration trunk=%.*s", STR(t->name));
+	a->looked_at = false;
+	account_release(a);
+}
+
+static int first_of(struct account *a, const struct pol_trunk *t)
+{
+	if (!numbers_meant(a, t))
+		return client_new(a, t, 1, STR_NONE);
+	numbers_review(a, t);
+	return account_next(a, NULL) ? 0 : -ENOMEM;
 }
 
 static int account_new(struct reg_clients *cs, const struct pol_trunk *t)
@@ -274,9 +339,10 @@ static int account_new(struct reg_clients *cs, const struct pol_trunk *t)
 		return -ENOMEM;
 	a->cs = cs;
 	a->id = t->id;
+	list_init(&a->numbers);
 	buf_init(&b, a->instance, sizeof(a->instance) - 1);
 	htab_add(&cs->by_id, &a->by_id, a->id);
-	if (instance_put(&cs->secret, t->id, &b) < 0 || buf_err(&b) || client_new(a, t, 1) < 0) {
+	if (instance_put(&cs->secret, t->id, &b) < 0 || buf_err(&b) || first_of(a, t) < 0) {
 		htab_del(&cs->by_id, &a->by_id);
 		free(a);
 		return -ENOMEM;
@@ -303,7 +369,7 @@ static void follow(struct reg_clients *cs)
 		const struct pol_trunk *t = policy_trunk_at(cs->policy, i);
 		struct log l = {.to = cs->env->logger, .area = LOG_SIP};
 
-		if (registers(t) && !account_find(cs, t->id) && account_new(cs, t) < 0)
+		if (registers(t) && (t->reg.auth != POL_AUTH_NUMBERS || numbers_any(cs, t)) && !account_find(cs, t->id) && account_new(cs, t) < 0)
 			log_error(&l, "no_memory", "for=registration trunk=%.*s", STR(t->name));
 	}
 }
@@ -319,9 +385,11 @@ struct reg_clients *reg_clients_new(
 		return NULL;
 	*cs = (struct reg_clients){.env = env, .user_agent = user_agent, .user = user, .ctx = ctx};
 	rng_bytes(env->rng, cs->secret.key, sizeof(cs->secret.key));
-	if (htab_init(&cs->by_id, 16) < 0 || htab_init(&cs->by_cookie, 16) < 0 || htab_init(&cs->by_place, 16) < 0) {
+	if (htab_init(&cs->by_id, 16) < 0 || htab_init(&cs->by_cookie, 16) < 0 || htab_init(&cs->by_place, 16) < 0 ||
+	    htab_init(&cs->by_number, 16) < 0) {
 		htab_fini(&cs->by_id);
 		htab_fini(&cs->by_cookie);
+		htab_fini(&cs->by_place);
 		free(cs);
 		return NULL;
 	}
@@ -345,6 +413,7 @@ void reg_clients_free(struct reg_clients *cs)
 	htab_fini(&cs->by_id);
 	htab_fini(&cs->by_cookie);
 	htab_fini(&cs->by_place);
+	htab_fini(&cs->by_number);
 	explicit_bzero(&cs->secret, sizeof(cs->secret));
 	policy_unref(cs->policy);
 	metrics_del(&cs->metric_set);
@@ -412,9 +481,10 @@ bool reg_client_register(struct reg_clients *cs, uint32_t trunk_id)
 	a->plain = false;
 	if (a->outbound != OUTBOUND_ACCEPTED)
 		a->outbound = OUTBOUND_UNKNOWN;
-	for (unsigned i = 0; i < REG_FLOWS_MAX; i++)
-		if (a->flow[i] && client_runs(a->flow[i]))
-			register_now(a->flow[i]);
+	a->barred_us = 0;
+	for (struct client *c = account_next(a, NULL); c; c = account_next(a, c))
+		if (client_runs(c))
+			register_now(c);
 	account_review(a, NULL);
 	return true;
 }

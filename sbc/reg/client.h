@@ -72,7 +72,7 @@ bool reg_client_again(struct reg_clients *cs, uint32_t trunk_id, enum reason why
 
 /* ---- for calls; all may be asked of trunks that do not register ---- */
 
-/* Does a registration of that trunk hold now? */
+/* Does a registration of that trunk hold now? Of one with auth=numbers: any? */
 bool reg_client_holds(const struct reg_clients *cs, uint32_t trunk_id);
 /* The ways that hold one, the best first: those whose flow is up before the others. 0: none holds. */
 struct reg_client_way {
@@ -82,9 +82,12 @@ struct reg_client_way {
 	bool up;          /* nothing is known against it: its flow is there, and nothing sent there was lost since */
 	bool outbound;    /* requests may be sent back on the flow they came by (RFC 5626 4.3) */
 };
-unsigned reg_client_ways(const struct reg_clients *cs, uint32_t trunk_id, struct reg_client_way ways[REG_FLOWS_MAX]);
+/* number: who calls; a trunk whose numbers register one by one (auth=numbers) holds it where that number is held, or, when
+ * that one is not, where others are. Empty: any. */
+unsigned reg_client_ways(
+    const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct reg_client_way ways[REG_FLOWS_MAX]);
 /* Is there no way that is up, and a REGISTER that may make one out or about to go out? Worth a moment of waiting. */
-bool reg_client_moves(const struct reg_clients *cs, uint32_t trunk_id);
+bool reg_client_moves(const struct reg_clients *cs, uint32_t trunk_id, struct str number);
 /* Whose cookie is that (;tk= in a request URI)? 0: nobody's. */
 uint32_t reg_client_of_cookie(const struct reg_clients *cs, struct str cookie);
 
@@ -110,9 +113,30 @@ struct reg_client_view {
 	uint32_t failures;          /* in a row */
 	uint64_t sent, accepted;    /* REGISTERs, 200s */
 	bool events;                /* the newest 200 said that there are registration events (Allow-Events: reg) */
+	unsigned numbers, numbers_held; /* auth=numbers: how many there are, how many hold; 0: not that */
+	bool more_numbers;          /* there are more than can be registered */
+	struct str gruu;            /* public GRUU of a bulk registration, or empty */
 	struct str aor, contact, route, call_id, realm; /* realm: one we have nothing for; borrow: until the next turn */
 };
-/* reg_id 1 .. REG_FLOWS_MAX. false: the trunk does not register, or has no such flow */
+/* One number after the other, in no order: *at NULL first. false: at the end. */
+bool reg_client_number_next(
+    const struct reg_clients *cs, uint32_t trunk_id, const void **at, struct str *ret_number, struct reg_client_view *ret);
+/* The provider's public GRUU for a phone of that number: its GRUU for our registration (gruu=yes), without bnc, with the
+ * number and sg (RFC 6140 7.1.1). -ENOENT: it gave none, or nothing is registered. */
+MUST_USE int reg_client_gruu(
+    const struct reg_clients *cs, uint32_t trunk_id, struct str number, struct str sg, struct buf *ret);
+/* A new temporary one, which says nothing of who it is (RFC 6140 7.1.2.2; GRUU-04): gr is ours to find the phone by. -ENOENT:
+ * no cookie, or no key of the provider's (gruu-key). */
+MUST_USE int reg_client_temp_gruu(const struct reg_clients *cs, uint32_t trunk_id, struct str gr, struct buf *ret);
+/* Did we make that user part? (7.1.2.4; GRUU-05) */
+bool reg_client_made_temp(const struct reg_clients *cs, struct str user);
+bool reg_client_has_gruu(const struct reg_clients *cs, uint32_t trunk_id); /* did it ever give one since our start? */
+/* Is that number (canonical) among those that the registrar names as ours (P-Associated-URI)? NO: it names others. */
+enum reg_confirmed { REG_CONFIRMED_UNKNOWN, REG_CONFIRMED_YES, REG_CONFIRMED_NO };
+enum reg_confirmed reg_client_confirms(const struct reg_clients *cs, uint32_t trunk_id, struct str number);
+/* Those it names, i from 0; false at the end. Borrow: until the next turn. */
+bool reg_client_uri(const struct reg_clients *cs, uint32_t trunk_id, unsigned i, struct str *ret_number);
+/* reg_id 1 .. REG_FLOWS_MAX; of a trunk with auth=numbers 1 is the number that most needs looking at, with the sums. false: the trunk does not register, or has no such flow */
 bool reg_client_view(const struct reg_clients *cs, uint32_t trunk_id, unsigned reg_id, struct reg_client_view *ret);
 
 #endif

@@ -29,7 +29,7 @@ static void note_realm(struct client *c, const struct sip_msg *m)
 
 static void challenged(struct client *c, const struct sip_msg *m, const struct net_path *path)
 {
-	enum reason why = auth_again(&c->auth, c->asked, m, &c->cred, c->cred.username.n ? 1 : 0);
+	enum reason why = auth_again(client_auth(c), c->asked, m, &c->cred, c->cred.username.n ? 1 : 0);
 
 	c->cs->metrics[M_CHALLENGED]++;
 	if (why == REASON_AUTH_REALM)
@@ -54,15 +54,14 @@ static bool is_ours(const struct client *c, const struct sip_uri *u, bool *ret_f
 	return sip_uri_parse(str_n(c->contact, c->contact_n), &sent) == 0 && gin_contact_eq(u, &sent);
 }
 
-/* RGC-02: what our own Contact got; else Expires; else what we asked for. */
-static uint32_t granted(const struct client *c, const struct sip_msg *m)
+/* Parameters of our own Contact; empty: it is not there. One that says nothing of whose it is counts only when it is the
+ * only one. */
+static struct str own_params(const struct client *c, const struct sip_msg *m)
 {
 	struct sip_values w = sip_values(m, SIP_H_CONTACT);
-	struct str value, own = STR_NONE, text;
+	struct str value, own = STR_NONE;
 	bool ours = false, foreign;
 	unsigned n = 0;
-	uint32_t s;
-	int e;
 
 	while (!ours && sip_values_next(&w, &value)) {
 		struct sip_addr a;
@@ -76,8 +75,17 @@ static uint32_t granted(const struct client *c, const struct sip_msg *m)
 		else if (n == 1)
 			own = STR_NONE;
 	}
-	/* one that says nothing of whose it is: only when it is the only one */
-	if ((ours || n == 1) && own.p && sip_param_get(own, S("expires"), &text))
+	return ours || n == 1 ? own : STR_NONE;
+}
+
+/* RGC-02: what our own Contact got; else Expires; else what we asked for. */
+static uint32_t granted(const struct client *c, const struct sip_msg *m)
+{
+	struct str own = own_params(c, m), text;
+	uint32_t s;
+	int e;
+
+	if (own.p && sip_param_get(own, S("expires"), &text))
 		return str_u32(text, UINT32_MAX, &s) == 0 ? s : MALFORMED_EXPIRES_S;
 	e = sip_delta_seconds(m, SIP_H_EXPIRES, &s);
 	return e == 0 ? s : e == -ENOENT ? c->ask_s : MALFORMED_EXPIRES_S;
@@ -104,6 +112,38 @@ static void take_route(struct client *c, const struct sip_msg *m)
 	if (buf_err(&b))
 		log_warn(&c->log, "service_route_bad", "bytes=%zu", b.n);
 	c->route_n = buf_err(&b) ? 0 : (uint16_t)b.n;
+}
+
+/* GRUU-01: what a phone's is made from: bnc, no user part, an instance. */
+static void take_gruu(struct client *c, const struct sip_msg *m)
+{
+	struct str own = own_params(c, m), text, gr;
+	enum gin_kind kind;
+	struct sip_uri u;
+
+	c->gruu_n = c->temp_cookie_n = 0;
+	if (!client_wants_gruu(c) || !own.p || !sip_param_get(own, S("pub-gruu"), &text))
+		return;
+	if (text.n >= 2 && text.p[0] == '"' && text.p[text.n - 1] == '"')
+		text = str_n(text.p + 1, text.n - 2);
+	if (text.n > sizeof(c->gruu) || sip_uri_parse(text, &u) < 0 || gin_kind_of(&u, &kind) != REASON_NONE || kind != GIN_BULK ||
+	    !sip_param_get(u.params, S("gr"), &gr) || !gr.n) {
+		struct log_quote q;
+
+		log_warn(&c->log, "gruu_bad", "pub_gruu=%s", log_quoted(&q, text));
+		return;
+	}
+	memcpy(c->gruu, text.p, text.n);
+	c->gruu_n = (uint16_t)text.n;
+	c->account->gruus = true;
+	if (!sip_param_get(own, S("temp-gruu-cookie"), &text))
+		return;
+	if (text.n >= 2 && text.p[0] == '"')
+		text = str_n(text.p + 1, text.n - 2);
+	if (text.n > sizeof(c->temp_cookie))
+		return;
+	memcpy(c->temp_cookie, text.p, text.n);
+	c->temp_cookie_n = (uint16_t)text.n;
 }
 
 /* RGC-03: at 50 to 90 % of it, and early enough for a try that is not answered. */
@@ -140,7 +180,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	bool fresh = !client_holds(c) || c->down, asked = client_outbound(c);
 	bool outbound = asked && sip_has_token(m, SIP_H_REQUIRE, S("outbound"));
 
-	auth_info(&c->auth, m);
+	auth_info(client_auth(c), m);
 	if (s == 0) {
 		client_failed(c, REASON_REG_FAILED, "nothing_granted");
 		return;
@@ -149,6 +189,8 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	c->accepted++;
 	c->cs->metrics[M_ACCEPTED]++;
 	take_route(c, m);
+	client_take_uris(c, m);
+	take_gruu(c, m);
 	c->events = sip_has_token(m, SIP_H_ALLOW_EVENTS, S("reg"));
 	if (!fresh && !(c->at.proto == path->proto && addr_eq(&c->at.remote, &path->remote)))
 		fresh = true; /* another registrar holds it now */
@@ -166,7 +208,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 	if (fresh) {
 		c->registered_wall_us = env->clock->wall_us;
 		client_tell(c, REASON_NONE);
-		if (c->account->plain)
+		if (c->account->plain && !client_is_number(c))
 			client_tell(c, REASON_REG_NO_GIN);
 	}
 	client_step(c, REG_CLIENT_REGISTERED, "200");
@@ -204,6 +246,11 @@ static void bad_extension(struct client *c, const struct sip_msg *m, const struc
 	log_warn(&c->log, "reg_unsupported", "tags=%s", log_quoted(&q, sip_hdr_value(m, SIP_H_UNSUPPORTED)));
 	if (client_bulk(c) && sip_has_token(m, SIP_H_UNSUPPORTED, S("gin"))) {
 		c->account->plain = true;
+		if (numbers_meant(c->account, c->t)) {
+			client_tell(c, REASON_REG_NO_GIN);
+			account_review(c->account, NULL);
+			return;
+		}
 		client_again(c, path, client_holds(c) ? REG_CLIENT_REFRESHING : REG_CLIENT_TRYING, "420");
 		return;
 	}

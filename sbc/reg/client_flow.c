@@ -42,7 +42,7 @@ bool client_other_lives(const struct client *c)
 
 /* ------------------------------------------------------------------ where it is */
 
-static uint64_t place_hash(const struct reg_clients *cs, const struct addr *a)
+uint64_t client_place_hash(const struct reg_clients *cs, const struct addr *a)
 {
 	uint16_t port = addr_port(a);
 
@@ -60,7 +60,7 @@ void client_place(struct client *c, const struct net_path *at)
 {
 	client_unplace(c);
 	c->at = *at;
-	htab_add(&c->cs->by_place, &c->by_place, place_hash(c->cs, &at->remote));
+	htab_add(&c->cs->by_place, &c->by_place, client_place_hash(c->cs, &at->remote));
 	c->placed = true;
 }
 
@@ -116,10 +116,8 @@ static void on_bad(void *ctx, uint32_t trunk_id, const struct net_path *path)
 	const struct reg_clients *cs = ctx;
 	struct account *a = account_find(cs, trunk_id);
 
-	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
-		struct client *c = a->flow[i];
-
-		if (!c || c->state != REG_CLIENT_REGISTERED || c->suspect || !client_holds(c) || !same_place(&c->at, path))
+	for (struct client *c = a ? account_next(a, NULL) : NULL; c; c = account_next(a, c)) {
+		if (c->state != REG_CLIENT_REGISTERED || c->suspect || !client_holds(c) || !same_place(&c->at, path))
 			continue;
 		c->suspect = true;
 		log_info(&c->log, "registrar_suspect", "%s", "");
@@ -147,9 +145,8 @@ static void on_address(void *ctx, uint32_t trunk_id)
 	const struct reg_clients *cs = ctx;
 	struct account *a = account_find(cs, trunk_id);
 
-	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++)
-		if (a->flow[i])
-			client_readdress(a->flow[i]);
+	for (struct client *c = a ? account_next(a, NULL) : NULL; c; c = account_next(a, c))
+		client_readdress(c);
 }
 
 static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
@@ -158,11 +155,9 @@ static bool may_probe(void *ctx, uint32_t trunk_id, const struct net_path *path)
 	const struct account *a = account_find(cs, trunk_id);
 	bool sticky = false, held = false;
 
-	for (unsigned i = 0; a && i < REG_FLOWS_MAX; i++) {
-		const struct client *c = a->flow[i];
-
-		sticky = sticky || (c && c->t->reg.sticky);
-		held = held || (c && client_holds(c) && same_place(&c->at, path));
+	for (const struct client *c = a ? account_next(a, NULL) : NULL; c && !held; c = account_next(a, c)) {
+		sticky = c->t->reg.sticky;
+		held = client_holds(c) && same_place(&c->at, path);
 	}
 	return held || !sticky;
 }
@@ -199,7 +194,7 @@ static void lost(struct client *c, int err)
 
 void reg_clients_on_flow_lost(struct reg_clients *cs, const struct net_path *flow, int err)
 {
-	struct hnode *n = htab_first(&cs->by_place, place_hash(cs, &flow->remote));
+	struct hnode *n = htab_first(&cs->by_place, client_place_hash(cs, &flow->remote));
 
 	for (; n; n = htab_next(n)) {
 		struct client *c = container_of(n, struct client, by_place);

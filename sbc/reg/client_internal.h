@@ -5,19 +5,25 @@
  *   client_try.c     when an attempt is made, which ways it walks, how it ends
  *   client_send.c    what a REGISTER says
  *   client_answer.c  what its answers mean
+ *   client_numbers.c registrations of single numbers: which there are, and how they stand together
+ *   client_uris.c    what the registrar says is ours (P-Associated-URI)
  *   client_flow.c    flows (RFC 5626): whether there is a second one, and what follows when one is lost
  *
  * A trunk has one struct account, and in it a struct client for each flow: each is a registration of its own, with its
- * reg-id, Call-ID, cookie and place. Without outbound there is the first one alone.
+ * reg-id, Call-ID, cookie and place. Without outbound there is the first one alone. With auth=numbers there is a client
+ * for each number instead; what one is asked by the registrar's challenges serves all.
  */
 #ifndef SBC_REG_CLIENT_INTERNAL_H
 #define SBC_REG_CLIENT_INTERNAL_H
 
 #include "sbc/auth/answer.h"
 #include "sbc/reg/client.h"
+#include "sbc/reg/gin.h"
 #include "sbc/reg/instance.h"
 
 #define WAYS_MAX 24
+#define NUMBER_TEXT 17           /* "+", 15 digits, NUL: no number of the policy is longer */
+#define NUMBERS_MAX 1000        /* of one trunk that are registered one by one */
 #define ROUTE_MAX 1024          /* bytes of Service-Route that are kept; more is not taken */
 #define CONTACT_MAX 512
 #define FORBIDDEN_BASE_S 300u   /* wait after a refusal: unknown, locked */
@@ -38,6 +44,8 @@ enum outbound {
 	OUTBOUND_REFUSED,  /* 439: not asked for any more (KA-09) */
 };
 
+struct client_uris;
+
 struct account {
 	struct hnode by_id;
 	struct reg_clients *cs;
@@ -47,10 +55,23 @@ struct account {
 	uint8_t outbound;           /* enum outbound */
 	char instance[INSTANCE_TEXT + 1];
 	struct client *flow[REG_FLOWS_MAX]; /* own; reg-id 1 .. */
+	struct list numbers;        /* own: struct client, with auth=numbers */
+	unsigned n_numbers;
+	unsigned n_bad;             /* of them: told to be in trouble */
+	bool gruus;                 /* a 200 had one */
+	bool told;                  /* that one of them is registered */
+	bool looked_at;             /* account_review() is in it */
+	bool too_many;              /* numbers that are not registered, since there are more than NUMBERS_MAX */
+	int64_t barred_us;          /* no number is tried before: one was refused for the password they share */
+	struct client_uris *uris;   /* own; NULL: it said nothing */
+	struct auth_session auth[REG_FLOWS_MAX]; /* by reg-id; of numbers the first */
 };
 
 struct client {
-	struct hnode by_cookie, by_place;
+	struct hnode by_cookie, by_place, by_number;
+	struct list node;           /* account.numbers */
+	char number[NUMBER_TEXT];   /* canonical; empty: a flow */
+	enum reason told;           /* a number: of what the user was told last */
 	struct account *account;    /* borrow: it lives longer */
 	struct reg_clients *cs;
 	uint32_t id;
@@ -75,14 +96,14 @@ struct client {
 	char call_id[27], tag[13], cookie[17];
 	uint32_t cseq, ask_s;
 	struct auth_credential cred;
-	struct auth_session auth;
 	/* the attempt */
-	struct way ways[WAYS_MAX];
+	struct way *ways;           /* own, WAYS_MAX; NULL: none under way */
 	unsigned n_ways, at_way;
 	struct txn_cli *cli;        /* borrow: the REGISTER that is out */
 	uint8_t asked[2];           /* challenges answered by this way: 401, 407 */
 	uint8_t briefs, redirects;
 	int64_t begun_us;
+	uint64_t places;            /* where the targets led then: a sum over the addresses */
 	uint32_t wait_s;            /* longest Retry-After of the attempt */
 	struct timer timer;         /* next attempt */
 	struct timer over;          /* end of the binding */
@@ -95,6 +116,9 @@ struct client {
 	char contact[CONTACT_MAX], route[ROUTE_MAX], aor[CONTACT_MAX], realm[64];
 	uint16_t contact_n, route_n, aor_n, realm_n;
 	uint64_t sent, accepted;
+	char gruu[CONTACT_MAX];     /* pub-gruu of the newest 200 */
+	char temp_cookie[GIN_COOKIE_TEXT]; /* temp-gruu-cookie of the newest 200 */
+	uint16_t gruu_n, temp_cookie_n;
 	bool events;                /* Allow-Events: reg in the newest 200 */
 	struct log log;
 };
@@ -110,7 +134,7 @@ struct reg_clients {
 	struct txn_layer *txn; /* NULL: not started */
 	struct targets *targets;
 	struct policy *policy; /* ref */
-	struct htab by_id, by_cookie, by_place;
+	struct htab by_id, by_cookie, by_place, by_number;
 	struct reg_secret secret;
 	int64_t next_turn_us;
 	bool stopping;
@@ -138,11 +162,55 @@ static inline bool client_bulk(const struct client *c)
 {
 	return c->t->reg.auth == POL_AUTH_GIN && !c->account->plain;
 }
+static inline struct auth_session *client_auth(struct client *c)
+{
+	return &c->account->auth[c->reg_id - 1];
+}
+static inline bool client_is_number(const struct client *c)
+{
+	return c->number[0] != '\0';
+}
+/* All of an account: its flows, then its numbers. NULL first, NULL at the end. */
+struct client *account_next(const struct account *a, const struct client *after);
+/* number: empty for the flow reg_id. 0 or -ENOMEM */
+MUST_USE int client_new(struct account *a, const struct pol_trunk *t, unsigned reg_id, struct str number);
+/* What it registers as, the way the trunk writes it. */
+void client_put_user(const struct client *c, struct buf *b);
+/* client_ask.c */
+void client_view(const struct client *c, struct reg_client_view *ret);
 /* Un-REGISTER. May free c. */
 void client_take_back(struct client *c);
 void client_step(struct client *c, enum reg_client_state next, const char *because);
 /* to the user: alarms and history */
 void client_tell(struct client *c, enum reason why);
+
+/* client_numbers.c */
+/* Does the account register numbers one by one: that is meant, or GIN is, and was refused? */
+static inline bool numbers_meant(const struct account *a, const struct pol_trunk *t)
+{
+	return t && (t->reg.auth == POL_AUTH_NUMBERS || (t->reg.auth == POL_AUTH_GIN && a->plain && t->reg.n_numbers));
+}
+struct client *number_find(const struct reg_clients *cs, uint32_t trunk_id, struct str number);
+/* Is that number to be registered? */
+bool number_wanted(const struct account *a, const struct pol_trunk *t, struct str number);
+void numbers_review(struct account *a, const struct pol_trunk *t); /* makes those that are missing */
+bool numbers_any(const struct reg_clients *cs, const struct pol_trunk *t); /* has it any to register? */
+/* Sums of an account's numbers, and the one that most needs looking at; NULL: it has none. */
+void numbers_view(const struct account *a, struct reg_client_view *ret, const struct client **ret_worst);
+/* Is that worth telling, of one among a thousand? Trouble when it begins or changes, as long as few are in trouble; that one
+ * is well when it was not, or is the first one. */
+bool number_news(struct client *c, enum reason why);
+/* The password was refused: the others wait as long. */
+void numbers_bar(struct client *c);
+bool number_barred(struct client *c); /* and then its timer runs */
+
+static inline bool client_wants_gruu(const struct client *c)
+{
+	return c->t->reg.gruu && client_bulk(c);
+}
+
+/* client_uris.c */
+void client_take_uris(struct client *c, const struct sip_msg *m);
 
 /* client_try.c */
 void client_wait_us(struct client *c, int64_t us); /* until the next attempt */
@@ -150,6 +218,8 @@ int64_t client_part_us(struct client *c, uint32_t s, uint32_t lo, uint32_t hi); 
 uint32_t client_doubled(uint32_t base_s, uint32_t n); /* base * 2^n, at most half an hour */
 /* RFC 5626 4.5: after so many failures in a row (KA-05). */
 int64_t client_retry_us(struct client *c, uint32_t failures);
+/* Where the targets lead now. A failure counts only for where they led. */
+uint64_t client_places(const struct client *c);
 void client_add_way(struct client *c, const struct target_way *w);
 /* The ways from at_way on; why: what is said when there is none left. May free c. */
 void client_next_way(struct client *c, enum reason why);
@@ -175,8 +245,9 @@ bool client_moved(const struct client *c);
 /* Do we ask for outbound? */
 static inline bool client_outbound(const struct client *c)
 {
-	return c->t->reg.outbound != POL_OUTBOUND_OFF && c->account->outbound != OUTBOUND_REFUSED;
+	return c->t->reg.outbound != POL_OUTBOUND_OFF && !client_is_number(c) && c->account->outbound != OUTBOUND_REFUSED;
 }
+uint64_t client_place_hash(const struct reg_clients *cs, const struct addr *a);
 /* Is another flow of the account there, or being made? */
 bool client_taken(const struct client *c, const struct net_path *p);
 /* Does another flow of the account work? */

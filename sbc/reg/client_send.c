@@ -22,20 +22,46 @@ static struct str domain_of(const struct client *c, char text[ADDR_TEXT_MAX])
 	return buf_text(&b);
 }
 
+void client_put_user(const struct client *c, struct buf *b)
+{
+	if (client_is_number(c))
+		policy_number_out(c->t, str_z(c->number), b);
+	else
+		buf_str(b, c->t->reg.user);
+}
+
 static void put_contact(const struct client *c, const struct net_path *path, const struct net_local *us, struct buf *b)
 {
 	bool sips = c->t->sip.scheme_sips;
 	bool tls = path->proto == NET_TLS && c->t->sip.transport_param && !sips; /* RFC 5630 5.1.1 */
 	struct str transport = path->proto == NET_TCP ? S("tcp") : tls ? S("tls") : STR_NONE;
+	char user[CONTACT_MAX];
+	struct buf u;
 
+	if (client_bulk(c) && c->t->reg.contact_host.n) {
+		gin_put_bulk(b, sips, c->t->reg.contact_host, 0, STR_NONE, str_z(c->cookie));
+		return;
+	}
 	if (client_bulk(c)) {
 		gin_put_bulk(b, sips, us->host, us->port, transport, str_z(c->cookie));
 		return;
 	}
-	sip_put_uri_number(
-	    b, sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, c->t->reg.user, us->host, us->port, transport, false);
+	buf_init(&u, user, sizeof(user));
+	client_put_user(c, &u);
+	sip_put_uri_number(b, sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, buf_text(&u), us->host, us->port, transport, false);
 	buf_lit(b, ";tk=");
 	buf_str(b, str_z(c->cookie));
+}
+
+/* RFC 6140 8.2: the Contact is a name of the inside, and this is the way to it. */
+static void put_path(const struct client *c, const struct net_path *path, const struct net_local *us, struct buf *h)
+{
+	if (!client_bulk(c) || !c->t->reg.contact_host.n)
+		return;
+	buf_lit(h, "\r\nPath: <");
+	sip_put_uri_number(h, c->t->sip.scheme_sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP, STR_NONE, us->host, us->port,
+	    path->proto == NET_TCP ? S("tcp") : STR_NONE, false);
+	buf_lit(h, ";lr>");
 }
 
 bool client_moved(const struct client *c)
@@ -55,11 +81,11 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	struct reg_clients *cs = c->cs;
 	const struct pol_trunk *t = c->t;
 	struct net_path path = w->path;
-	char text[8192], ruri[512], host[ADDR_TEXT_MAX], uri[CONTACT_MAX], aor[CONTACT_MAX];
+	char text[8192], ruri[512], host[ADDR_TEXT_MAX], uri[CONTACT_MAX], aor[CONTACT_MAX], user[CONTACT_MAX];
 	struct txn_timers timers = {.t1_ms = t->sip.t1_ms, .t2_ms = t->sip.t2_ms, .t4_ms = t->sip.t4_ms};
 	enum sip_scheme scheme = t->sip.scheme_sips ? SIP_SCHEME_SIPS : SIP_SCHEME_SIP;
 	const struct net_local *us;
-	struct buf h, u, k, a;
+	struct buf h, u, k, a, us_user;
 	int e;
 
 	if (!addr_none(&w->alt)) {
@@ -72,8 +98,10 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 		return -ENETUNREACH;
 	buf_init(&u, ruri, sizeof(ruri));
 	sip_put_uri_number(&u, scheme, STR_NONE, domain_of(c, host), 0, STR_NONE, false);
+	buf_init(&us_user, user, sizeof(user));
+	client_put_user(c, &us_user);
 	buf_init(&a, aor, sizeof(aor));
-	sip_put_uri_number(&a, scheme, t->reg.user, domain_of(c, host), 0, STR_NONE, false);
+	sip_put_uri_number(&a, scheme, buf_text(&us_user), domain_of(c, host), 0, STR_NONE, false);
 	buf_init(&k, uri, sizeof(uri));
 	put_contact(c, &path, us, &k);
 	if (buf_err(&u) || buf_err(&a) || buf_err(&k))
@@ -95,6 +123,8 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	if (client_outbound(c)) {
 		buf_lit(&h, ";reg-id=");
 		buf_u64(&h, c->reg_id);
+	}
+	if (client_outbound(c) || client_wants_gruu(c)) {
 		buf_lit(&h, ";+sip.instance=\"<");
 		buf_str(&h, str_z(c->account->instance));
 		buf_lit(&h, ">\"");
@@ -103,12 +133,15 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	buf_u64(&h, expires_s);
 	buf_lit(&h, "\r\nExpires: ");
 	buf_u64(&h, expires_s);
+	put_path(c, &path, us, &h);
 	if (client_bulk(c))
 		buf_lit(&h, "\r\nRequire: gin\r\nProxy-Require: gin");
-	buf_str(&h, client_outbound(c) ? S("\r\nSupported: path, outbound\r\n") : S("\r\nSupported: path\r\n"));
+	buf_lit(&h, "\r\nSupported: path");
+	buf_str(&h, client_outbound(c) ? S(", outbound") : STR_NONE);
+	buf_str(&h, client_wants_gruu(c) ? S(", gruu\r\n") : S("\r\n"));
 	if (t->sip.user_agent && cs->user_agent.n)
 		sip_put_hdr(&h, SIP_H_USER_AGENT, cs->user_agent);
-	e = auth_put(&c->auth, cs->env->rng, S("REGISTER"), buf_text(&u), STR_NONE, &h);
+	e = auth_put(client_auth(c), cs->env->rng, S("REGISTER"), buf_text(&u), STR_NONE, &h);
 	if (e < 0)
 		return e;
 	if (buf_err(&h))

@@ -7,13 +7,13 @@
 #include "sbc/reg/client_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define START_GAP_US 20000      /* between REGISTERs that begin an attempt: 50 a second over all trunks */
 #define NAME_WAIT_US 10000000   /* for the first answer of the DNS */
 #define NAME_POLL_MS 250
 #define NAME_AGAIN_US 1000000   /* once it is said that the name leads nowhere; nobody is asked but the DNS's memory */
-#define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed */
-#define RETRY_OTHER_S 90u       /* while another flow works */
+#define RETRY_BASE_S 30u        /* RFC 5626 4.5: base-time when all flows have failed; else flow-retry */
 #define RETRY_MAX_S 1800u
 
 static void attempt(struct client *c);
@@ -60,7 +60,7 @@ uint32_t client_doubled(uint32_t base_s, uint32_t n)
 
 int64_t client_retry_us(struct client *c, uint32_t failures)
 {
-	return client_part_us(c, client_doubled(client_other_lives(c) ? RETRY_OTHER_S : RETRY_BASE_S, failures), 50, 100);
+	return client_part_us(c, client_doubled(client_other_lives(c) ? c->t->reg.flow_retry_s : RETRY_BASE_S, failures), 50, 100);
 }
 
 /* ------------------------------------------------------------------ ends of attempts */
@@ -74,7 +74,7 @@ void client_forget(struct client *c)
 	c->kept = c->down = c->suspect = false;
 	c->expires_us = c->registered_wall_us = 0;
 	c->granted_s = 0;
-	c->route_n = 0;
+	c->route_n = c->gruu_n = c->temp_cookie_n = 0;
 }
 
 void client_over(struct timer *tm)
@@ -142,12 +142,14 @@ void client_rejected(struct client *c, enum reason why, uint32_t base_s, const c
 		client_removed(c);
 		return;
 	}
-	memset(&c->auth, 0, sizeof(c->auth));
+	memset(client_auth(c), 0, sizeof(struct auth_session));
 	c->why = why;
 	c->cs->metrics[M_REJECTED]++;
 	us = client_part_us(c, client_doubled(base_s, c->fails), 100, 110);
 	c->fails++;
 	client_wait_us(c, us > asked_us ? us : asked_us);
+	if (why == REASON_AUTH_REJECTED)
+		numbers_bar(c);
 	client_tell(c, why);
 	client_step(c, REG_CLIENT_REJECTED, because);
 	client_settle(c);
@@ -165,7 +167,9 @@ static bool has_way(const struct client *c, const struct net_path *p)
 
 void client_add_way(struct client *c, const struct target_way *w)
 {
-	if (c->n_ways < WAYS_MAX && !has_way(c, &w->path))
+	if (!c->ways)
+		c->ways = calloc(WAYS_MAX, sizeof(*c->ways));
+	if (c->ways && c->n_ways < WAYS_MAX && !has_way(c, &w->path))
 		c->ways[c->n_ways++] = (struct way){.path = w->path, .alt = w->alt, .try_ms = w->try_ms};
 }
 
@@ -216,6 +220,24 @@ static enum reason find_ways(struct client *c)
 	return c->n_ways ? REASON_NONE : taken ? REASON_REG_ONE_SERVER : why;
 }
 
+uint64_t client_places(const struct client *c)
+{
+	struct target_way ways[TARGET_WAYS_MAX];
+	uint64_t sum = 0;
+	enum reason why;
+
+	for (unsigned i = 0; i < c->t->n_targets; i++) {
+		unsigned n = targets_ways_seen(c->cs->targets, &(struct pol_hop){c->t, &c->t->targets[i]}, ways, &why);
+
+		for (unsigned k = 0; k < n; k++) {
+			sum += client_place_hash(c->cs, &ways[k].path.remote) + ways[k].path.proto;
+			if (!addr_none(&ways[k].alt))
+				sum += client_place_hash(c->cs, &ways[k].alt);
+		}
+	}
+	return sum;
+}
+
 /* There is no address to send to. No registrar would be hammered, so the pause after a failure is not for this: it is
  * said once, and then looked at often. */
 static void no_address(struct client *c, enum reason why)
@@ -228,8 +250,12 @@ static void no_address(struct client *c, enum reason why)
 static void attempt(struct client *c)
 {
 	int64_t now = c->cs->env->clock->mono_us;
-	enum reason why = find_ways(c);
+	enum reason why;
 
+	if (number_barred(c))
+		return;
+	why = find_ways(c);
+	c->places = client_places(c);
 	if (c->state != REG_CLIENT_WAITING || c->begun_us == 0)
 		c->begun_us = now;
 	if (why == REASON_NAME_UNRESOLVED && c->state != REG_CLIENT_RETRY && now - c->begun_us < NAME_WAIT_US) {

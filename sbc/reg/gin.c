@@ -65,6 +65,23 @@ int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, str
 	return is_global(number) ? gin_expand_user(bulk, number, sg, b) : -EINVAL;
 }
 
+int gin_expand_half(const struct sip_uri *bulk, struct buf *b)
+{
+	return gin_expand_user(bulk, STR_NONE, STR_NONE, b);
+}
+
+int gin_expand_with(struct str half, struct str number, struct buf *b)
+{
+	size_t at = half.n > 4 && half.p[4] == '@' ? 4 : 5; /* sip: or sips: */
+
+	if (half.n <= at || !is_global(number))
+		return -EINVAL;
+	buf_str(b, str_head(half, at));
+	buf_str(b, number);
+	buf_str(b, str_from(half, at));
+	return buf_err(b);
+}
+
 int gin_expand_user(const struct sip_uri *bulk, struct str user, struct str sg, struct buf *b)
 {
 	struct str rest = bulk->params, name, value;
@@ -226,6 +243,21 @@ struct gin_rsa *gin_rsa_from_pem(struct str pem)
 		BIO_free(bio);
 	}
 	return wrap(key, private);
+}
+
+struct gin_rsa *gin_rsa_from_line(struct str base64)
+{
+	char text[2048];
+	struct buf b;
+
+	buf_init(&b, text, sizeof(text));
+	buf_lit(&b, "-----BEGIN PUBLIC KEY-----\n");
+	for (; base64.n; base64 = str_from(base64, base64.n < 64 ? base64.n : 64)) {
+		buf_str(&b, str_head(base64, 64));
+		buf_chr(&b, '\n');
+	}
+	buf_lit(&b, "-----END PUBLIC KEY-----\n");
+	return buf_err(&b) ? NULL : gin_rsa_from_pem(buf_text(&b));
 }
 
 int gin_rsa_put_pem(const struct gin_rsa *k, bool private, struct buf *ret)

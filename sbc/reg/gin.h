@@ -25,6 +25,11 @@ enum reason gin_kind_of(const struct sip_uri *contact, enum gin_kind *ret);
  * digits, or the contact has no host (tel). */
 MUST_USE int gin_expand(const struct sip_uri *bulk, struct str number, struct str sg, struct buf *ret);
 
+/* The same in two halves, for who makes many of one contact: "sip:@192.0.2.10:5060;tk=1", and the number comes before
+ * the '@'. gin_expand_with() gives what gin_expand() would without sg. */
+MUST_USE int gin_expand_half(const struct sip_uri *bulk, struct buf *ret);
+MUST_USE int gin_expand_with(struct str half, struct str number, struct buf *ret);
+
 /* The same with any user part, as it is: of a temporary GRUU. */
 MUST_USE int gin_expand_user(const struct sip_uri *bulk, struct str user, struct str sg, struct buf *ret);
 
@@ -61,6 +66,7 @@ struct gin_rsa;
 /* A new pair (slow: not on the loop), or from PEM. bits >= 2048. NULL on failure. */
 struct gin_rsa *gin_rsa_new(unsigned bits);
 struct gin_rsa *gin_rsa_from_pem(struct str pem);          /* private, or public alone (a PBX) */
+struct gin_rsa *gin_rsa_from_line(struct str base64); /* a public one: PEM without its first and last line, on one line */
 MUST_USE int gin_rsa_put_pem(const struct gin_rsa *k, bool private, struct buf *ret);
 void gin_rsa_free(struct gin_rsa *k);
 

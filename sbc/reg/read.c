@@ -82,6 +82,22 @@ static bool instance_ok(struct str s)
 	return s.n > 0 && s.n <= INSTANCE_MAX;
 }
 
+/* What is secure all the way stays apart from what is not (RFC 5630 5.3): a sips: contact comes by a sips: request, and all of its
+ * Path is sips:. */
+static bool sips_all_the_way(const struct sip_msg *m)
+{
+	struct sip_values values = sip_values(m, SIP_H_PATH);
+	struct sip_addr a;
+	struct str v;
+
+	if (m->ruri.scheme != SIP_SCHEME_SIPS)
+		return false;
+	while (sip_values_next(&values, &v))
+		if (sip_addr_parse(v, &a) < 0 || a.uri.scheme != SIP_SCHEME_SIPS)
+			return false;
+	return true;
+}
+
 static enum reason read_contact(struct work *w, struct str value, const struct sip_msg *m, struct buf *h)
 {
 	const struct pol_trunk *t = w->trunk;
@@ -98,6 +114,8 @@ static enum reason read_contact(struct work *w, struct str value, const struct s
 	why = gin_kind_of(&addr.uri, &kind);
 	if (why != REASON_NONE)
 		return why;
+	if (addr.uri.scheme == SIP_SCHEME_SIPS && !sips_all_the_way(m))
+		return REASON_REG_SIPS;
 	if (w->n == REG_CONTACTS_MAX)
 		return REASON_REG_FULL;
 	if (addr.uri.raw.n > REG_TEXT_MAX || addr.params.n > REG_TEXT_MAX)

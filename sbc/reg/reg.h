@@ -42,6 +42,7 @@ struct reg_user {
 struct reg_cfg {
 	struct auth_cfg auth;
 	struct str realm;    /* of challenges to accounts we do not know: looks like those of the others; lives as reg */
+	unsigned numbers_max; /* of one trunk that register by themselves, 0: 100,000; the rest has its bulk contact */
 	struct net *net;     /* which flows stand, and what we are called there; NULL: all, and no flow is given a name */
 };
 
@@ -95,6 +96,18 @@ enum reason reg_find_gruu(struct reg *r, uint32_t from_trunk, const struct sip_u
 /* Does the first Route of a request name a flow that somebody registered by? *ret NULL: none, or it is of the trunk that
  * asks, which sends by it. NONE; FLOW_FORGED, FLOW_FAILED: it does not stand any more. Borrow: until the next turn. */
 enum reason reg_find_flow(struct reg *r, uint32_t from_trunk, const struct sip_msg *m, const struct reg_contact **ret);
+
+/* ---- phones behind us, as a provider calls them (phone.c) ---- */
+
+/* The sg for the phone whose Contact that is: a GRUU of ours for that number of the trunk. -ENOENT: it is none. */
+MUST_USE int reg_phone_token(
+    struct reg *r, uint32_t trunk_id, struct str number, const struct sip_uri *contact, struct buf *ret);
+/* A gr for a temporary GRUU of that phone, new each time; and back: whose it is, its number and a URI as above. -ENOENT: the
+ * contact is no temporary GRUU of a number's own registration; the registration is over; made up. */
+MUST_USE int reg_phone_handle(struct reg *r, uint32_t trunk_id, const struct sip_uri *contact, struct buf *ret);
+MUST_USE int reg_phone_by_handle(struct reg *r, struct str handle, uint32_t *ret_trunk, struct buf *ret_number, struct buf *ret);
+/* A URI with gr= and sg= for reg_wish.uri: the phone that such an sg means. -ENOENT: none that is registered. */
+MUST_USE int reg_phone_of(struct reg *r, uint32_t trunk_id, struct str number, struct str token, struct buf *ret);
 
 /* ---- keys of GRUUs (RFC 6140 7.1.2) ---- */
 

@@ -55,6 +55,7 @@ struct reg *reg_new(const struct env *env, const struct reg_cfg *cfg, const stru
 		return NULL;
 	r->env = env;
 	r->cfg = *cfg;
+	r->cfg.numbers_max = cfg->numbers_max ? cfg->numbers_max : 100000;
 	r->user = user;
 	r->ctx = ctx;
 	r->log = (struct log){.to = env->logger, .area = LOG_SIP};
@@ -168,11 +169,22 @@ void reg_set_policy(struct reg *r, struct policy *p)
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
 }
 
+/* What calls to numbers need of the contact, made once; without memory it is made for each of them. */
+static struct str expand_half(struct str uri, char *p, size_t cap)
+{
+	struct sip_uri u;
+	struct buf b;
+
+	buf_init(&b, p, cap);
+	return sip_uri_parse(uri, &u) < 0 || gin_expand_half(&u, &b) < 0 ? STR_NONE : buf_text(&b);
+}
+
 int reg_restore(struct reg *r, struct reg_contact *c)
 {
 	const struct reg_change gone = {.del = &c->id, .n_del = 1};
 	int64_t left_us = c->expires_wall_us - r->env->clock->wall_us, max_us;
 	const struct pol_trunk *t;
+	char half[REG_TEXT_MAX + 16];
 	int e;
 
 	if (c->id >= r->next_id)
@@ -185,7 +197,10 @@ int reg_restore(struct reg *r, struct reg_contact *c)
 	t = policy_trunk(r->policy, c->trunk_id);
 	max_us = (int64_t)t->reg.max_s * 1000000;
 	c->expires_us = r->env->clock->mono_us + (left_us < max_us ? left_us : max_us);
+	if (!c->aor.n)
+		c->expand = expand_half(c->uri, half, sizeof(half));
 	e = bindings_put(r->bindings, c);
+	c->expand = STR_NONE;
 	auth_prove(r->auth, &c->flow.remote, t->reg.auth_user);
 	r->metrics[REG_BINDINGS] = bindings_count(r->bindings);
 	return e;
@@ -419,6 +434,8 @@ static enum reason add_del(struct work *w, const struct reg_contact *c)
 static void add_put(struct work *w, const struct asked *a, const struct reg_contact *old)
 {
 	const struct clock *clock = w->r->env->clock;
+	size_t cap = a->uri.n + 16;
+	char *half = w->aor.n ? NULL : arena_alloc(w->arena, cap);
 
 	w->put[w->n_put++] = (struct reg_contact){.id = old ? old->id : w->r->next_id++,
 	    .trunk_id = w->trunk->id,
@@ -433,6 +450,7 @@ static void add_put(struct work *w, const struct asked *a, const struct reg_cont
 	    .call_id = w->call_id,
 	    .path = w->path,
 	    .user_agent = w->user_agent,
+	    .expand = half ? expand_half(a->uri, half, cap) : STR_NONE,
 	    .flow = w->flow,
 	    .since_wall_us = old ? old->since_wall_us : clock->wall_us,
 	    .expires_wall_us = clock->wall_us + (int64_t)a->expires_s * 1000000,
@@ -449,6 +467,9 @@ static enum reason make_room(struct work *w)
 		added += !bindings_find(w->r->bindings, w->put[i].id);
 	if (!added)
 		return REASON_NONE; /* a limit that was lowered does not take what there is */
+	if (w->aor.n && !bindings_next(w->r->bindings, w->trunk->id, w->aor, NULL) &&
+	    bindings_numbers(w->r->bindings, w->trunk->id) >= w->r->cfg.numbers_max)
+		return REASON_REG_FULL; /* a million numbers are a row of the database, and would be as many bindings here */
 	for (c = bindings_next(w->r->bindings, w->trunk->id, w->aor, NULL); c;
 	     c = bindings_next(w->r->bindings, w->trunk->id, w->aor, c))
 		n += !is_put(w, c->id) && !is_deleted(w, c->id);
@@ -603,28 +624,11 @@ void reg_stored(struct reg *r, uint64_t token, enum reason why)
 
 /* ------------------------------------------------------------------ who, and for what */
 
-struct check {
-	const struct reg *r;
-	unsigned realm;
-};
-
 bool reg_host_ours(const struct reg *r, unsigned realm, const struct sip_uri *u)
 {
 	struct addr a;
 
 	return (sip_uri_addr(u, &a) && r->user->is_local(r->ctx, realm, &a)) || policy_host_is_ours(r->policy, realm, u->host);
-}
-
-static bool uri_ok(void *ctx, struct str host)
-{
-	const struct check *c = ctx;
-	struct sip_uri u = {.scheme = SIP_SCHEME_SIP, .host = host};
-	struct addr a;
-
-	if (sip_uri_addr(&u, &a))
-		addr_set_port(&a, 0);
-	return (sip_uri_addr(&u, &a) && c->r->user->is_local(c->r->ctx, c->realm, &a)) ||
-	       policy_host_is_ours(c->r->policy, c->realm, host);
 }
 
 /* The trunk that To speaks of, and the number of it; false: nobody's. t: whose number rules apply, NULL: none known. */
@@ -684,8 +688,9 @@ static bool require_ok(const struct sip_msg *m, const struct pol_trunk *t, struc
 
 void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from)
 {
-	struct account_ask ask = {.auth = r->auth, .policy = r->policy, .realm = r->cfg.realm, .from = from};
-	struct check check = {.r = r, .realm = from->realm};
+	struct account_ask ask = {
+	    .auth = r->auth, .policy = r->policy, .realm = r->cfg.realm, .from = from, .bindings = r->bindings};
+	struct account_home home = {.policy = r->policy, .realm = from->realm, .is_local = r->user->is_local, .ctx = r->ctx};
 	const struct pol_trunk *guess, *trunk, *account;
 	char text[1024], number[64];
 	enum reason why;
@@ -714,7 +719,7 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 	}
 	ask.trunk = guess;
 	switch (account_judge(&ask,
-	    &(struct account_claim){.msg = m, .find = policy_registrant, .uri_ok = uri_ok, .ctx = &check}, &user, &account)) {
+	    &(struct account_claim){.msg = m, .find = policy_registrant, .uri_ok = account_uri_ok, .ctx = &home}, &user, &account)) {
 	case AUTH_STALE:
 		ask.stale = true;
 		/* fallthrough */
@@ -728,11 +733,15 @@ void reg_request(struct reg *r, struct txn_srv *t, const struct sip_msg *m, cons
 	case AUTH_SLOWED:
 		answer_refuse(r, t, guess, REASON_REG_REJECTED, STR_NONE);
 		return;
+	case AUTH_WAIT:
+		buf_fmt(&h, "Retry-After: %d\r\n", AUTH_WAIT_S);
+		answer_refuse(r, t, guess, REASON_AUTH_WAIT, buf_text(&h));
+		return;
 	case AUTH_OK:
 		break;
 	}
 	buf_init(&n, number, sizeof(number));
-	if (!uri_ok(&check, m->to.uri.host) || !find_aor(r, from->realm, m, account, &trunk, &n)) {
+	if (!account_uri_ok(&home, m->to.uri.host) || !find_aor(r, from->realm, m, account, &trunk, &n)) {
 		answer_refuse(r, t, account, REASON_REG_UNKNOWN, STR_NONE);
 		return;
 	}

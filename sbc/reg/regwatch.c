@@ -88,7 +88,7 @@ static const struct pol_trunk *trunk_of(const struct watch *w)
 {
 	const struct pol_trunk *t = w->ws->policy ? policy_trunk(w->ws->policy, w->id) : NULL;
 
-	return t && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC ? t : NULL;
+	return t && t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC && t->reg.auth != POL_AUTH_NUMBERS ? t : NULL;
 }
 
 static void become(struct watch *w, enum reg_watch_state state)
@@ -489,7 +489,7 @@ static void on_timer(struct timer *timer)
 	enum reason why;
 
 	if (!t || w->sub || !w->registered || !reg_client_view(w->ws->clients, w->id, 1, &v) ||
-	    !reg_client_ways(w->ws->clients, w->id, ways))
+	    !reg_client_ways(w->ws->clients, w->id, STR_NONE, ways))
 		return;
 	a.path = ways[0].path;
 	account_credential(t, &w->cred);
@@ -648,7 +648,7 @@ void reg_watches_set_policy(struct reg_watches *ws, struct policy *p)
 	for (unsigned i = 0; i < policy_trunk_count(p); i++) {
 		const struct pol_trunk *t = policy_trunk_at(p, i);
 
-		if (t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC && !find(ws, t->id))
+		if (t->role == POL_ITSP && t->reg.auth != POL_AUTH_STATIC && t->reg.auth != POL_AUTH_NUMBERS && !find(ws, t->id))
 			watch_new(ws, t);
 	}
 }

@@ -109,15 +109,18 @@ static int put_temp(struct buf *b, const struct sip_uri *bulk, const struct sip_
 static bool make_uri(const struct reg_contact *c, struct str aor, const struct reg_wish *w, struct buf *one)
 {
 	bool temp = w->uri && gin_temp_gruu_is(w->uri->user);
+	struct str sg = c->bulk && w->uri ? gin_sg(w->uri) : STR_NONE;
 	struct sip_uri u;
 
+	if (c->expand.n && w->number.n && !aor.n && !temp && !sg.n)
+		return gin_expand_with(c->expand, w->number, one) == 0;
 	if (sip_uri_parse(c->uri, &u) < 0)
 		return false;
 	if (temp && c->bulk)
 		return put_temp(one, &u, w->uri) == 0;
 	/* without GIN the number takes the place of the pilot's user (3CX's rinstance and its like stay) */
 	if (w->number.n && !aor.n && !temp)
-		return gin_expand(&u, w->number, c->bulk && w->uri ? gin_sg(w->uri) : STR_NONE, one) == 0;
+		return gin_expand(&u, w->number, sg, one) == 0;
 	put_plain(one, &u);
 	return true;
 }

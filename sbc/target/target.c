@@ -438,9 +438,9 @@ static void server_ways(struct picking *k, const struct locate_plan *plan, const
 			if (k->port)
 				addr_set_port(&w->alt, k->port);
 			c[other - c].used = true;
-		} else if (other && c[i].unknown) {
+		} else if (other && c[i].unknown && !k->named) {
 			w->try_ms = FAMILY_TRY_MS; /* HE-03 */
-			if (i == 0 && !c[i].tried && !other->tried && !k->named) {
+			if (i == 0 && !c[i].tried && !other->tried) {
 				w->alt = *other->addr;
 				if (k->port)
 					addr_set_port(&w->alt, k->port);

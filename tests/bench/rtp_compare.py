@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""rtp_compare.py BENCH_RTP [--rates 10000,25000,50000] [--calls 500] [--runs 3] [--secs 3] [--max] [--cpu 1]
+"""rtp_compare.py BENCH_RTP [--rates 10000,25000,50000] [--calls 500] [--runs 3] [--secs 3] [--max] [--cpu 1] [--suite SUITE]
 
 Our relay and Debian's rtpengine (user space: no kernel table) under the same load in the same run, taking turns so
 that what else the machine does hits both. Prints medians and their spread. Each has one thread for media on the
 same CPU. rtpengine gets its calls over its ng protocol (bencode over UDP), with the SDP of plain PCMU.
 
 On a machine that does other things the latencies are those of its scheduler (a tick of 4 ms and more); to see the
-relay's own, run all of it at real-time priority: chrt -f 5 rtp_compare.py …"""
+relay's own, run all of it at real-time priority: chrt -f 5 rtp_compare.py …
+
+With --suite the A sides of all calls speak SRTP (SDES) and the B sides plain RTP."""
 import argparse
+import base64
 import json
 import os
 import re
@@ -40,9 +43,13 @@ def answer_sdp(reply):
     return reply[m.end():m.end() + int(m.group(1))].decode()
 
 
-def sdp(ip, port):
-    return ('v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/AVP 0\r\n'
-            'a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n').format(ip, port)
+KEYS = {'AES_CM_128_HMAC_SHA1_80': 30, 'AES_CM_128_HMAC_SHA1_32': 30, 'AEAD_AES_128_GCM': 28, 'AEAD_AES_256_GCM': 44}
+
+
+def sdp(ip, port, suite=None, key=None):
+    return ('v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio {1} RTP/{2} 0\r\n'
+            'a=rtpmap:0 PCMU/8000\r\n{3}a=sendrecv\r\n').format(
+                ip, port, 'SAVP' if suite else 'AVP', 'a=crypto:1 %s inline:%s\r\n' % (suite, key) if suite else '')
 
 
 def where(text):
@@ -50,7 +57,7 @@ def where(text):
 
 
 class Rtpengine:
-    def __init__(self, cpu, calls):
+    def __init__(self, cpu, calls, suite=None):
         self.dir = tempfile.mkdtemp()
         self.p = subprocess.Popen(
             ['taskset', '-c', str(cpu), 'rtpengine', '--foreground', '--log-stderr', '--log-level=3', '--table=-1',
@@ -68,10 +75,13 @@ class Rtpengine:
         with open(self.table, 'w') as f:
             for c in range(calls):
                 port = 30000 + 2 * c
+                key = base64.b64encode(os.urandom(KEYS[suite])).decode() if suite else ''
                 ident = {'call-id': 'bench%d' % c, 'from-tag': 'f', 'ICE': 'remove', 'flags': ['trust-address']}
-                b = answer_sdp(self.ask(dict(ident, command='offer', direction=['a', 'b'], sdp=sdp('127.71.0.1', port))))
+                b = answer_sdp(self.ask(dict(ident, command='offer', direction=['a', 'b'], sdp=sdp('127.71.0.1', port, suite, key),
+                                             **({'transport-protocol': 'RTP/AVP'} if suite else {}))))
                 a = answer_sdp(self.ask(dict(ident, command='answer', sdp=sdp('127.72.0.1', port), **{'to-tag': 't'})))
-                f.write('127.71.0.1:%d %s 127.72.0.1:%d %s\n' % (port, where(a), port, where(b)))
+                ours = re.search(r'a=crypto:\d+ %s inline:([A-Za-z0-9+/=]+)' % suite, a).group(1) if suite else ''
+                f.write('127.71.0.1:%d %s 127.72.0.1:%d %s %s %s\n' % (port, where(a), port, where(b), key, ours))
 
     def ask(self, msg):
         self.n += 1
@@ -98,7 +108,8 @@ class Rtpengine:
 
 
 def bench(a, extra):
-    out = subprocess.run([a.bench, '-n', str(a.calls), '-t', str(a.secs), '-c', str(a.cpu)] + extra,
+    out = subprocess.run([a.bench, '-n', str(a.calls), '-t', str(a.secs), '-c', str(a.cpu)] +
+                         (['-s', a.suite] if a.suite else []) + extra,
                          stdout=subprocess.PIPE, check=True).stdout
     return json.loads(out)
 
@@ -122,9 +133,10 @@ def main():
     p.add_argument('--secs', type=float, default=3)
     p.add_argument('--cpu', type=int, default=1)
     p.add_argument('--max', action='store_true', help='also the highest rate without loss')
+    p.add_argument('--suite', choices=sorted(KEYS), help='SRTP on the A sides')
     a = p.parse_args()
     a.bench = os.path.abspath(a.bench)
-    peer = Rtpengine(a.cpu, a.calls) if shutil.which('rtpengine') else None
+    peer = Rtpengine(a.cpu, a.calls, a.suite) if shutil.which('rtpengine') else None
     if not peer:
         print('# no rtpengine on this machine: ours alone')
     who = [('postern', lambda x: bench(a, x))]

@@ -2,8 +2,9 @@
  *
  * N calls, each two far ends on loopback that send 172-byte packets (G.711, 20 ms) to each other through the relay.
  * The relay is a process of its own on another CPU: ours, forked here with its worker threads, or any other one (-P
- * its pid, -T a table of addresses, one call a line: "END-A RELAY-A END-B RELAY-B" as ip:port). Both are measured the
- * same way, so the figures of one run may be compared:
+ * its pid, -T a table of addresses, one call a line: "END-A RELAY-A END-B RELAY-B" as ip:port). With -s SUITE the A sides
+ * speak SRTP and the B sides do not; a line of the table goes on with two keys in base64, what END-A sends with and what
+ * RELAY-A does. Both relays are measured the same way, so the figures of one run may be compared:
  *
  *   cpu_ns    CPU clock of the relay's process over the window, all threads, per packet that came out
  *   loss      packets that did not come out within the drain time
@@ -30,7 +31,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <stdalign.h>
+
 #include "media/relay.h"
+#include "sbc/base/base64.h"
 
 #define PACKET 172
 #define DRAIN_NS 300000000
@@ -41,6 +45,8 @@ struct end {
 	int fd;
 	uint16_t seq;
 	uint32_t ssrc;
+	struct crypt_key theirs, ours; /* CRYPT_NONE: in clear */
+	struct crypt *seal, *open;     /* of the generator */
 };
 
 struct bench {
@@ -50,6 +56,8 @@ struct bench {
 	const char *table;
 	pid_t pid;
 	bool find_max;
+	uint8_t suite; /* enum crypt_suite of the A sides */
+	unsigned gather_us;
 	struct end *end; /* shared with the relay process; 2 of each call, the other one is index ^ 1 */
 	int ep;
 	uint64_t sent, received, bad, refused;
@@ -102,7 +110,7 @@ static void relay_process(struct bench *b, int ready)
 	struct metrics metrics;
 	struct env env = {.clock = &clock, .timers = &timers, .rng = &rng, .logger = &logger, .metrics = &metrics};
 	struct media_realm_cfg realm[2] = {{.name = S("a"), .dscp = 46}, {.name = S("b"), .dscp = 46}};
-	struct media_cfg cfg = {.realms = realm, .n_realms = 2, .workers = b->workers};
+	struct media_cfg cfg = {.realms = realm, .n_realms = 2, .workers = b->workers, .gather_us = b->gather_us};
 	struct relay *r;
 	enum reason why;
 	char ok = 'k';
@@ -143,6 +151,8 @@ static void relay_process(struct bench *b, int ready)
 			g.pt_map[0] = 0;
 			g.source_rtp = b->end[2 * c + s].addr;
 			g.dest_rtp = b->end[2 * c + !s].addr;
+			g.open = b->end[2 * c + s].theirs;
+			g.seal = b->end[2 * c + !s].ours;
 			if (relay_program_set(p[s], p[!s], &g) != REASON_NONE)
 				exit(1);
 		}
@@ -196,6 +206,25 @@ static void end_open(struct bench *b, unsigned i)
 	e->ssrc = 0x10000 + i;
 }
 
+static void end_keys(struct end *e)
+{
+	e->seal = e->theirs.suite ? crypt_new(&e->theirs, true) : NULL;
+	e->open = e->ours.suite ? crypt_new(&e->ours, false) : NULL;
+	if ((e->theirs.suite && !e->seal) || (e->ours.suite && !e->open))
+		die("keys");
+}
+
+static void key_read(struct str text, uint8_t suite, struct crypt_key *ret)
+{
+	size_t n = 0;
+
+	ret->suite = suite;
+	if (!base64_get(base64_unpad(text), ret->key, sizeof(ret->key), &n) || n != crypt_suites[suite].key_len) {
+		fprintf(stderr, "no key of %s: %.*s\n", crypt_suites[suite].name, STR(text));
+		exit(1);
+	}
+}
+
 static void *shared(size_t n)
 {
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -230,6 +259,10 @@ static void table_load(struct bench *b)
 				fprintf(stderr, "%s: bad line: %s", b->table, line);
 				exit(1);
 			}
+		if (b->suite) {
+			key_read(next_word(&s), b->suite, &b->end[2 * c].theirs);
+			key_read(next_word(&s), b->suite, &b->end[2 * c].ours);
+		}
 		c++;
 	}
 	fclose(f);
@@ -255,9 +288,20 @@ static void setup(struct bench *b)
 			if (addr_parse_ip(i % 2 ? S("127.72.0.1") : S("127.71.0.1"), 0, &b->end[i].addr) < 0)
 				exit(1);
 			end_open(b, i);
+			if (b->suite && i % 2 == 0) {
+				b->end[i].theirs.suite = b->end[i].ours.suite = b->suite;
+				for (unsigned k = 0; k < crypt_suites[b->suite].key_len; k++) {
+					b->end[i].theirs.key[k] = (uint8_t)(i * 7 + k);
+					b->end[i].ours.key[k] = (uint8_t)(i * 11 + k * 3 + 1);
+				}
+			}
 		}
 		relay_start(b);
 	}
+	if (b->suite && !crypt_start())
+		die("libsrtp");
+	for (unsigned i = 0; i < 2 * b->calls; i++)
+		end_keys(&b->end[i]);
 	pin(b->gen_cpu);
 }
 
@@ -272,6 +316,8 @@ static void put32(uint8_t *p, uint32_t v)
 static void send_one(struct bench *b, unsigned i, uint8_t *p)
 {
 	struct end *e = &b->end[i];
+	alignas(16) uint8_t sealed[PACKET + CRYPT_TAIL];
+	size_t n = PACKET;
 	int64_t now;
 
 	p[2] = (uint8_t)(e->seq >> 8);
@@ -283,7 +329,13 @@ static void send_one(struct bench *b, unsigned i, uint8_t *p)
 	now = clock_ns(CLOCK_REALTIME); /* that of the kernel's stamps */
 	memcpy(p + 12, &now, sizeof(now));
 	b->sent++;
-	if (sendto(e->fd, p, PACKET, 0, &e->relay.sa, addr_len(&e->relay)) != PACKET)
+	if (e->seal) {
+		memcpy(sealed, p, PACKET);
+		p = sealed;
+		if (crypt_seal_rtp(e->seal, NULL, p, &n, sizeof(sealed)) != CRYPT_OK)
+			b->refused++;
+	}
+	if (sendto(e->fd, p, n, 0, &e->relay.sa, addr_len(&e->relay)) != (ssize_t)n)
 		b->refused++;
 }
 
@@ -294,7 +346,9 @@ static void take_one(struct bench *b, unsigned i)
 		struct cmsghdr align;
 		uint8_t b[128];
 	} control;
-	uint8_t p[2048], want[4];
+	alignas(16) uint8_t p[2048];
+	uint8_t want[4];
+	size_t opened;
 	int64_t at = 0, sent;
 	struct iovec iov = {p, sizeof(p)};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
@@ -302,6 +356,12 @@ static void take_one(struct bench *b, unsigned i)
 
 	if (n < 24)
 		return;
+	opened = (size_t)n;
+	if (e->open && (p[1] < 192 || p[1] > 223)) {
+		if (crypt_open_rtp(e->open, NULL, p, &opened) != CRYPT_OK)
+			b->bad++;
+		n = (ssize_t)opened;
+	}
 	put32(want, b->run);
 	if (memcmp(p + 20, want, 4) != 0)
 		return; /* of a run before, or RTCP */
@@ -414,9 +474,9 @@ static struct result run(struct bench *b, double pps, double seconds)
 
 static void print(const struct bench *b, const struct result *r, const char *what)
 {
-	printf("{\"what\":\"%s\",\"calls\":%u,\"pps\":%.0f,\"sent\":%llu,\"loss\":%.6f,\"bad\":%llu,\"refused\":%llu,"
+	printf("{\"what\":\"%s\",\"suite\":\"%s\",\"calls\":%u,\"pps\":%.0f,\"sent\":%llu,\"loss\":%.6f,\"bad\":%llu,\"refused\":%llu,"
 	       "\"cpu_ns\":%.0f,\"p50_us\":%u,\"p99_us\":%u,\"gen_busy\":%.2f}\n",
-	    what, b->calls, r->pps, (unsigned long long)r->sent, r->loss, (unsigned long long)r->bad,
+	    what, crypt_suites[b->suite].name, b->calls, r->pps, (unsigned long long)r->sent, r->loss, (unsigned long long)r->bad,
 	    (unsigned long long)r->refused, r->cpu_ns, r->p50_us, r->p99_us, r->gen_busy);
 	fflush(stdout);
 }
@@ -445,7 +505,7 @@ static void find_max(struct bench *b)
 static void usage(void)
 {
 	fputs("usage: bench_rtp [-n calls] [-r packets/s] [-t seconds] [-m] [-w workers] [-k tick-us]\n"
-	      "                 [-c relay-cpu] [-g generator-cpu] [-T table -P pid]\n",
+	      "                 [-c relay-cpu] [-g generator-cpu] [-G gather-us] [-T table -P pid] [-s suite]\n",
 	    stderr);
 	exit(2);
 }
@@ -462,12 +522,12 @@ static double number(const char *text, double min, double max)
 
 int main(int argc, char **argv)
 {
-	struct bench b = {.calls = 500, .workers = 1, .pps = 50000, .seconds = 3, .tick_us = 200, .relay_cpu = 1};
+	struct bench b = {.calls = 500, .workers = 1, .pps = 50000, .seconds = 3, .tick_us = 200, .relay_cpu = 1, .gather_us = 500};
 	struct result r;
 	bool own;
 	int o;
 
-	while ((o = getopt(argc, argv, "n:r:t:mw:k:c:g:T:P:")) != -1) {
+	while ((o = getopt(argc, argv, "n:r:t:mw:k:c:g:G:T:P:s:")) != -1) {
 		switch (o) {
 		case 'n': b.calls = (unsigned)number(optarg, 1, 9000); break;
 		case 'r': b.pps = number(optarg, 1, 1e7); break;
@@ -477,8 +537,15 @@ int main(int argc, char **argv)
 		case 'k': b.tick_us = (unsigned)number(optarg, 10, 20000); break;
 		case 'c': b.relay_cpu = (int)number(optarg, -1, 1023); break;
 		case 'g': b.gen_cpu = (int)number(optarg, -1, 1023); break;
+		case 'G': b.gather_us = (unsigned)number(optarg, 0, 2000); break;
 		case 'T': b.table = optarg; break;
 		case 'P': b.pid = (pid_t)number(optarg, 1, 1e9); break;
+		case 's':
+			while (++b.suite < CRYPT_SUITES && strcmp(optarg, crypt_suites[b.suite].name) != 0)
+				;
+			if (b.suite == CRYPT_SUITES)
+				usage();
+			break;
 		default: usage();
 		}
 	}

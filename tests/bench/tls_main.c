@@ -1,6 +1,6 @@
 /* tls_main.c - what TLS costs us, against OpenSSL alone. links: sbc_net
  *
- *     bench_tls [HANDSHAKES [CONNECTIONS]]        default: 2000 of each kind, 10000 idle
+ *     bench_tls [HANDSHAKES [CONNECTIONS [KIND]]]        default: 2000 of each kind, 10000 idle
  *
  * Handshakes: the CPU of the server, all its threads, for one, over loopback TCP with certificates on P-256 that are made here;
  * "openssl" is accept(), SSL_accept(), SSL_read() to the end and close() in a loop that blocks, with the same settings
@@ -552,6 +552,7 @@ int main(int argc, char **argv)
 	};
 	unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 2000;
 	unsigned conns = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 10000;
+	const char *only = argc > 3 ? argv[3] : NULL;
 	bool apart = tls_process_init();
 
 	descriptors();
@@ -561,12 +562,16 @@ int main(int argc, char **argv)
 	printf("keys in memory of their own: %s\n", apart ? "yes" : "no");
 	printf("handshakes, CPU of the server (%u each)\n", n);
 	for (unsigned i = 0; n && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		double b = bare(&kinds[i], n), o = ours(&kinds[i], n);
+		double b, o;
 
+		if (only && strcmp(only, kinds[i].name) != 0)
+			continue;
+		b = bare(&kinds[i], n);
+		o = ours(&kinds[i], n);
 		printf("  %-18s openssl %7.1f us %6.0f/s   postern %7.1f us %6.0f/s   %.2f\n", kinds[i].name, b * 1e6, 1 / b,
 		    o * 1e6, 1 / o, o / b);
 	}
-	if (n) {
+	if (n && !only) {
 		double tcp = messages(NET_TCP, n * 20), tls = messages(NET_TLS, n * 20);
 
 		printf("messages in and out, %d bytes each (%u)\n", BODY, n * 20);

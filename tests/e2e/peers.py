@@ -109,7 +109,7 @@ class Baresip:
         a = addr(host, family)
         mods = subprocess.run(['dpkg', '-L', 'baresip-core'], stdout=subprocess.PIPE, text=True).stdout
         mods = os.path.dirname(re.search(r'^(/.*)/account\.so$', mods, re.M).group(0))
-        audio.tone(os.path.join(self.dir, 'tone.wav'), hz, 12)
+        audio.tone(os.path.join(self.dir, 'tone.wav'), hz, 30)
         with open(os.path.join(self.dir, 'config'), 'w') as f:
             f.write('\n'.join([
                 'poll_method epoll', 'sip_listen ' + hp(a, port), 'call_local_timeout 30', 'call_max_calls 4',
@@ -172,6 +172,57 @@ class Baresip:
     def recordings(self):
         """Files of what it heard: one, and another after each hold."""
         return sorted(os.path.join(self.dir, f) for f in os.listdir(self.dir) if f.endswith('-dec.wav'))
+
+    def stop(self):
+        self.p.stop()
+
+
+class Linphone:
+    """linphone's daemon on a host: no sound card, answers each call, driven by its Unix socket."""
+
+    def __init__(self, lab, host, port, name='linphone'):
+        self.dir = lab.fresh(name)
+        pipe = 'postern-%s-%d' % (name, os.getpid())
+        path = '/tmp/' + pipe
+        os.makedirs(os.path.join(self.dir, '.local/share/linphone'))        # where its database goes; it does not begin without
+        a = addr(host)
+        with open(os.path.join(self.dir, 'rc'), 'w') as f:
+            f.write('\n'.join([
+                '[sip]', 'sip_port=%d' % port, 'sip_tcp_port=%d' % port, 'sip_tls_port=-1', 'bind_address=' + a, 'use_ipv6=0',
+                'guess_hostname=1', 'register_only_when_network_is_up=0', 'store_auth_info=0', 'media_encryption=none',
+                '[net]', 'stun_server=', 'nat_policy_ref=', '[sound]', 'echocancellation=0',
+                '[misc]', 'uuid=', 'config-uri=', 'version_check_url_root=', '[rtp]', 'audio_rtp_port=7078']) + '\n')
+        self.p = lab.run(host, ['linphone-daemon', '--pipe', pipe, '--config', os.path.join(self.dir, 'rc'), '--auto-answer',
+                                '--disable-stats-events', '--log', os.path.join(self.dir, 'log')], name, cwd=self.dir,
+                         env=dict(os.environ, HOME=self.dir))
+
+        def there():
+            s = socket.socket(socket.AF_UNIX)
+            try:
+                s.connect(path)
+                os.unlink(path)
+                return s
+            except OSError:
+                s.close()
+                return None
+        self.ctl = wait('linphone to listen', there, 15)
+        lab.sockets.append(self.ctl)
+
+    def command(self, line, seconds=5):
+        """What it says to a command."""
+        self.ctl.settimeout(seconds)
+        self.ctl.sendall(line.encode())
+        text = b''
+        while b'Status:' not in text:
+            d = self.ctl.recv(65536)
+            if not d:
+                break
+            text += d
+        return text.decode()
+
+    def log(self):
+        with open(os.path.join(self.dir, 'log'), errors='replace') as f:
+            return f.read()
 
     def stop(self):
         self.p.stop()

@@ -65,7 +65,7 @@ class Msg:
 
 def sdp(address, port, direction='sendrecv', version=1, pts=('8', '0', '101'), extra='', session='20518'):
     fam = 'IP6' if ':' in address else 'IP4'
-    names = {'0': 'PCMU/8000', '8': 'PCMA/8000', '18': 'G729/8000'}
+    names = {'0': 'PCMU/8000', '8': 'PCMA/8000', '13': 'CN/8000', '18': 'G729/8000'}
     b = ['v=0', 'o=- %s %d IN %s %s' % (session, version, fam, address), 's=-', 'c=IN %s %s' % (fam, address), 't=0 0',
          'm=audio %d RTP/AVP %s' % (port, ' '.join(pts))]
     for p in pts:

@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 
-from box import NUMBERS, uri
-from lab import check, wait
+from box import NUMBERS, hop, uri
+from lab import BOX, ITSP_PORT, check, wait
 from raw import party
-from sip import Dialog, ack_failure, sdp
-from t_register import DOMAIN, GIN, Pbx, call_in, expanded, trunks
+from sip import Dialog, Ua, ack_failure, sdp
+from t_regclient import HOST, REALM, TO, add, drop, registers, shown
+from t_register import DOMAIN, GIN, PHONE, Pbx, call_in, expanded, trunks
 
 # a GRUU is called from anywhere: the domain is ours on both sides
 CONFIG = {'realm': {r: '\tdomains = { "%s" }\n' % DOMAIN for r in ('lan', 'wan')}}
@@ -302,4 +303,143 @@ def gruu_opaque(box):
     p.ua.close()
 
 
-CASES = [gruu_public, gruu_temporary, gruu_opaque, methods, to_stays, path, nodes, provisioning]
+def gruu_as_pbx(box):
+    """GRUUs as a PBX: a phone behind us with a GRUU of ours has one of the provider's in its Contact; it leads back to that phone, and to no other"""
+    far = Ua(box.lab, HOST, ITSP_PORT)
+    number, gr = PHONE + '577', 'urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6'
+    trunks(box)
+    add(box, 'prov', 'trunk42', 'auth=gin', 'gruu=yes', 'source-port=%d' % ITSP_PORT)
+    box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+    phones = []
+    try:
+        m = far.expect(registers)
+        instance = re.search(r';\+sip\.instance="<([^>]+)>"', m.get('contact')).group(1)
+        check('gruu' in m.get('supported') and 'reg-id' not in m.get('contact'), str(m))
+        pub = 'sip:%s;bnc;gr=%s' % (REALM, instance)
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: %s;pub-gruu="%s"' % (m.get('contact'), pub)])
+        bulk = m.contact()
+        wait('it to be seen', lambda: shown(box)['gruu'] == pub, 3)
+        # two phones of one number
+        for i, instance_of in enumerate((gr, gr.replace('f81d', 'aaaa'))):
+            p = Pbx(box, host='pbx%d' % i, proto='udp', user='user300')
+            m = p.register('Contact: <sip:dev@%s>;+sip.instance="<%s>";expires=300' % (p.ua.at, instance_of), 'Supported: gruu', aor=number)
+            check(m.status == 200, str(m))
+            phones.append(p)
+        ours = 'sip:%s@%s;gr=%s' % (number, DOMAIN, gr)
+        a = phones[0].ua
+        t = a.request('INVITE', 'sip:%s@%s:5060' % (TO, BOX[('lan', 4)]), number, TO, body=sdp(a.addr, 30000))
+        t = re.sub(r'(?m)^Contact: [^\r]*', 'Contact: <%s>' % ours, t)
+        a.raw(t, hop('lan'))
+        inv = far.expect('INVITE')
+        want = re.match(r'sip:\%s@%s;gr=%s;sg=([\w+/]{12})$' % (number, re.escape(REALM), instance), inv.contact())
+        check(want, inv.contact())
+        check(gr not in str(inv), 'the provider sees the instance')
+        far.reply(inv, 200, 'OK', tag='f', body=sdp(far.addr, 30002, session='3'))
+        ok = a.expect(lambda m: m.status == 200)
+        d = Dialog(a, True, t, ok, hop('lan'))
+        d.ack(d.invite_cseq)
+        far.expect('ACK')
+        # in its dialog, by what the provider makes of the GRUU: our contact with number and sg
+        ruri = bulk.replace('sip:', 'sip:%s@' % number).replace(';bnc', '') + ';sg=' + want.group(1)
+        e = Dialog(far, False, inv, None, hop('wan'), 'f')
+        e.target = ruri
+        e.request('BYE')
+        a.reply(a.expect('BYE'), 200, 'OK')
+        far.expect(lambda m: m.status == 200 and m.method == 'BYE')
+        # and outside of it: that phone alone rings
+        t = far.request('INVITE', ruri, TO, '', to='<sip:x@y>', body=sdp(far.addr, 30000))
+        far.raw(t, hop('wan'))
+        m = a.expect('INVITE')
+        check(m.start == 'INVITE sip:dev@%s SIP/2.0' % a.at, m.start)
+        phones[1].ua.nothing(0.3, lambda m: m.method == 'INVITE')
+        a.reply(m, 200, 'OK', tag='p', body=sdp(a.addr, 30000), headers=['Contact: <%s>' % ours], contact=False)
+        ok = far.expect(lambda m: m.status == 200)
+        check(ok.contact() == inv.contact(), 'another GRUU when it is called: ' + ok.contact())
+        d = Dialog(far, True, t, ok, hop('wan'))
+        d.target = ruri
+        d.ack(d.invite_cseq)
+        a.expect('ACK')
+        d.request('BYE')
+        a.reply(a.expect('BYE'), 200, 'OK')
+        far.expect(lambda m: m.status == 200 and m.method == 'BYE')
+        # one that nobody has, and one that is gone: nobody else gets it
+        for sg in ('AAAAAAAAAAAA', want.group(1)):
+            t = far.request('INVITE', re.sub(r'sg=.*', 'sg=' + sg, ruri), TO, '', to='<sip:x@y>', body=sdp(far.addr, 30000))
+            far.raw(t, hop('wan'))
+            m = far.expect(lambda m: m.status >= 200 and m.get('call-id') in t)
+            check(m.status == 480, m.start)
+            ack_failure(far, t, m, hop('wan'))
+            for l in box.json('reg', 'inside')['registrations']:
+                if l['contact'] == 'sip:dev@' + a.at:
+                    box.cli('reg', 'kick', l['id'])
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        for p in phones:
+            p.ua.close()
+
+
+def gruu_as_pbx_temporary(box):
+    """temporary GRUUs as a PBX: a phone that calls by one of ours has one of the provider's, another in each call, which the provider reads; it leads back to that phone; tampered ones 404"""
+    trunks(box)
+    public_key(box)             # ours, for the phone
+    far = Ua(box.lab, HOST, ITSP_PORT)
+    key = box.lab.path('provider.pem')
+    subprocess.run(['openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', key], check=True, stderr=subprocess.DEVNULL)
+    pem = subprocess.run(['openssl', 'pkey', '-in', key, '-pubout'], stdout=subprocess.PIPE, text=True, check=True).stdout
+    line = ''.join(l for l in pem.split('\n') if not l.startswith('---'))
+    number, cookie = PHONE + '577', base64.b64encode(os.urandom(24)).decode().rstrip('=')
+    rc, out = box.cli('trunk', 'set', 'itsp', 'gruu-key=no-base64', ok=None)
+    check(rc == 2 and 'base64' in out, out)
+    add(box, 'prov', 'trunk42', 'auth=gin', 'gruu=yes', 'gruu-key=' + line, 'source-port=%d' % ITSP_PORT)
+    box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+    p = Pbx(box, host='pbx0', proto='udp', user='user300')
+    a = p.ua
+    try:
+        m = far.expect(registers)
+        bulk = m.contact()
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: %s;pub-gruu="sip:%s;bnc;gr=urn:x";temp-gruu-cookie=%s' % (m.get('contact'), REALM, cookie)])
+        m = p.register('Contact: <sip:dev@%s>;+sip.instance="<urn:uuid:ph>";expires=300' % a.at, 'Supported: gruu', aor=number)
+        ours = re.search(r';temp-gruu="([^"]+)"', m.get('contact')).group(1)
+        wait('it to be seen', lambda: shown(box)['gruu'], 3)
+        seen = []
+        for _ in range(2):
+            t = a.request('INVITE', 'sip:%s@%s:5060' % (TO, BOX[('lan', 4)]), number, TO, body=sdp(a.addr, 30000))
+            a.raw(re.sub(r'(?m)^Contact: [^\r]*', 'Contact: <%s>' % ours, t), hop('lan'))
+            inv = far.expect('INVITE')
+            w = re.match(r'sip:tgruu\.([\w+/]+)\.([\w+/]{22})@%s;gr=([\w+/]{32})$' % re.escape(REALM), inv.contact())
+            check(w, inv.contact())
+            e = base64.b64decode(w.group(1) + '=' * (-len(w.group(1)) % 4))
+            d = subprocess.run(['openssl', 'pkeyutl', '-decrypt', '-inkey', key, '-pkeyopt', 'rsa_padding_mode:oaep', '-pkeyopt',
+                                'rsa_oaep_md:sha256'], input=e, stdout=subprocess.PIPE, check=True).stdout
+            check(d[:24] == base64.b64decode(cookie) and len(d) >= 34, 'the cookie is not in it')
+            seen.append(w.groups())
+            far.reply(inv, 486, 'Busy', tag='f')
+            far.expect('ACK')
+            ack_failure(a, t, a.expect(lambda m: m.status == 486 and m.method == 'INVITE'), hop('lan'))
+        check(all(x != y for x, y in zip(*seen)), 'two calls can be told to be of one phone')
+        e, pa, gr = seen[1]
+        host = bulk.replace('sip:', '').replace(';bnc', '')
+        other = lambda t: ('B' if t[0] != 'B' else 'C') + t[1:]
+        for user, handle, good in (('tgruu.%s.%s' % (e, pa), gr, True), ('tgruu.%s.%s' % (e, other(pa)), gr, False),
+                                   ('tgruu.%s.%s' % (other(e), pa), gr, False), ('tgruu.%s.%s' % (e, pa), other(gr), False),
+                                   ('tgruu.%s.%s' % (e, pa), 'x', False)):
+            t = far.request('INVITE', 'sip:%s@%s;gr=%s' % (user, host, handle), TO, '', to='<sip:x@y>', body=sdp(far.addr, 30000))
+            far.raw(t, hop('wan'))
+            if good:
+                m = a.expect('INVITE')
+                check(m.start == 'INVITE sip:dev@%s SIP/2.0' % a.at, m.start)
+                a.reply(m, 486, 'Busy', tag='b')
+            m = far.expect(lambda m: m.status >= 200 and m.get('call-id') in t)
+            check(m.status == (486 if good else 404), m.start)
+            ack_failure(far, t, m, hop('wan'))
+        a.nothing(0.2, lambda m: m.method == 'INVITE')
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        a.close()
+
+
+CASES = [gruu_public, gruu_temporary, gruu_opaque, gruu_as_pbx, gruu_as_pbx_temporary, methods, to_stays, path, nodes, provisioning]

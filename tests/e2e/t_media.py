@@ -1,10 +1,12 @@
 """Media through the controller: who gets what, from where, and who does not."""
 import re
+import socket
+import subprocess
 import time
 
 import peers
 from box import BODIES, NUMBERS
-from lab import BOX, LAN_PORTS, WAN_PORTS, check, wait
+from lab import BOX, LAN_PORTS, WAN_PORTS, at, check, wait
 from raw import Call, party
 from sip import Rtp, Ua, ack_failure, sdp
 
@@ -301,6 +303,92 @@ def shown(box):
     _, ladder = box.cli('call', 'ladder', ident)
     check('INVITE' in ladder and '200' in ladder, ladder)
     s.finish()
+
+
+def tos(sock, family, seconds=3):
+    """class of service of the next datagram at a socket"""
+    level, ask, kind = ((socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, socket.IPV6_TCLASS) if family == 6 else
+                        (socket.IPPROTO_IP, socket.IP_RECVTOS, socket.IP_TOS))
+    sock.setsockopt(level, ask, 1)
+    sock.settimeout(seconds)
+    _, more, _, _ = sock.recvmsg(65535, 256)
+    return next(d[0] >> 2 for l, k, d in more if l == level and k == kind)
+
+
+@case
+def class_of_service(box):
+    """RTP has the class of service of its realm (ef) or of its trunk, signalling has cs3 over UDP and TCP, on both families"""
+    for a, b, fam in (('pbx', 'itsp', 4), ('pbx6', 'itsp6', 6)):
+        box.lab.close()
+        box.set(b, 'dscp=af41', 'dscp=realm')
+        c = Call(box, a, b, media=True).up()
+        for rtp, other, to, want in ((c.rtp_a, c.rtp_b, c.inv_b, 46), (c.rtp_b, c.rtp_a, c.ok_a, 34)):
+            for _ in range(3):      # the very first may come before the other side's address is known
+                other.send(to.media())
+            got = tos(rtp.s, fam)
+            check(got == want, 'RTP over IPv%d: %d, not %d' % (fam, got, want))
+        c.rtp_a.drain(), c.rtp_b.drain()
+        c.da.request('OPTIONS')
+        got = tos(c.a.sock, fam)
+        check(got == 24, 'SIP over IPv%d: %d' % (fam, got))
+        c.bye()
+        box.undo()
+    text = subprocess.run(at('box', ['ss', '-tln', '--tos']), stdout=subprocess.PIPE, text=True).stdout
+    listening = [l for l in text.splitlines() if ':5060' in l]
+    check(len(listening) >= 4 and all('tos:0x60' in l or 'tclass:0x60' in l for l in listening), text)
+
+
+@case
+def chat_beside_audio(box):
+    """a stream over TCP (MSRP) is refused alone: beside audio it gets port 0 and the audio goes on, by itself the call gets 488 with the reason"""
+    for t in ('pbx', 'itsp'):
+        box.set(t, 'trusted=yes', 'trusted=no')
+    for proto in ('TCP/MSRP', 'TCP/TLS/MSRP'):
+        box.lab.close()
+        c = Call(box, media=True)
+        line = 'm=message 2855 %s *\r\na=accept-types:text/plain\r\na=setup:actpass\r\na=path:msrp://%s:2855/x;tcp\r\n' % (proto, c.a.addr)
+        c.up(c.sdp_a(extra=line))
+        check('m=message' not in c.inv_b.body and 'msrp' not in c.inv_b.body, c.inv_b.body)
+        check(re.findall(r'^m=(\w+) (\d+) (\S+)', c.ok_a.body, re.M)[1] == ('message', '0', proto), c.ok_a.body)
+        both(c, 3)
+        # asked for in the call: the same, and the audio is never touched
+        c.db.request('INVITE', c.sdp_b(version=2, extra=line))
+        m = c.a.expect('INVITE')
+        check(re.findall(r'^m=message (\d+)', m.body, re.M) in ([], ['0']), m.body)
+        c.a.reply(m, 200, 'OK', body=c.sdp_a(version=2, extra='m=message 0 %s *\r\n' % proto if 'm=message' in m.body else ''))
+        r = c.b.expect(lambda x: x.status == 200 and x.method == 'INVITE')
+        check(re.findall(r'^m=message (\d+)', r.body, re.M) == ['0'], r.body)
+        c.db.ack(c.db.cseq)
+        c.a.expect('ACK')
+        both(c, 3)
+        c.bye()
+        box.lab.close()
+        c = Call(box)
+        text = c.invite('\r\n'.join(c.sdp_a().split('\r\n')[:5]) + '\r\n' + line)
+        r = c.a.expect(lambda x: x.status >= 200)
+        check(r.status == 488 and 'over TCP' in r.get('warning'), str(r))
+        ack_failure(c.a, text, r, c.a.hop)
+
+
+@case
+def nearly_full(box):
+    """from 80 per cent of the ports on, status and the log say so, and the gauge shows it"""
+    a, b = party(box, 'pbx'), party(box, 'itsp')
+    up = []
+    for i in range(7):
+        if i == 6:
+            text = box.cli('status', ok=None)[1]
+            check('media ports' not in text, 'at 75 per cent: ' + text)
+        c = Call(box, ua=a, ub=b)
+        c.port_a, c.tag_b = 32000 + 4 * i, 'N%d' % i
+        c.up()
+        up.append(c)
+    rc, text = box.cli('status', ok=None)
+    check(rc == 1 and 'realm lan: 87 % of its media ports' in text, text)
+    wait('the log', lambda: 'ports_nearly_full realm=lan' in box.log_text(), 3)
+    wait('the gauge', lambda: box.metric('relay.port_use') == 87, 4)
+    for c in up:
+        c.bye()
 
 
 def rows_of(box):

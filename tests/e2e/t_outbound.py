@@ -7,7 +7,7 @@ import time
 
 from box import NUMBERS, hop
 from kamailio import Kamailio, REALM, SECRET, config
-from lab import ITSP_PORT, Failed, addr, check, listening, wait
+from lab import ITSP_PORT, Failed, addr, check, listening, recovered, wait
 from raw import party
 from sip import Dialog, Ua, ack_failure, sdp
 
@@ -198,6 +198,29 @@ def restarted(box):
         b.stop()
 
 
+def comes_back(box):
+    """a registrar that is away for seconds is registered at again with nobody's help: soon with flow-retry=5s, and calls never stopped"""
+    a, b = Node(box, 'a'), Node(box, 'b')
+    pbx = party(box, 'pbx')
+    add(box, 'flow-retry=5s')
+    try:
+        up(box, 1, 2)
+        b.kill()
+        wait('the flow to be tried and to wait', lambda: flows(box)[2]['state'] == 'lost', 5)
+        comes_in(box, a, pbx)
+        b.start()
+        t = time.monotonic()
+        wait('a REGISTER at the new one', lambda: any(g[4] == 'trunk42' for g in b.got()), 25)
+        up(box, 1, 2)
+        comes_in(box, b, pbx)
+        recovered('second of two flows, its registrar back after a restart, flow-retry=5s', time.monotonic() - t)
+    finally:
+        drop(box)
+        pbx.close()
+        a.stop()
+        b.stop()
+
+
 def frozen(box):
     """a server that takes everything and answers nothing: its missing pong moves the flow, calls need not wait for it"""
     a, b = Node(box, 'a', timer=10), Node(box, 'b', timer=10)
@@ -229,4 +252,4 @@ def frozen(box):
         b.stop()
 
 
-CASES = [killed, restarted, frozen]
+CASES = [killed, restarted, comes_back, frozen]

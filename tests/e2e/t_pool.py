@@ -3,10 +3,12 @@ one that does not hold the registration, whatever becomes of the others."""
 import time
 
 import peers
-from box import NUMBERS
+from box import NUMBERS, hop
 from kamailio import REALM, SECRET
 from lab import check, recovered, wait
 from pool import PORT, Pool
+from raw import party
+from sip import Dialog, ack_failure, cancel, sdp
 from t_locate import serve as serve_zone, stop as stop_zone
 from t_regclient import shown
 
@@ -85,4 +87,47 @@ def sticky(box):
         pool.stop()
 
 
-CASES = [sticky]
+def nobody(box):
+    """a pool that falls silent as a whole: a call that waits for its registration to move can be given up, one that is not ends in time; back, the next call is answered"""
+    pool = Pool(HOSTS, 'trunk42', REALM, SECRET)
+    pbx = party(box, 'pbx')
+    add(box, 'setup-budget=5s', 't1=100ms')
+    try:
+        wait('the registration', lambda: shown(box)['state'] == 'registered', 8)
+        first = pool.holder()
+        for m in pool.members:
+            m.silent = True
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        wait('another one to be asked', lambda: any(m.dropped for m in pool.members if m is not first), 5)
+        cancel(pbx, t, hop('lan'))
+        m = pbx.expect(lambda m: m.status >= 200 and m.method == 'INVITE')
+        check(m.status == 487, m.start)
+        ack_failure(pbx, t, m, hop('lan'))
+        wait('it to be gone', lambda: box.calls() == 0, 3)
+        t0 = time.monotonic()
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        m = pbx.expect(lambda m: m.status >= 200 and m.method == 'INVITE' and m.get('call-id') in t, 12)
+        check(m.status in (408, 503, 500), m.start)
+        check(time.monotonic() - t0 < 10, 'it took %.1f s' % (time.monotonic() - t0))
+        ack_failure(pbx, t, m, hop('lan'))
+        for m in pool.members:
+            m.silent = False
+        box.cli('trunk', 'register', 'prov')
+        wait('the registration', lambda: shown(box)['up'] and shown(box)['state'] == 'registered', 8)
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        ok = pbx.expect(lambda m: m.status >= 200 and m.method == 'INVITE' and m.get('call-id') in t, 5)
+        check(ok.status == 200, ok.start)
+        d = Dialog(pbx, True, t, ok, hop('lan'))
+        d.ack(d.invite_cseq)
+        d.request('BYE')
+        pbx.expect(lambda m: m.status == 200 and m.method == 'BYE')
+    finally:
+        drop(box)
+        pbx.close()
+        pool.stop()
+
+
+CASES = [sticky, nobody]

@@ -3,10 +3,11 @@ import hashlib
 import json
 import re
 import signal
+import time
 
 from box import NUMBERS, hop, rows
 from kamailio import Kamailio, REALM, SECRET, config
-from lab import ITSP_PORT, addr, check, wait
+from lab import ITSP_PORT, addr, check, recovered, wait
 from raw import party
 from sip import Dialog, Ua, ack_failure, sdp
 
@@ -221,6 +222,168 @@ def two_customers(box):
         pr.stop()
 
 
+def numbers(box):
+    """a provider that knows single numbers only: a hundred of them by one connection, one refused is said, calls both ways"""
+    far, pbx = Ua(box.lab, HOST, ITSP_PORT, 'tcp'), party(box, 'pbx')
+    refused = NUMBERS['pbx'][:-3] + '577'
+    try:
+        add(box, 'prov', 'pilot', 'target=203.0.113.23:%d/tcp' % ITSP_PORT, 'auth=numbers', 'reg-numbers=pbx', 'reg-needed=yes')
+        box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+        seen, contacts = [], {}
+        while len(set(seen)) < 100:
+            m = far.expect('REGISTER', 5)
+            number = re.search(r'sip:([^@]+)@' + REALM, m.get('to')).group(1)
+            seen.append(number)
+            if number == refused:
+                far.reply(m, 403, 'Forbidden', tag='r')
+                continue
+            contacts[number] = re.search(r'<([^>]+)>', m.get('contact')).group(1)
+            far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')])
+        check(len(seen) == 100 and far.accepted == 1, '%d REGISTERs by %d connections' % (len(seen), far.accepted))
+        check(len(set(contacts.values())) == 99, 'contacts are shared')
+        wait('all to be seen', lambda: shown(box)['numbers_held'] == 99, 3)
+        l = shown(box)
+        check(l['kind'] == 'numbers' and l['numbers'] == 100 and l['state'] == 'rejected', str(l))
+        rc, out = box.cli('status', ok=None)
+        check(rc == 1 and 'trunk prov: 1 of 100 numbers are not registered' in out, out)
+        j = json.loads(box.cli('reg', 'numbers', 'prov', '-j', ok=None)[1])['data']
+        check(j['total'] == 100 and j['missing'] == 1 and j['numbers'][0]['number'] == refused and j['numbers'][0]['code'] == 'PSN-E1122', str(j)[:400])
+        # a call of the provider's, and one of the PBX's
+        called = NUMBERS['pbx']
+        t = far.request('INVITE', contacts[called], TO, called, to='<sip:%s@x>' % called, body=sdp(far.addr, 30000))
+        far.raw(t, hop('wan'), next(iter(far.conns)))
+        m = pbx.expect('INVITE')
+        check(m.start.startswith('INVITE sip:%s@' % called), m.start)
+        pbx.reply(m, 486, 'Busy', tag='b')
+        ack_failure(far, t, far.expect(lambda m: m.status == 486), hop('wan'))
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, called, TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        m = far.expect('INVITE')
+        far.reply(m, 486, 'Busy', tag='b')
+        ack_failure(pbx, t, pbx.expect(lambda m: m.status == 486 and m.method == 'INVITE'), hop('lan'))
+        # a number more, and one less
+        box.cli('number', 'add', '+4930123777', 'pbx')
+        m = far.expect('REGISTER')
+        check('+4930123777@' in m.get('to') and 'expires=0' not in m.get('contact'), str(m))
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')])
+        wait('it to be held', lambda: shown(box)['numbers_held'] == 100, 3)
+        box.cli('number', 'del', '+4930123777')
+        m = far.expect('REGISTER')
+        check('+4930123777@' in m.get('to') and 'expires=0' in m.get('contact'), str(m))
+        far.reply(m, 200, 'OK', tag='r')
+        check(far.accepted == 1, 'another connection')
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        pbx.close()
+
+
+def numbers_with_digest(box):
+    """a hundred numbers at Kamailio: one challenge serves them all, a call to one comes in, one out by it; all are taken back"""
+    pr = Provider(box)
+    far = Ua(box.lab, FAR, FAR_PORT)
+    pbx = party(box, 'pbx')
+    add(box, 'prov', 'trunk42', 'reg-numbers=pbx', 'auth=static')
+    password(box, 'prov')
+    box.cli('trunk', 'set', 'prov', 'auth=numbers')
+    box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
+    try:
+        wait('a hundred', lambda: shown(box).get('numbers_held') == 100, 20)
+        got = pr.got()
+        check(len({g[0] for g in got}) == 100 and len({g[1] for g in got}) == 100, 'addresses or Call-IDs are shared')
+        asked = sum(g[4] == '<null>' for g in got)
+        check(asked <= 5, '%d of %d REGISTERs were challenged' % (asked, len(got)))
+        inv = to_us(box, NUMBERS['pbx'], pbx=pbx)
+        check(inv.start.startswith('INVITE sip:%s@' % NUMBERS['pbx']), inv.start)
+        t = pbx.request('INVITE', 'sip:%s@198.51.100.1:5060' % TO, NUMBERS['pbx'], TO, body=sdp(pbx.addr, 30000))
+        pbx.raw(t, hop('lan'))
+        inv = far.expect('INVITE')
+        far.reply(inv, 486, 'Busy', tag='b')
+        far.expect('ACK')
+        ack_failure(pbx, t, pbx.expect(lambda m: m.status == 486 and m.method == 'INVITE'), hop('lan'))
+        n = len(pr.got())
+        box.cli('trunk', 'disable', 'prov')
+        wait('all to be taken back', lambda: sum('expires=0' in g[3] for g in pr.got()[n:]) >= 100, 15)
+    finally:
+        box.cli('route', 'del', 'prov', ok=None)
+        drop(box, 'prov')
+        far.close()
+        pbx.close()
+        pr.stop()
+
+
+def registers(m):
+    """A REGISTER that is no end of one: that of a case before may come late."""
+    return m.method == 'REGISTER' and not m.status and 'expires=0' not in m.get('contact')
+
+
+def associated(box):
+    """what the provider names as ours (P-Associated-URI): number check and reg numbers say what it left out"""
+    far = Ua(box.lab, HOST, ITSP_PORT)
+    base = NUMBERS['pbx'][:-3]
+    try:
+        add(box, 'prov', 'trunk42', 'auth=gin', 'reg-numbers=pbx')
+        m = far.expect(registers)
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact'), 'P-Associated-URI: ' + ', '.join(
+            '<sip:%s%d@%s>' % (base, i, REALM) for i in list(range(500, 577)) + list(range(578, 601)))])
+        registered(box)
+        rc, out = box.cli('number', 'check', ok=None)
+        check(rc == 1 and 'trunk prov: the provider did not confirm 1 of 100 numbers, %s577 the first' % base in out, out)
+        j = json.loads(box.cli('reg', 'numbers', 'prov', '-j', ok=None)[1])['data']
+        check(j['missing'] == 1 and j['surplus'] == 1 and j['confirmed'] == 99, str(j))
+        box.cli('trunk', 'register', 'prov')
+        m = far.expect(registers)
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact'), 'P-Associated-URI: <sip:trunk42@%s>' % REALM])
+        wait('it to name nothing', lambda: 'did not confirm' not in box.cli('number', 'check', ok=None)[1], 3)
+    finally:
+        drop(box, 'prov')
+        far.close()
+
+
+def names(box):
+    """our address in the bulk Contact: the one that a reload advertises, at once; a name of the inside, with our address in Path; calls come in by both"""
+    far, pbx = Ua(box.lab, HOST, ITSP_PORT), party(box, 'pbx')
+
+    def comes(contact, headers=()):
+        ruri = contact.replace('sip:', 'sip:%s@' % NUMBERS['pbx']).replace(';bnc', '')
+        t = far.request('INVITE', ruri, TO, '', to='<sip:%s@prov.example>' % NUMBERS['pbx'], body=sdp(far.addr, 30000), headers=list(headers))
+        far.raw(t, hop('wan'))
+        m = pbx.expect('INVITE')
+        check(m.start.startswith('INVITE sip:%s@198.51.100.10' % NUMBERS['pbx']) and not m.all('route'), m.start)
+        pbx.reply(m, 486, 'Busy', tag='b')
+        ack_failure(far, t, far.expect(lambda m: m.status == 486), hop('wan'))
+
+    def take(what=registers):
+        m = far.expect(what)
+        far.reply(m, 200, 'OK', tag='r', headers=['Contact: ' + m.get('contact')] + ['Path: ' + p for p in m.all('path')])
+        return m, m.contact()
+
+    add(box, 'prov', 'trunk42', 'auth=gin', 'source-port=%d' % ITSP_PORT)
+    try:
+        check('<sip:203.0.113.1:5060;' in take()[0].get('contact'), 'an address')
+        box.config['realm'] = {'wan': '\tadvertise = { "203.0.113.77" }\n'}
+        box.write()
+        t = time.monotonic()
+        box.cli('reload')
+        m, contact = take()
+        recovered('our address is another after a reload, until that is registered', time.monotonic() - t)
+        check(contact.startswith('sip:203.0.113.77:5060;'), contact)
+        comes(contact)
+        box.cli('trunk', 'set', 'prov', 'contact-host=pbx.inside.example')
+        take(lambda m: m.method == 'REGISTER' and 'expires=0' in m.get('contact'))      # the old one is taken back
+        m, contact = take()
+        check(contact.startswith('sip:pbx.inside.example;tk=') and m.get('path') == '<sip:203.0.113.77:5060;lr>', str(m))
+        comes(contact, ['Route: ' + m.get('path')])
+    finally:
+        box.config.pop('realm', None)
+        box.write()
+        box.cli('reload')
+        drop(box, 'prov')
+        far.close()
+        pbx.close()
+
+
 def challenge(nonce, more=''):
     return 'Proxy-Authenticate: Digest realm="%s", nonce="%s", algorithm=MD5, qop="auth"%s' % (REALM, nonce, more)
 
@@ -307,4 +470,4 @@ def challenged(box):
         drop(box, 'prov')
 
 
-CASES = [calls, wrong_password, no_gin, two_customers, challenged]
+CASES = [calls, wrong_password, no_gin, two_customers, numbers, numbers_with_digest, associated, names, challenged]

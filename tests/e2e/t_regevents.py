@@ -1,4 +1,5 @@
 """Registration events: told to a PBX and to Kamailio, and heard from Kamailio when it loses our registration."""
+import os
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 from box import hop
 from kamailio import Kamailio, REALM, SECRET
-from lab import BOX, ITSP_PORT, LISTEN, check, inside, wait
+from lab import BOX, ITSP_PORT, LISTEN, addr, check, inside, wait
 from raw import party
 from t_register import CONFIG, DOMAIN, GIN, Pbx, expanded, trunks
 from t_regclient import CFG as PLAIN_CFG, Provider, add, drop, password, registered
@@ -362,4 +363,95 @@ def kamailio_watches(box):
         pbx.ua.close()
 
 
-CASES = [pbx_watches_itself, who_may, pbx_tells, lost_at_kamailio, not_offered, kamailio_watches]
+SUBSCRIBER = """<?xml version="1.0" encoding="us-ascii"?>
+<scenario name="watcher">
+  <send retrans="500"><![CDATA[
+SUBSCRIBE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+Max-Forwards: 70
+From: <sip:watcher@[local_ip]>;tag=w[call_number]
+To: <sip:[service]@[remote_ip]>
+Call-ID: [call_id]
+CSeq: 1 SUBSCRIBE
+Contact: <sip:watcher@[local_ip]:[local_port];transport=[transport]>
+Event: reg
+Accept: application/reginfo+xml
+Expires: 300
+Content-Length: 0
+
+]]></send>
+  <recv response="200"><action>
+    <ereg regexp="3[0]{2}|2[0-9]{2}" search_in="hdr" header="Expires:" check_it="true" assign_to="granted"/>
+  </action></recv>
+  <recv request="NOTIFY"><action>
+    <ereg regexp="active;expires=" search_in="hdr" header="Subscription-State:" check_it="true" assign_to="state"/>
+    <ereg regexp="application/reginfo.xml" search_in="hdr" header="Content-Type:" check_it="true" assign_to="type"/>
+    <ereg regexp="version=.0. state=.full." search_in="body" check_it="true" assign_to="version"/>
+    <ereg regexp="aor=.sip:[+0-9]*@[^ ]* [^>]*state=.active." search_in="body" check_it="true" assign_to="aor"/>
+  </action></recv>
+  <send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>
+  <send retrans="500"><![CDATA[
+SUBSCRIBE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+Max-Forwards: 70
+From: <sip:watcher@[local_ip]>;tag=w[call_number]
+To: <sip:[service]@[remote_ip]>[peer_tag_param]
+Call-ID: [call_id]
+CSeq: 2 SUBSCRIBE
+Contact: <sip:watcher@[local_ip]:[local_port];transport=[transport]>
+Event: reg
+Expires: 0
+Content-Length: 0
+
+]]></send>
+  <recv response="200"/>
+  <recv request="NOTIFY"><action>
+    <ereg regexp="terminated" search_in="hdr" header="Subscription-State:" check_it="true" assign_to="end"/>
+  </action></recv>
+  <send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>
+  <Reference variables="granted,state,type,version,aor,end"/>
+</scenario>
+"""
+
+
+def sipp_watches(box):
+    """SIPp as the watcher of a number, twenty times by UDP and by TCP: subscribed, told, ended"""
+    trunks(box)
+    box.set('gin', 'reg-answer=own', 'reg-answer=pbx')
+    box.set('gin', 'reg-watchers=itsp', 'reg-watchers=')
+    pbx = Pbx(box)
+    d = box.lab.fresh('sipp-watcher')
+    with open(d + '/watcher.xml', 'w') as f:
+        f.write(SUBSCRIBER)
+    try:
+        pbx.bulk(';expires=60')
+        for transport in ('u1', 't1'):
+            p = box.lab.run('itsp0', ['sipp', '%s:%d' % (BOX[('wan', 4)], LISTEN), '-sf', 'watcher.xml', '-s', GIN + '533', '-i', addr('itsp0'),
+                                      '-p', str(ITSP_PORT), '-t', transport, '-m', '20', '-r', '20', '-nostdin', '-timeout', '20s',
+                                      '-timeout_error', '-trace_err', '-error_file', 'err'], 'sipp-watcher', cwd=d)
+            rc = p.wait(25)
+            check(rc == 0, 'SIPp: %s %s' % (rc, open(d + '/err').read()[-600:] if os.path.exists(d + '/err') else p.text()[-600:]))
+        wait('no subscription to be left', lambda: not box.json('subscription', 'list')['subscriptions'], 5)
+    finally:
+        pbx.ua.close()
+
+
+CASES = [pbx_watches_itself, who_may, pbx_tells, lost_at_kamailio, not_offered, kamailio_watches, sipp_watches]

@@ -21,7 +21,7 @@ HOST, OTHER = 'itsp1', 'itsp2'
 DNS = 'itsp3'
 CONFIG = {'realm': {'wan': '\tcert = "edge"\n'}, 'listen': {'wan': ['tls 203.0.113.1:%d' % t_tls.TLS_PORT]}, 'extra': ''}
 FAULTS = []
-SOON, PAUSE = 1.5, 75     # bounds: at once; after the pause
+SOON, PAUSE = 3, 75       # bounds: at once; after the pause
 
 
 def prepare(box):
@@ -180,7 +180,7 @@ refused_once('423 Min-Expires: 7200', 423, 'Min-Expires: 7200', bound=SOON)
 
 def helped(name, code, *headers, **k):
     """Refused for good: it is not tried again, until somebody who has put it right says so."""
-    @fault(name + ', put right after 2 s', bound=4, **k)
+    @fault(name + ', put right after 2 s', bound=6, **k)
     def script(f):
         m = f.reg()
         f.fault()
@@ -274,7 +274,7 @@ def loop(f):
         f.answer(m, 401, headers=['WWW-' + challenge('l%d' % tries)[6:]])
 
 
-@fault('password changed at the provider, ours 2 s later', bound=4, password=True)
+@fault('password changed at the provider, ours 2 s later', bound=6, password=True)
 def password(f):
     m = f.reg()
     while not m.get('authorization'):
@@ -333,7 +333,7 @@ def proxied(f):
     f.ok(f.reg(at=f.u2), at=f.u2)
 
 
-@fault('connection cut (RST)', proto='tcp', bound=2.5)
+@fault('connection cut (RST)', proto='tcp', bound=4)
 def rst(f):
     f.first()
     time.sleep(0.1)         # its 200 is read before
@@ -342,7 +342,7 @@ def rst(f):
     f.ok(f.reg())
 
 
-@fault('connection closed (FIN), as by a registrar that restarts', proto='tcp', bound=2.5)
+@fault('connection closed (FIN), as by a registrar that restarts', proto='tcp', bound=4)
 def fin(f):
     f.first()
     time.sleep(0.1)
@@ -472,7 +472,7 @@ name_fault('silent', 'no answer')
 name_fault('empty', 'no address')
 
 
-@fault('the name leads elsewhere, the old server is gone', named=addr(HOST), second=True, bound=PAUSE)
+@fault('the name leads elsewhere, the old server is gone', named=addr(HOST), second=True, bound=10)
 def name_moved(f):
     f.first()
     f.box.dns.names[f.name] = addr(OTHER)

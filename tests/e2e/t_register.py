@@ -5,11 +5,12 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 
 import peers
 import t_audio
 from box import NUMBERS, hop, uri
-from lab import BOX, LISTEN, Failed, check, inside, wait
+from lab import BOX, LISTEN, Failed, at, check, inside, wait
 from raw import party
 from sip import Msg, Ua, ack_failure, sdp
 
@@ -290,6 +291,90 @@ def baresip(box):
     t_audio.talk(b, a, uri(number, 'wan'))
 
 
+def linphone(box):
+    """linphone registers one number with SHA-256 over UDP and over TCP, is called, and takes its registration back"""
+    trunks(box)
+    number, secret = PHONE + '521', 'a-long-secret-of-ours'
+    box.cli('trunk', 'password', 'phones', stdin=secret + '\n')       # its commands know no blanks
+    box.set('phones', 'digest=sha-256', 'digest=')    # it gives up at SHA-512-256 instead of passing over it
+
+    def there():
+        return box.json('reg', 'inside', '--trunk', 'phones')['registrations']
+    try:
+        for proto in ('udp', 'tcp'):
+            a = peers.Linphone(box.lab, 'pbx0', 5078)
+            said = a.command('register sip:%s@%s <sip:%s:%d;transport=%s> %s user300 %s' % (
+                number, DOMAIN, BOX[('lan', 4)], LISTEN, proto, secret, DOMAIN))
+            check('Ok' in said, said)
+            l = wait('linphone to be registered by ' + proto, there, 10)
+            check(len(l) == 1 and l[0]['aor'] == number and
+                  l[0]['from'].startswith(proto), str(l))
+            check('algorithm=SHA-256' in a.log(), 'not with SHA-256')
+            b = peers.Baresip(box.lab, 'b', 'itsp0', 5064, 1000)
+            b.command('dial', uri(number, 'wan'))
+            b.event('CALL_ESTABLISHED', 12)
+            b.command('hangup')
+            b.event('CALL_CLOSED')
+            wait('linphone to have no call', lambda: 'Call ID' not in a.command('call-status'), 5)
+            b.stop()
+            check('Ok' in a.command('unregister ALL'), 'unregister')
+            wait('it to be unregistered', lambda: not there(), 5)
+            a.stop()
+    finally:
+        box.cli('trunk', 'password', 'phones', stdin=SECRET + '\n')
+
+
+def sofia(box):
+    """sip-options of sofia-sip, from a known PBX, is told what we can do"""
+    r = subprocess.run(at('pbx0', ['sip-options', '--all', '--contact=sip:198.51.100.10:5062', 'sip:%s' % BOX[('lan', 4)]]),
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+    check(r.returncode == 0 and '200 OK' in r.stdout and 'INVITE' in r.stdout, r.stdout)
+
+
+def neighbours(box):
+    """somebody behind the address of a working PBX guesses its password: slowed and told, while the PBX refreshes, calls and is called"""
+    trunks(box)
+    good = Pbx(box, host='pbx0', proto='udp')
+    good.bulk(';expires=60')
+    tcp = Pbx(box, host='pbx0')
+    check(tcp.register('Require: gin', tcp.contact(';q=0.2;expires=60')).status == 200, 'the other node')
+    bad = Pbx(box, host='pbx0', proto='udp', secret='a guess')
+    said, n = [], 0
+    before = box.metric('auth.bad'), box.metric('auth.not_looked_at')
+
+    def guess(k):
+        for _ in range(k):
+            bad.challenge = None
+            said.append(bad.register(bad.contact()).status)
+
+    guess(40)
+    check(200 not in said, str(said))
+    looked, slowed = box.metric('auth.bad') - before[0], box.metric('auth.not_looked_at') - before[1]
+    check(looked <= 14 and slowed >= 26, '%d guesses looked at, %d not' % (looked, slowed))
+    # who has the registration is heard by its flow, however busy the other one is; with a new challenge too
+    for k in range(12):
+        guess(3)
+        for p in (good, tcp):
+            if k % 3 == 0:
+                p.challenge = None
+            m = p.register('Require: gin', 'Proxy-Require: gin', p.contact(';expires=60' + (';q=0.2' if p is tcp else '')))
+            check(m.status == 200, 'refresh %d: %s' % (k, m.start))
+    call_in(box, good, GIN + '551', expanded(good, GIN + '551'))
+    # somebody else at the same address whose password is right is told to come back, not that it is wrong
+    late = Pbx(box, host='pbx0', proto='udp')
+    guess(12)
+    m = late.register(late.contact())
+    check(m.status == 503 and 0 < int(m.get('retry-after')) <= 8, str(m))
+    # at another account nobody of that address waits for it
+    other = Pbx(box, host='pbx0', proto='udp', user='user300')
+    check(other.register('Contact: <sip:300@%s>;expires=60' % other.ua.at, aor='300').status == 200, 'the other trunk')
+    out = box.cli('status', ok=None)[1]
+    check('account trunk42 at its own address gave' in out, 'status says nothing of it: ' + out)
+    check('at_home=198.51.100.10' in box.log_text(), 'nor does the log')
+    for p in (good, tcp, bad, late, other):
+        p.ua.close()
+
+
 def weak(box):
     """a password that everybody tries first is refused, with the command that makes a good one"""
     trunks(box)
@@ -309,4 +394,4 @@ def weak(box):
     box.cli('trunk', 'password', 'phones', stdin=SECRET + '\n')
 
 
-CASES = [gin, gin_out, neighbour, stopping, algorithms, strangers, gone, expiry, killed, baresip, weak]
+CASES = [gin, gin_out, neighbour, stopping, algorithms, strangers, gone, expiry, killed, baresip, linphone, sofia, neighbours, weak]

@@ -99,11 +99,11 @@ class Talk:
         return text.replace('RTP/AVP', 'RTP/SAVP') + key.line(1, params) if key else text
 
 
-def call(box, keys, start=(1, 1), params='', trunks=('pbx', 'itsp')):
+def call(box, keys, start=(1, 1), params='', trunks=('pbx', 'itsp'), **k):
     """up to the ACK; .ours: the keys the controller uses towards a and b"""
     t = Talk()
     t.box, t.keys, t.seq = box, list(keys), list(start)
-    t.c = Call(box, trunks[0], trunks[1], media=True)
+    t.c = Call(box, trunks[0], trunks[1], media=True, **k)
     t.c.invite(t.body(0, params))
     t.c.arrive()
     t.c.ring()

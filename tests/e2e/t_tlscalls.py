@@ -8,6 +8,8 @@ import ssl
 import time
 
 import peers
+import srtp
+import t_srtp
 import t_tls
 from box import BODIES, NUMBERS, uri
 from lab import BOX, ITSP_PORT, check, inside, listening, recovered, wait
@@ -206,6 +208,26 @@ def one_connection(box):
     c.a.reply(m, 200, 'OK')
     r = c.b.expect(lambda x: x.status >= 200 and x.method == 'BYE')
     check(r.status == 200 and r.source is inv and c.b.accepted == 1, '%s, %d connections' % (r.start, c.b.accepted))
+
+
+@case
+def encrypted_media(box):
+    """SRTP with SDES over TLS, without leave for keys in clear: offered by us and to us, answered as what was offered, packets both ways"""
+    add_far(box, 'srtp=required')
+    for inbound in (False, True):
+        far, pbx = raw_peer(box), party(box, 'pbx')
+        ua, ub, trunks = (far, pbx, ('far', 'pbx')) if inbound else (pbx, far, ('pbx', 'far'))
+        keys = [srtp.Key(t_srtp.CM80) if t == 'far' else None for t in trunks]
+        t = t_srtp.call(box, keys, trunks=trunks, ua=ua, ub=ub)
+        theirs = t.c.ok_a if inbound else t.c.inv_b     # what the far party was told
+        check('m=audio ' in theirs.body and ' RTP/SAVP ' in theirs.body and 'a=crypto:1 ' + t_srtp.CM80 in theirs.body, theirs.body)
+        check('RTP/SAVP' not in (t.c.inv_b if inbound else t.c.ok_a).body, 'keys went to a party in clear')
+        t_srtp.say(t, 0, 3)
+        t_srtp.say(t, 1, 3)
+        m = [x for x in box.media() if x['leg'] == ('a' if inbound else 'b')][0]
+        check(m['srtp_in'] == m['srtp_out'] == t_srtp.CM80 and m['srtp_auth_failed'] == 0, str(m))
+        t.c.bye()
+        box.lab.close()
 
 
 # ------------------------------------------------------------------------------ certificates that are wrong

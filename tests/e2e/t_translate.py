@@ -1,5 +1,5 @@
-"""Translation between the ways two sides of a border register: {GIN, pilot, numbers, static} at the PBX with {GIN, pilot,
-static} at the provider; who stands in for a PBX that is gone, and registrations that follow it."""
+"""Translation between the ways two sides of a border register: {GIN, pilot, numbers, static} at the PBX with the same four at
+the provider; who stands in for a PBX that is gone, and registrations that follow it."""
 import json
 import re
 import signal
@@ -8,27 +8,42 @@ from box import NUMBERS, uri
 from lab import BOX, LISTEN, check, wait
 from raw import party
 from sip import Ua, ack_failure, sdp
+from t_regclient import shown
 from t_register import CONFIG, DOMAIN, GIN, PHONE, Pbx, expanded, trunks  # noqa: F401
 
 FAR, PORT, FAR_NUMBER = 'itsp1', 5090, '+39021234567'
 
 
 class Provider:
-    """Takes what is sent to it as a provider's registrar and as the far end of calls. kind: gin, pilot, static."""
+    """Takes what is sent to it as a provider's registrar and as the far end of calls. kind: gin, pilot, numbers (each number of
+    the PBX is registered), static. trunk: the PBX's."""
 
-    def __init__(self, box, kind):
-        self.box, self.kind, self.contact = box, kind, None
+    def __init__(self, box, kind, trunk='pbx'):
+        self.box, self.kind, self.contact, self.contacts = box, kind, None, {}
         self.ua = Ua(box.lab, FAR, PORT)
         self.ua.hop = (BOX[('wan', 4)], LISTEN)
         box.cli('trunk', 'add', 'prov', 'role=itsp', 'realm=wan', 'target=203.0.113.21:%d' % PORT, 'probe=off', 'aor=acc1',
-                'source-port=%d' % PORT, 'auth=' + {'gin': 'gin', 'pilot': 'register', 'static': 'static'}[kind])
+                'source-port=%d' % PORT, 'auth=' + {'gin': 'gin', 'pilot': 'register', 'numbers': 'numbers', 'static': 'static'}[kind],
+                *(['reg-numbers=' + trunk] if kind == 'numbers' else []))
         box.cli('route', 'add', 'prov', '--to', '+39*', '--via', 'prov')
-        if kind != 'static':
+        if kind == 'numbers':
+            self.total = shown(box)['numbers']
+            while len(self.contacts) < self.total:
+                self.register()
+        elif kind != 'static':
             self.register()
 
     def register(self):
         m = self.ua.expect('REGISTER', 5)
         c = m.get('contact')
+        if self.kind == 'numbers':
+            number = re.search(r'sip:([^@]+)@', m.get('to')).group(1)
+            check('sip:%s@' % number in c, c)
+            self.contacts[number] = re.search(r'<([^>]+)>', c).group(1)
+            if 'expires=0' in c:
+                del self.contacts[number]
+            self.ua.reply(m, 200, 'OK', tag='r', headers=['Contact: %s' % c])
+            return not self.contacts
         check((';bnc' in c) == (self.kind == 'gin') and ('acc1@' in c) == (self.kind == 'pilot'), c)
         check(('gin' in m.get('require')) == (self.kind == 'gin'), m.get('require'))
         self.ua.reply(m, 200, 'OK', tag='r', headers=['Contact: %s' % c])
@@ -41,6 +56,8 @@ class Provider:
             return uri(number, 'wan')
         if self.kind == 'gin':
             return self.contact.replace('sip:', 'sip:%s@' % number).replace(';bnc', '')
+        if self.kind == 'numbers':
+            return self.contacts[number]
         return self.contact               # the pilot: the number stands in To
 
     def call(self, number):
@@ -52,7 +69,7 @@ class Provider:
     def end(self):
         self.box.cli('route', 'del', 'prov')
         self.box.cli('trunk', 'del', 'prov', '--force', '--yes')
-        if self.kind != 'static' and self.contact:
+        if self.contact or self.contacts:
             wait('the registration to be taken back', self.register, 5)
         self.ua.close()
 
@@ -107,8 +124,8 @@ def pair(box, side, prov):
 
 def matrix(box, kind):
     trunks(box)
-    for far in ('gin', 'pilot', 'static'):
-        prov, side = Provider(box, far), Side(box, kind)
+    for far in ('gin', 'pilot', 'numbers', 'static'):
+        prov, side = Provider(box, far, {'static': 'pbx', 'gin': 'gin'}.get(kind, 'phones')), Side(box, kind)
         pair(box, side, prov)
         side.end(box)
         prov.end()
@@ -175,6 +192,20 @@ def down(box):
     refused(480)
     box.set('gin', 'down-code=604', 'down-code=480')
     refused(604)
+    # this number by itself: its own answer, its own stand-in
+    box.set('gin', 'down-numbers=%s:410' % side.number, 'down-numbers=')
+    refused(410)
+    rc, out = box.cli('trunk', 'set', 'gin', 'down-numbers=%s:nobody' % side.number, ok=None)
+    check(rc == 2 and 'does not exist' in out, out)
+    box.cli('trunk', 'set', 'gin', 'down-numbers=%s:pbx' % side.number)
+    stands_in = party(box, 'pbx')
+    t = i.request('INVITE', uri(side.number, 'wan'), NUMBERS['itsp'], side.number, body=sdp(i.addr, 30000))
+    i.raw(t, i.hop)
+    m = stands_in.expect('INVITE')
+    stands_in.reply(m, 486, 'Busy', tag='b')
+    ack_failure(i, t, i.expect(lambda m: m.status == 486), i.hop)
+    stands_in.close()
+    box.cli('trunk', 'set', 'gin', 'down-numbers=')
     i.raw(i.request('MESSAGE', uri(side.number, 'wan'), NUMBERS['itsp'], side.number, body='x', ctype='text/plain'), i.hop)
     check(i.expect(lambda m: m.status >= 200 and m.method == 'MESSAGE').status == 604, 'MESSAGE')
     rc, out = box.cli('trunk', 'set', 'gin', 'alternative=nobody', ok=None)

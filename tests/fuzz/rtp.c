@@ -11,6 +11,7 @@
 
 #include "media/rtcp.h"
 #include "media/stats.h"
+#include "sbc/base/be.h"
 
 #define CHECK(x)                                                                                   \
 	do {                                                                                       \
@@ -46,6 +47,23 @@ static long walk_rtp(const uint8_t *p, size_t n, size_t *ret_head)
 	return (long)n;
 }
 
+/* Rewritten reports are as well formed as before. */
+static void rewrite(const uint8_t *p, size_t n)
+{
+	static const struct hash_key key = {1, 2};
+	uint8_t *copy = malloc(n);
+
+	if (!copy)
+		return;
+	memcpy(copy, p, n);
+	rtcp_hide(copy, n, &key);
+	CHECK(rtcp_check(copy, n) == 0);
+	for (size_t at = 0; at + 8 <= n; at += 4)
+		rtcp_unshift(copy, n, be32(p + at), (uint16_t)(be32(p + at + 4) >> 8));
+	CHECK(rtcp_check(copy, n) == 0);
+	free(copy);
+}
+
 static void one(const uint8_t *p, size_t n, struct rtp_rx *rx, int64_t now_us)
 {
 	enum rtp_kind kind = rtp_kind(p, n);
@@ -63,7 +81,7 @@ static void one(const uint8_t *p, size_t n, struct rtp_rx *rx, int64_t now_us)
 			CHECK(h.header_len == head && h.header_len + h.payload_len == (size_t)end);
 			CHECK((size_t)h.header_len + h.payload_len + h.padding_len == n);
 			CHECK(h.pt == p[1] % 128 && h.marker == (p[1] >= 128));
-			rtp_rx_packet(rx, &h, p[n - 1], now_us);
+			rtp_rx_packet(rx, &h, p[n - 1], now_us, 0);
 			(void)rtp_rx_jitter_us(rx);
 			CHECK(rx->top - rx->base < ((int64_t)1 << 40));
 		}
@@ -79,6 +97,7 @@ static void one(const uint8_t *p, size_t n, struct rtp_rx *rx, int64_t now_us)
 		CHECK(r.n <= ARRAY_LEN(r.block));
 		for (unsigned i = 0; i < r.n; i++)
 			CHECK(rtcp_round_trip_us(&r.block[i], r.block[i].lsr, 0, now_us) <= 60000000);
+		rewrite(p, n);
 	}
 	(void)udptl_plausible(p, n);
 }

@@ -217,11 +217,13 @@ static void look(struct world *w)
 		for (unsigned s = 0; s < 2; s++) {
 			struct media_stream_info info;
 			struct media_stats stats;
-			bool bad;
+			struct media_judged judged;
 
-			if (media_stream(w->mc, s, i, &info, &stats))
+			if (media_stream(w->mc, s, i, &info, &stats)) {
 				CHECK(memchr(info.kind, 0, sizeof(info.kind)) && memchr(info.codec, 0, sizeof(info.codec)));
-			CHECK(media_verdict(w->mc, s, i, &bad));
+				media_judge(w->mc, s, i, &info, &stats, &judged);
+				CHECK(judged.in < MEDIA_VERDICTS && judged.out < MEDIA_VERDICTS);
+			}
 			CHECK(media_silent_us(w->mc, s) >= 0);
 		}
 }
@@ -307,6 +309,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	media_call_free(w->mc);
 	CHECK(media_pairs_in_use(w->m) == 0 && media_call_count(w->m) == 0);
-	CHECK(w->m->exchanges.live_bytes == 0 && w->m->views.live_bytes == 0);
+	CHECK(w->m->exchanges.live_bytes == 0 && w->m->view_bytes == 0);
 	return 0;
 }

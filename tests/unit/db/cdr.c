@@ -335,6 +335,58 @@ static void the_window_writes(void **s)
 	fix_fini(&f);
 }
 
+static enum reason do_refuse_twins(struct db_handle *h, void *arg, struct db_err *err)
+{
+	(void)arg;
+	return db_exec(h, "CREATE UNIQUE INDEX no_twins ON cdr (sip_call_id_b)", "test", err);
+}
+
+/* Many go in by one statement. One that the file refuses costs itself, wherever it stands, and stays noted as in progress. */
+static void one_that_is_refused_costs_itself(void **s)
+{
+	static const uint64_t twins[] = {1, 12, 13, 27};
+	struct query q = {.q = {.max = 64}};
+	char text[32][8];
+	struct db_stats st;
+	struct fix f;
+	int64_t open;
+	unsigned k = 0;
+
+	(void)s;
+	fix_init(&f);
+	assert_int_equal(fix_call(&f, DB_WRITE, do_refuse_twins, NULL), REASON_NONE);
+	for (uint64_t id = 0; id < 28; id++) {
+		struct db_cdr c = sample(id + 1);
+
+		db_call_open(f.db, &c);
+	}
+	assert_int_equal(fix_call(&f, DB_READ, do_count_open, &open), REASON_NONE);
+	assert_int_equal(open, 28);
+	for (uint64_t id = 0; id < 28; id++) {
+		struct db_cdr c = sample(id + 1);
+		bool twin = k < ARRAY_LEN(twins) && twins[k] == id;
+
+		k += twin;
+		snprintf(text[id], sizeof(text[id]), "%u", twin ? 0 : (unsigned)id);
+		c.sip_call_id_b = str_z(text[id]);
+		db_cdr_write(f.db, &c);
+	}
+	assert_int_equal(find(&f, &q)->n, 24);
+	k = 0;
+	for (uint64_t id = 0; id < 28; id++) { /* newest first */
+		if (k < ARRAY_LEN(twins) && twins[k] == id)
+			k++;
+		else
+			assert_int_equal(q.found.id[23 - (id - k)], id + 1);
+	}
+	db_stats_any(f.db, &st);
+	assert_int_equal(st.cdr_written, 24);
+	assert_int_equal(st.cdr_lost, 4);
+	assert_int_equal(fix_call(&f, DB_READ, do_count_open, &open), REASON_NONE);
+	assert_int_equal(open, 4);
+	fix_fini(&f);
+}
+
 struct purge {
 	int64_t before_us;
 	unsigned deleted;
@@ -379,6 +431,7 @@ int main(void)
 	    cmocka_unit_test(a_cut_call_ends_when_last_seen_alive),
 	    cmocka_unit_test(the_window_writes),
 	    cmocka_unit_test(an_opening_has_waited_before),
+	    cmocka_unit_test(one_that_is_refused_costs_itself),
 	    cmocka_unit_test(purge_in_slices),
 	};
 

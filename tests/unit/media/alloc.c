@@ -21,6 +21,7 @@ static void *failing_calloc(size_t n, size_t size)
 #include "sbc/base/arena.c"
 #include "sbc/base/block.c"
 #include "sbc/base/str.c"
+#include "media/desc.c"
 #include "media/room.c"
 #include "media/session.c"
 #include "world.h"
@@ -34,12 +35,12 @@ static unsigned retries;
 	do { \
 		unsigned pairs = media_pairs_in_use((w)->m); \
 		enum media_state was = media_state((w)->mc); \
-		size_t kept = (w)->m->views.live_bytes; \
+		size_t kept = (w)->m->view_bytes; \
 		enum reason r = (expr); \
 		if (r == REASON_NO_MEMORY) { \
 			assert_int_equal(media_pairs_in_use((w)->m), pairs); \
 			assert_int_equal(media_state((w)->mc), was); \
-			assert_int_equal((w)->m->views.live_bytes, kept); \
+			assert_int_equal((w)->m->view_bytes, kept); \
 			retries++; \
 			r = (expr); \
 		} \

@@ -21,6 +21,9 @@ struct relay_pair {
 	struct relay_pair *out;
 	struct relay_program prog;
 	struct media_stats stats;
+	enum media_capture capture;
+	uint8_t dscp;
+	uint64_t capture_key;
 	struct relay_pair *next;
 };
 
@@ -29,6 +32,7 @@ struct relay {
 	const struct media_realm_cfg *realms;
 	unsigned n_realms, in_use;
 	uint16_t next_port;
+	bool no_capture;
 	unsigned pairs_left; /* until PORTS_EXHAUSTED */
 	int fail_program;    /* counts down: the call at 0 fails with NO_MEMORY; -1: never */
 	unsigned programs;   /* relay_program_set() calls */
@@ -80,6 +84,8 @@ enum reason relay_pair_get(struct relay *r, unsigned realm, int family, struct r
 		return REASON_NO_MEMORY;
 	p->r = r;
 	p->local = *a;
+	if (!addr_none(family == AF_INET6 ? &c->advertise6 : &c->advertise4))
+		p->local = family == AF_INET6 ? c->advertise6 : c->advertise4;
 	p->used = true;
 	addr_set_port(&p->local, r->next_port);
 	r->next_port = (uint16_t)(r->next_port + 2);
@@ -102,6 +108,11 @@ void relay_pair_put(struct relay_pair *p)
 	for (struct relay_pair *q = p->r->pairs; q; q = q->next)
 		if (q->out == p)
 			q->has_program = false;
+}
+
+void relay_pair_dscp(struct relay_pair *p, uint8_t dscp)
+{
+	p->dscp = dscp;
 }
 
 const struct addr *relay_pair_local(const struct relay_pair *p)
@@ -174,11 +185,28 @@ void relay_pair_stats_reset(struct relay_pair *p)
 	memset(&p->stats, 0, sizeof(p->stats));
 }
 
+enum reason relay_capture_start(struct relay *r)
+{
+	return r->no_capture ? REASON_CAPTURE_OFF : REASON_NONE;
+}
+
+void relay_pair_capture(struct relay_pair *p, enum media_capture mode, uint64_t key)
+{
+	p->capture = mode;
+	p->capture_key = key;
+}
+
+void relay_captured(const struct relay *r, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
+{
+	(void)r, (void)key, (void)fn, (void)ctx;
+}
+
 bool relay_port_use(const struct relay *r, unsigned realm, struct media_port_use *ret)
 {
 	if (realm >= r->n_realms)
 		return false;
-	*ret = (struct media_port_use){.total = r->pairs_left, .used = r->in_use};
+	*ret = (struct media_port_use){.total = r->pairs_left, .used = r->in_use,
+	    .percent = r->pairs_left ? r->in_use * 100 / r->pairs_left : 100};
 	return true;
 }
 

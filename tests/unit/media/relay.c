@@ -218,6 +218,51 @@ static void dscp_is_that_of_the_realm(void **state)
 	}
 }
 
+/* MDI-09: a trunk's own, from the first packet on; the next call on the same ports has that of the realm again. */
+static void dscp_of_a_trunk(void **state)
+{
+	static const char *const at[2] = {"127.0.0.2", "::1"};
+
+	(void)state;
+	for (unsigned f = 0; f < 2; f++)
+		for (unsigned turn = 0; turn < 3; turn++) {
+			static const uint8_t dscp[3] = {1 + 34, 0, 1 + 0};
+			static const int want[3] = {34 << 2, 46 << 2, 0};
+			struct call c;
+			uint8_t p[64];
+			int on = 1;
+
+			call_open_at(&c, &w, at[f], "127.0.0.3");
+			relay_pair_dscp(c.pair[0], dscp[turn]);
+			assert_int_equal(setsockopt(c.end[0].rtp, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)), 0);
+			if (f == 1)
+				assert_int_equal(setsockopt(c.end[0].rtp, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on)), 0);
+			peer_send(c.end[1].rtp, &c.local[1], p, rtp_make(p, 8, 1, 0, 1, 20));
+			assert_int_equal(tos_of(c.end[0].rtp), want[turn]);
+			call_close(&c);
+			world_advance(&w, 6000000); /* its ports rest */
+		}
+}
+
+/* MDI-07: comfort noise passes where it was negotiated, and nowhere else */
+static void comfort_noise_only_if_negotiated(void **state)
+{
+	struct call c;
+	uint8_t p[64];
+
+	(void)state;
+	call_open(&c, &w);
+	peer_send(c.end[0].rtp, &c.local[0], p, rtp_make(p, 13, 1, 0, 1, 1));
+	wait_drops(&c, 0, RELAY_DROP_PT, 1);
+	silent(c.end[1].rtp);
+	c.prog[0].pt_map[13] = 13;
+	call_publish(&c);
+	peer_send(c.end[0].rtp, &c.local[0], p, rtp_make(p, 13, 2, 160, 1, 1));
+	assert_int_equal(peer_recv(c.end[1].rtp, p, sizeof(p), NULL, ARRIVES), 13);
+	assert_int_equal(p[1], 13);
+	call_close(&c);
+}
+
 /* Early media: one direction is published as soon as its addresses are known; the first packet is not lost. */
 static void each_direction_opens_by_itself(void **state)
 {
@@ -966,6 +1011,8 @@ int main(void)
 	    CASE(other_payload_types_do_not_pass),
 	    CASE(between_ipv4_and_ipv6),
 	    CASE(dscp_is_that_of_the_realm),
+	    CASE(dscp_of_a_trunk),
+	    CASE(comfort_noise_only_if_negotiated),
 	    CASE(each_direction_opens_by_itself),
 	    CASE(held_direction_passes_rtcp_only),
 	    CASE(rtcp_at_the_rtp_port),

@@ -129,6 +129,49 @@ static void every_suite_to_every_other(void **state)
 	world_fini(&w);
 }
 
+/* RTP-03: a source begins another sequence with its SSRC and is renumbered towards the encrypted side; what that side
+ * reports comes back in the numbers that the source knows. */
+static void reports_speak_of_the_numbers_that_were_sent(void **state)
+{
+	struct crypt_key k[2] = {key_of(CRYPT_GCM128, 1), key_of(CRYPT_GCM128, 2)};
+	uint8_t d[400], rr[200] = {0x81, 201, 0, 7, 0, 0, 0, 78, 0, 0, 0, 77};
+	struct phone p[2] = {{0}};
+	unsigned last = 0;
+	struct world w;
+	struct call c;
+	size_t n;
+
+	(void)state;
+	world_init(&w, 2);
+	world_start(&w);
+	call_open(&c, &w);
+	use_keys(&c, 1, &p[1], &k[0], &k[1]);
+	call_publish(&c);
+	for (unsigned i = 0; i < 5; i++)
+		hears(&c, 0, p, 40000 + i);
+	for (unsigned i = 0; i < 6; i++) { /* two are dropped until it is sure */
+		say(&c, 0, &p[0], 20000 + i, d);
+		if (i < 2) {
+			wait_drops(&c, 0, RELAY_DROP_REPLAY, i + 1);
+			continue;
+		}
+		n = (size_t)peer_recv(c.end[1].rtp, d, sizeof(d), NULL, ARRIVES);
+		assert_int_equal(crypt_open_rtp(p[1].open, NULL, d, &n), CRYPT_OK);
+		last = (unsigned)d[2] << 8 | d[3];
+	}
+	assert_int_equal(last, 40005 + 3);
+	rr[18] = (uint8_t)(last >> 8);
+	rr[19] = (uint8_t)last;
+	n = 32;
+	assert_int_equal(crypt_seal_rtcp(p[1].seal, rr, &n, sizeof(rr)), CRYPT_OK);
+	peer_send(c.end[1].rtcp, &(struct addr){.in4 = port_after(c.local[1]).in4}, rr, n);
+	assert_int_equal(peer_recv(c.end[0].rtcp, d, sizeof(d), NULL, ARRIVES), 32);
+	assert_int_equal((unsigned)d[18] << 8 | d[19], 20005);
+	call_close(&c);
+	hang_up(&p[1]);
+	world_fini(&w);
+}
+
 /* LAT-03, SRT-09: what is not authentic goes nowhere, teaches nothing, and is said */
 static void only_what_is_authentic_passes(void **state)
 {
@@ -512,6 +555,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_suite_to_every_other),
+	    cmocka_unit_test(reports_speak_of_the_numbers_that_were_sent),
 	    cmocka_unit_test(only_what_is_authentic_passes),
 	    cmocka_unit_test(longest_packet_is_sealed),
 	    cmocka_unit_test(keys_stay_and_change),

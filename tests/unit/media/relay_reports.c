@@ -75,10 +75,48 @@ static void qos_01_round_trip_and_loss_of_either_side(void **state)
 	world_fini(&w);
 }
 
+static const char compound[] = /* RR; SDES with a CNAME; APP; XR with VoIP metrics; a type that nobody knows */
+    "\x80\xc9\0\1AAAA"
+    "\x81\xca\0\6AAAA\1\x10" "bob@192.168.1.77\0\0"
+    "\x80\xcc\0\2AAAAname"
+    "\x80\xcf\0\x0a" "AAAA\7\0\0\x08" "BBBB0123456789abcdefghijklmnop\0\0"
+    "\x80\xd2\0\1AAAA";
+
+/* RTP-07, QOS-03: no part is dropped, known or not; RTP-08: names of one call, and of that call alone */
+static void parts_pass_and_names_do_not(void **state)
+{
+	size_t n = sizeof(compound) - 1, name = 8 + 8 + 2;
+	uint8_t got[2][256];
+	struct world w;
+	struct call c;
+
+	(void)state;
+	assert_int_equal(rtcp_check((const uint8_t *)compound, n), 0);
+	world_init(&w, 1);
+	world_start(&w);
+	call_open(&c, &w);
+	pass(&c, 0, (const uint8_t *)compound, n); /* no key: as it is */
+	for (unsigned i = 0; i < 2; i++) {
+		struct addr to = port_after(c.local[i]);
+
+		c.prog[0].cname = c.prog[1].cname = (struct hash_key){7, 8};
+		call_publish(&c);
+		peer_send(c.end[i].rtcp, &to, compound, n);
+		assert_int_equal(peer_recv(c.end[!i].rtcp, got[i], sizeof(got[i]), NULL, ARRIVES), (ssize_t)n);
+		assert_memory_equal(got[i], compound, name);
+		assert_memory_not_equal(got[i] + name, compound + name, 16);
+		assert_memory_equal(got[i] + name + 16, compound + name + 16, n - name - 16);
+	}
+	assert_memory_equal(got[0], got[1], n);
+	call_close(&c);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(qos_01_round_trip_and_loss_of_either_side),
+		cmocka_unit_test(parts_pass_and_names_do_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

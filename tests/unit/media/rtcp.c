@@ -8,6 +8,7 @@
 
 #include "media/rtcp.h"
 #include "media/rtp.h"
+#include "sbc/base/be.h"
 
 static size_t w32(uint8_t *p, size_t at, uint32_t v)
 {
@@ -40,7 +41,7 @@ static size_t sender(uint8_t *p, size_t at, uint32_t ntp_high, uint32_t ntp_low,
 	at = w32(p, at, ntp_high);
 	at = w32(p, at, ntp_low);
 	at = w32(p, at, 0);
-	at = w32(p, at, 0);
+	at = w32(p, at, 4711);
 	return w32(p, at, 0);
 }
 
@@ -62,7 +63,10 @@ static void sender_and_receiver_reports(void **state)
 	assert_int_equal(rtcp_check(p, n), 0);
 	rtcp_read(p, n, &r);
 	assert_int_equal(r.sr_ntp, 0xabcd5678);
+	assert_int_equal(r.sent, 4711);
+	assert_true(r.reports);
 	assert_int_equal(r.n, 3);
+	assert_int_equal(r.block[0].highest, 70000);
 	assert_int_equal(r.block[0].ssrc, 7);
 	assert_int_equal(r.block[0].fraction_lost, 64);
 	assert_int_equal(r.block[0].lost, -3);
@@ -99,6 +103,7 @@ static void whatever_passed_the_check(void **state)
 	assert_true(passed > 100);
 	rtcp_read(full, 0, &r);
 	assert_int_equal(r.n, 0);
+	assert_false(r.reports);
 }
 
 static void round_trips(void **state)
@@ -119,12 +124,106 @@ static void round_trips(void **state)
 	assert_int_equal(rtcp_round_trip_us(&b, 5, left, left + 540000), 0);
 }
 
+/* RTP-08: who is who stays known, and nothing is told of the network behind. */
+static void rtp_08_names_are_hidden(void **state)
+{
+	static const struct hash_key key = {1, 2}, other = {1, 3};
+	/* SDES of two sources of one far end: CNAME, TOOL, MID; CNAME, PRIV. A receiver report before, BYE behind. */
+	static const char text[] =
+	    "\x80\xc9\0\1AAAA"
+	    "\x82\xca\0\x11" "AAAA" "\1\x10" "bob@192.168.1.77" "\6\5" "phone" "\x0f\1" "0" "\0\0\0\0"
+	    "BBBB" "\1\x10" "bob@192.168.1.77" "\x08\x07" "\3" "abcdef" "\0"
+	    "\x81\xcb\0\1AAAA";
+	uint8_t p[sizeof(text) - 1], q[sizeof(p)];
+	size_t a = 8 + 8 + 2, tool = a + 16 + 2, mid = tool + 5 + 2, b = mid + 1 + 4 + 4 + 2, priv = b + 16 + 2;
+
+	(void)state;
+	memcpy(p, text, sizeof(p));
+	assert_int_equal(rtcp_check(p, sizeof(p)), 0);
+	rtcp_hide(p, sizeof(p), &key);
+	assert_memory_equal(p, text, a);
+	assert_null(memmem(p, sizeof(p), "bob", 3));
+	assert_null(memmem(p, sizeof(p), "192", 3));
+	assert_memory_equal(p + a, p + b, 16);
+	for (unsigned i = 0; i < 16; i++)
+		assert_true((p[a + i] >= '0' && p[a + i] <= '9') || (p[a + i] >= 'A' && p[a + i] <= 'Z') ||
+		            (p[a + i] >= 'a' && p[a + i] <= 'z') || p[a + i] == '+' || p[a + i] == '/');
+	assert_memory_equal(p + a + 16, "\6\5xxxxx\x0f\1" "0\0\0\0\0BBBB\1\x10", 20);
+	assert_memory_equal(p + tool, "xxxxx", 5);
+	assert_int_equal(p[mid], '0');
+	assert_memory_equal(p + priv - 2, "\x08\x07\3xxxxxx\0", 10);
+	assert_memory_equal(p + sizeof(p) - 8, text + sizeof(p) - 8, 8);
+	/* the same in the next report, another in another call */
+	memcpy(q, text, sizeof(q));
+	rtcp_hide(q, sizeof(q), &key);
+	assert_memory_equal(p, q, sizeof(p));
+	memcpy(q, text, sizeof(q));
+	rtcp_hide(q, sizeof(q), &other);
+	assert_memory_not_equal(p + a, q + a, 16);
+}
+
+/* RTP-03: every part that speaks of numbers */
+static void rtp_03_numbers_follow(void **state)
+{
+	static const uint16_t shift = 1000;
+	uint8_t p[512], was[512];
+	size_t n = 0, sr, rr, nack, xr, voip;
+
+	(void)state;
+	n = sender(p, 0, 1, 2, 2);
+	sr = n;
+	n = block(p, n, 7, 0, 0, 0, 0); /* 70000 */
+	n = block(p, n, 8, 0, 0, 0, 0); /* of another */
+	n = head(p, n, 201, 1, 7);
+	n = w32(p, n, 1);
+	rr = n;
+	n = block(p, n, 7, 0, 0, 0, 0);
+	w32(p, rr + 8, 400); /* less than the shift: first cycle */
+	nack = n;
+	n = head(p, n, 205, 1, 4);
+	n = w32(p, n, 1);
+	n = w32(p, n, 7);
+	n = w32(p, n, 999u << 16 | 0xffff);
+	n = w32(p, n, 5000u << 16 | 1);
+	xr = n;
+	n = head(p, n, 207, 0, 1 + 3 + 9 + 1);
+	n = w32(p, n, 1);
+	n = w32(p, n, 1u << 24 | 2);
+	n = w32(p, n, 7);
+	n = w32(p, n, 2000u << 16 | 3000);
+	voip = n;
+	n = w32(p, n, 7u << 24 | 8);
+	n = w32(p, n, 7);
+	for (unsigned i = 0; i < 7; i++)
+		n = w32(p, n, 0x11111111u * i);
+	n = w32(p, n, 4u << 24); /* too short for what it may be: left alone */
+	assert_int_equal(rtcp_check(p, n), 0);
+	memcpy(was, p, n);
+	rtcp_unshift(p, n, 7, shift);
+	assert_int_equal(be32(p + sr + 8), 69000);
+	assert_int_equal(be32(p + sr + 24 + 8), 70000);
+	assert_int_equal(be32(p + rr + 8), 65536 + 400 - 1000);
+	assert_int_equal(be16(p + nack + 12), 65535);
+	assert_int_equal(be16(p + nack + 14), 0xffff); /* the mask stays */
+	assert_int_equal(be16(p + nack + 16), 4000);
+	assert_int_equal(be16(p + xr + 16), 1000);
+	assert_int_equal(be16(p + xr + 18), 2000);
+	assert_memory_equal(p + voip, was + voip, n - voip);
+	assert_memory_equal(p, was, sr + 8);
+	/* nobody else's */
+	memcpy(p, was, n);
+	rtcp_unshift(p, n, 9, shift);
+	assert_memory_equal(p, was, n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sender_and_receiver_reports),
 		cmocka_unit_test(whatever_passed_the_check),
 		cmocka_unit_test(round_trips),
+		cmocka_unit_test(rtp_08_names_are_hidden),
+		cmocka_unit_test(rtp_03_numbers_follow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

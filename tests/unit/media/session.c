@@ -1179,11 +1179,13 @@ static void test_profiles(void **state)
 		{"m=audio 4000 RTP/SAVP 8\r\n", REASON_SRTP_OFF},
 		{"m=audio 4000 RTP/SAVPF 8\r\n", REASON_SRTP_OFF},
 		{"m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n", REASON_SRTP_OFF},
-		{"m=message 4000 TCP/MSRP *\r\n", REASON_MEDIA_REFUSED},
+		{"m=message 4000 TCP/MSRP *\r\n", REASON_MEDIA_TCP},
+		{"m=message 4000 TCP/TLS/MSRP *\r\na=setup:actpass\r\n", REASON_MEDIA_TCP},
+		{"m=application 4000 TCP/BFCP *\r\na=setup:active\r\n", REASON_MEDIA_TCP},
 		{"m=application 4000 UDP/BFCP *\r\n", REASON_MEDIA_REFUSED},
 		{"m=image 4000 udptl t38\r\n", REASON_NONE},
 		{"m=image 4000 UDPTL t38\r\n", REASON_NONE},
-		{"m=image 4000 TCP t38\r\n", REASON_MEDIA_REFUSED},
+		{"m=image 4000 TCP t38\r\n", REASON_MEDIA_TCP},
 		{"m=audio 4000 RTP/AVP 77\r\n", REASON_NO_COMMON_CODEC},
 		{"m=audio 4000 RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n", REASON_NO_COMMON_CODEC},
 		{"m=audio 4000 RTP/AVP\r\n", REASON_NO_COMMON_CODEC},
@@ -1242,6 +1244,79 @@ static void test_fax(void **state)
 	assert_true(program(&w, A, 0)->rtp_on);
 	assert_false(program(&w, A, 0)->raw);
 	world_fini(&w);
+}
+
+/* Behind NAT a realm shows an address that is not its own: in o=, c= and nowhere the real one. */
+static void test_advertised(void **state)
+{
+	enum reason why;
+	struct world w;
+	struct addr shown;
+
+	(void)state;
+	world_init(&w);
+	media_call_free(w.mc);
+	media_free(w.m);
+	w.realms[1].advertise4 = ip("192.0.2.200");
+	w.m = media_new(&w.env, &w.cfg, &why);
+	assert_non_null(w.m);
+	w.mc = media_call_new(w.m, S("c2"));
+	world_open(&w);
+	exchange(&w, A, SDP(HA, AU), SDP(HB, "m=audio 6000 RTP/AVP 8\r\n"));
+	assert_line(w.text[B], "c=IN IP4 192.0.2.200");
+	assert_non_null(strstr(w.text[B], " IN IP4 192.0.2.200\r\ns="));
+	assert_null(strstr(w.text[B], "198.51.100.1"));
+	assert_line(w.text[A], "c=IN IP4 203.0.113.1");
+	assert_true(media_shown(w.m, 1, AF_INET, &shown) && addr_eq_ip(&shown, &w.realms[1].advertise4));
+	media_commit(w.mc);
+	world_fini(&w);
+}
+
+/* What a side wants of T.38: refused where it is offered, refused or left out where it would be. */
+static void test_fax_wanted(void **state)
+{
+	static const char *const both = "m=audio 4000 RTP/AVP 8\r\nm=image 4020 udptl t38\r\n", *const alone = "m=image 4020 udptl t38\r\n";
+	static const struct {
+		enum media_fax fax[2];
+		enum reason first, later; /* of T.38 alone that A offers */
+		bool beside;              /* passes beside audio in the first offer */
+	} t[] = {
+		{{MEDIA_FAX_PASS, MEDIA_FAX_PASS}, 0, 0, true},
+		{{MEDIA_FAX_REFUSE, MEDIA_FAX_PASS}, REASON_FAX_REFUSED, REASON_FAX_REFUSED, false},
+		{{MEDIA_FAX_PASS, MEDIA_FAX_REFUSE}, REASON_FAX_REFUSED, REASON_FAX_REFUSED, false},
+		{{MEDIA_FAX_AUDIO_FIRST, MEDIA_FAX_PASS}, REASON_FAX_AUDIO_FIRST, 0, false},
+		{{MEDIA_FAX_PASS, MEDIA_FAX_AUDIO_FIRST}, REASON_FAX_AUDIO_FIRST, 0, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct world w;
+		enum reason r;
+
+		world_init(&w);
+		w.side[A].fax = t[i].fax[A];
+		w.side[B].fax = t[i].fax[B];
+		world_open(&w);
+		r = media_remote_offer(w.mc, A, SDP(HA, alone));
+		if (!r)
+			r = local(&w, B, true);
+		assert_int_equal(r, t[i].first);
+		media_rollback(w.mc);
+		assert_int_equal(media_pairs_in_use(w.m), 0);
+		assert_int_equal(media_remote_offer(w.mc, A, SDP(HA, both)), 0);
+		assert_int_equal(local(&w, B, true), 0);
+		assert_int_equal(lines(w.text[B], "m=image"), t[i].beside);
+		assert_int_equal(media_remote_answer(w.mc, B, SDP(HB, t[i].beside ? both : "m=audio 6000 RTP/AVP 8\r\n")), 0);
+		assert_int_equal(local(&w, A, false), 0);
+		if (!t[i].beside)
+			assert_line(w.text[A], "m=image 0 udptl t38");
+		media_commit(w.mc);
+		r = media_remote_offer(w.mc, A, SDP(HA, "m=audio 0 RTP/AVP 8\r\nm=image 4020 udptl t38\r\n"));
+		if (!r)
+			r = local(&w, B, true);
+		assert_int_equal(r, t[i].later);
+		world_fini(&w);
+	}
 }
 
 /* --- refusals leave everything as it was --- */
@@ -1383,7 +1458,7 @@ static void test_many_answers_bounded(void **state)
 		snprintf(text, sizeof(text), "m=audio %u RTP/AVP %u\r\n", 6000 + 2 * i, i & 1 ? 8u : 0u);
 		assert_int_equal(media_remote_answer(w.mc, B, SDP(HB, text)), 0);
 		assert_int_equal(local(&w, A, false), 0);
-		now = w.m->exchanges.live_bytes + w.m->views.live_bytes;
+		now = w.m->exchanges.live_bytes + w.m->view_bytes;
 		if (i == 4)
 			high = now;
 		if (i > 4)
@@ -1427,6 +1502,8 @@ int main(void)
 		cmocka_unit_test(test_answer_formats),
 		cmocka_unit_test(test_profiles),
 		cmocka_unit_test(test_fax),
+		cmocka_unit_test(test_advertised),
+		cmocka_unit_test(test_fax_wanted),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_silence_and_info),
 		cmocka_unit_test(test_memory),

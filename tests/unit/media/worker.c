@@ -7,7 +7,7 @@
 
 /* Counted instead of made by name: worker.c is compiled into this program with these. */
 static struct {
-	atomic_uint recvmmsg, sendmsg, sendmmsg, epoll_wait, largest;
+	atomic_uint recvmmsg, sendmsg, sendmmsg, epoll_wait, nanosleep, largest;
 } calls;
 
 static int count_recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *t)
@@ -40,11 +40,19 @@ static int count_epoll_wait(int fd, struct epoll_event *ev, int n, int timeout)
 	return rc;
 }
 
+static int count_nanosleep(const struct timespec *t, struct timespec *left)
+{
+	calls.nanosleep++;
+	return nanosleep(t, left);
+}
+
+#define nanosleep count_nanosleep
 #define recvmmsg count_recvmmsg
 #define sendmsg count_sendmsg
 #define sendmmsg count_sendmmsg
 #define epoll_wait count_epoll_wait
 #include "media/worker.c"
+#undef nanosleep
 #undef recvmmsg
 #undef sendmsg
 #undef sendmmsg
@@ -411,6 +419,61 @@ static void busy_worker_holds_what_it_may_see(void **state)
 	world_fini(&z);
 }
 
+/* Packets are gathered when there are many, and only then; how many is looked at anew every 10 ms. */
+static void many_packets_are_gathered(void **state)
+{
+	static const struct {
+		unsigned gather_us, seen;
+		int64_t window_us;
+		int events;
+		bool was, is, waits;
+	} t[] = {
+		{500, 10, 20000, 1, false, false, false}, /* 500 a second: ten calls */
+		{500, 10, 20000, 1, true, false, false},  /* it has become quiet */
+		{500, 200, 20000, 1, false, true, true},  /* 10,000 a second */
+		{500, 200, 1000, 1, false, false, false}, /* not for long enough to know */
+		{500, 0, 1000, 1, true, true, true},
+		{500, 200, 20000, GATHERED, true, true, false}, /* enough is there */
+		{0, 2000, 20000, 1, false, false, false}, /* switched off */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct relay r = {.gather_us = t[i].gather_us};
+		struct relay_worker wk = {.relay = &r, .seen = t[i].seen, .busy = t[i].was};
+		unsigned before = calls.nanosleep;
+
+		wk.window_us = now_mono_us() - t[i].window_us;
+		gather(&wk, t[i].events);
+		if (wk.busy != t[i].is || (calls.nanosleep - before) != t[i].waits)
+			fail_msg("row %zu", i);
+	}
+}
+
+/* and all of them come out */
+static void gathered_packets_pass(void **state)
+{
+	struct world z;
+	struct call c;
+	uint8_t p[64];
+
+	(void)state;
+	world_init(&z, 1);
+	z.cfg.gather_us = 500;
+	world_start(&z);
+	call_open(&c, &z);
+	calls.nanosleep = 0;
+	for (unsigned i = 0; i < 4000; i++) {
+		peer_send(c.end[0].rtp, &c.local[0], p, rtp_make(p, 8, i, i * 160, 77, 40));
+		if (i % 8 == 7) /* as they come out, so that no queue overflows */
+			for (unsigned k = 0; k < 8; k++)
+				assert_int_equal(peer_recv(c.end[1].rtp, p, sizeof(p), NULL, ARRIVES), 52);
+	}
+	assert_true(stats(&c, 0).rx_packets == 4000);
+	call_close(&c);
+	world_fini(&z);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -424,6 +487,8 @@ int main(void)
 	    CASE(encrypted_packets_allocate_nothing),
 	    CASE(programs_are_freed_when_the_worker_rested),
 	    cmocka_unit_test(busy_worker_holds_what_it_may_see),
+	    cmocka_unit_test(many_packets_are_gathered),
+	    cmocka_unit_test(gathered_packets_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

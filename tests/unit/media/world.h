@@ -72,7 +72,7 @@ static inline void world_fini(struct world *w)
 	assert_int_equal(media_call_count(w->m), 0);
 	assert_int_equal(media_pairs_in_use(w->m), 0);
 	assert_int_equal(w->m->exchanges.live_bytes, 0);
-	assert_int_equal(w->m->views.live_bytes, 0);
+	assert_int_equal(w->m->view_bytes, 0);
 	media_free(w->m);
 }
 

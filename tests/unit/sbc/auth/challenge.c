@@ -14,6 +14,7 @@ struct fix {
 	struct addr from;
 	const char *password; /* the right one */
 	unsigned looked_up;
+	bool home;           /* what asks comes by the flow of the account's registration */
 };
 
 static bool lookup(void *ctx, struct str user, struct auth_account *ret)
@@ -81,6 +82,13 @@ static const char *credentials(struct fix *f)
 	return buf_z(&b);
 }
 
+static bool at_home(void *ctx, struct str username)
+{
+	const struct fix *f = ctx;
+
+	return f->home && str_eq(username, S("trunk42"));
+}
+
 static enum auth_verdict judge(struct fix *f, const char *lines)
 {
 	const struct auth_check c = {.msg = world_register(&f->w, lines),
@@ -89,6 +97,7 @@ static enum auth_verdict judge(struct fix *f, const char *lines)
 	    .algs = ALL,
 	    .uri_ok = ours,
 	    .lookup = lookup,
+	    .at_home = at_home,
 	    .ctx = f};
 	struct str user;
 
@@ -491,6 +500,31 @@ static void pwd_02_same_address(void **s)
 		f.w.clock.mono_us += 100000;
 	}
 	assert_in_range(f.looked_up, 10, 24);
+	/* meanwhile the trunk itself, by its flow: heard each time, and its neighbour waits on */
+	for (int i = 0; i < 8; i++) {
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		(void)judge(&f, credentials(&f));
+	}
+	f.home = true;
+	f.cred.password = S("long and secret");
+	for (int i = 0; i < 20; i++) {
+		struct auth_slowed slow;
+
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		assert_int_equal(judge(&f, credentials(&f)), AUTH_OK);
+		f.home = false;
+		f.cred.password = S("guess");
+		memset(&f.s, 0, sizeof(f.s));
+		take(&f, challenge(&f, ALL, false));
+		assert_int_equal(judge(&f, credentials(&f)), AUTH_WAIT);
+		assert_true(auth_slowed(f.a, 0, &slow));
+		assert_string_equal(slow.who, "account trunk42 at its own address");
+		f.home = true;
+		f.cred.password = S("long and secret");
+	}
+	f.home = false;
 	f.w.clock.mono_us += 8000000; /* the longest wait */
 	f.cred.password = S("long and secret");
 	memset(&f.s, 0, sizeof(f.s));

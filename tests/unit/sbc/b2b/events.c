@@ -2,6 +2,7 @@
  * one dialog on each side, forks, order, what crosses and what does not (REV-02, -03, -05; EVT-01, -04; GINS-12). */
 #include "rig.h"
 
+#include "sbc/auth/answer.h"
 #include "sbc/dialog/subscription.h"
 #include "sbc/reg/reg.h"
 #include "sbc/reg/regevent.h"
@@ -117,17 +118,23 @@ static void watch(struct events *e, const char *ruri, const char *to_tag, const 
 }
 
 /* A NOTIFY of the PBX in the dialog that this SUBSCRIBE of ours makes. */
-static void notify(struct events *e, const char *from, struct sent *subscribe, const char *tag, unsigned cseq, const char *state,
-    const char *body)
+static void notify_with(struct events *e, const char *from, struct sent *subscribe, const char *tag, unsigned cseq,
+    const char *state, const char *body, const char *lines)
 {
 	struct rig *r = e->r;
 
 	rig_rx(r, 0, from, body,
 	    "NOTIFY sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP %s:5060;branch=z9hG4bKn%u\nFrom: %s;tag=%s\nTo: %s\n"
 	    "Call-ID: %s\nCSeq: %u NOTIFY\nMax-Forwards: 70\nContact: <sip:%s:5060>\nEvent: reg\n"
-	    "Subscription-State: %s\nContent-Type: application/reginfo+xml\n",
+	    "Subscription-State: %s\nContent-Type: application/reginfo+xml\n%s",
 	    from, ++r->branch, rig_hdr(r, subscribe, "To"), tag, rig_hdr(r, subscribe, "From"), rig_hdr(r, subscribe, "Call-ID"), cseq,
-	    from, state);
+	    from, state, lines);
+}
+
+static void notify(struct events *e, const char *from, struct sent *subscribe, const char *tag, unsigned cseq, const char *state,
+    const char *body)
+{
+	notify_with(e, from, subscribe, tag, cseq, state, body, "");
 }
 
 #define DOC(version, state, contacts) \
@@ -173,7 +180,7 @@ static void refused(void **state)
 	watch(e, DID, "", REG "Expires: 30\n");
 	m = rig_tx(r, "SIP/2.0 423 ");
 	has(m, "\r\nMin-Expires: 60\r\n");
-	max_forwards = 1;
+	max_forwards = 0;
 	watch(e, DID, "", REG);
 	rig_tx(r, "SIP/2.0 483 ");
 	max_forwards = 20;
@@ -194,6 +201,80 @@ static void refused(void **state)
 	rig_tx(r, "SIP/2.0 405 "); /* EVT-08 */
 	rig_quiet(r);
 	assert_int_equal(subs_count(e->subs), 0);
+	end(e);
+}
+
+/* RFC 3261 16.3: what may take one more hop takes it, and may go no further from there */
+static void the_last_hop_is_taken(void **state)
+{
+	struct events *e = begin();
+	struct sent *sub;
+
+	(void)state;
+	registers(e, A_BULK, "198.51.100.10");
+	max_forwards = 1;
+	watch(e, DID, "", REG);
+	max_forwards = 20;
+	sub = rig_tx(e->r, "SUBSCRIBE ");
+	has(sub, "\r\nMax-Forwards: 0\r\n");
+	rig_answer(e->r, sub, "200 OK", "ptag", "Expires: 600\nContact: <sip:198.51.100.10>\n", NULL);
+	end(e);
+}
+
+/* challenge=all: what comes inside of a subscription has to prove itself as what comes inside of a call (AUT-11) */
+static void everything_inside_is_asked(void **state)
+{
+	struct events *e = begin();
+	struct rig *r = e->r;
+	struct auth_session session = {0};
+	struct auth_credential password = {.username = S("trunk42"), .password = S("a long secret of ours")};
+	struct arena_pool pool;
+	struct arena *a;
+	struct sip_perr err;
+	struct digest_hex h;
+	struct sent *sub, *m;
+	struct sip_msg *asked;
+	char lines[2048], text[2048], *copy;
+	struct buf b;
+	size_t n = 0;
+
+	(void)state;
+	arena_pool_init(&pool, 4096, 2);
+	a = arena_new(&pool);
+	assert_int_equal(digest_ha1(DIGEST_MD5, password.username, S("usual"), password.password, &h), 0);
+	r->trunks[PBX].credential.user = password.username;
+	r->trunks[PBX].credential.realm = S("usual");
+	r->trunks[PBX].credential.md5 = str_n(h.hex, h.n);
+	rig_set(r, PBX, "challenge", "all");
+	compile(e);
+	registers(e, A_BULK, "198.51.100.10");
+	watch(e, DID, "", REG);
+	sub = rig_tx(r, "SUBSCRIBE ");
+	rig_answer(r, sub, "200 OK", "ptag", "Expires: 600\nContact: <sip:198.51.100.10>\n", NULL);
+	notify(e, "198.51.100.10", sub, "ptag", 1, "active;expires=600", DOC("0", "active", PHONE("9", "active", "registered")));
+	m = rig_tx(r, "SIP/2.0 401 ");
+	rig_quiet(r); /* the watcher hears nothing of it */
+	copy = arena_alloc(a, m->len);
+	memcpy(copy, m->text, m->len);
+	assert_int_equal(sip_parse(a, copy, m->len, &asked, &err), 0);
+	assert_int_equal(auth_take(&session, asked, &password, 1), REASON_NONE);
+	buf_init(&b, text, sizeof(text) - 1);
+	assert_int_equal(auth_put(&session, &r->rng, S("NOTIFY"), S("sip:198.51.100.1:5060"), S(DOC("0", "active", PHONE("9", "active", "registered"))), &b), 0);
+	for (size_t i = 0; i < b.n; i++)
+		if (text[i] != '\r')
+			lines[n++] = text[i];
+	lines[n] = '\0';
+	notify_with(e, "198.51.100.10", sub, "ptag", 2, "active;expires=600", DOC("0", "active", PHONE("9", "active", "registered")), lines);
+	rig_tx(r, "SIP/2.0 200 "); /* to the watcher */
+	m = rig_tx(r, "SIP/2.0 200 ");
+	assert_string_equal(rig_hdr(r, m, "CSeq"), "2 NOTIFY");
+	rig_pass(r, 2);
+	m = rig_tx(r, "NOTIFY ");
+	rig_answer(r, m, "481 Gone", "", "", NULL);
+	arena_free(a);
+	arena_pool_fini(&pool);
+	rig_set(r, PBX, "challenge", "off");
+	compile(e);
 	end(e);
 }
 
@@ -662,6 +743,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(refused),
+	    cmocka_unit_test(the_last_hop_is_taken),
+	    cmocka_unit_test(everything_inside_is_asked),
 	    cmocka_unit_test(carried),
 	    cmocka_unit_test(watcher_ends),
 	    cmocka_unit_test(two_dialogs),

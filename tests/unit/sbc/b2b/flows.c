@@ -374,6 +374,37 @@ static void a_proxy_is_connected_to(void **state)
 	end(f);
 }
 
+/* Without reg-id: a contact behind NAT whose connection is gone is given up at once, one that can be connected to is. */
+static void plain_contacts_of_lost_connections(void **state)
+{
+	struct flows *f = begin();
+	struct sent *s;
+
+	(void)state;
+	registers(f, 0, NET_TCP, 71, "198.51.100.10:40001", NULL); /* it says 10.9.8.7 */
+	called(f, "one");
+	rig_answer(f->r, invite_by(f, 71), "486 Busy", "p", "", NULL);
+	told(f, "SIP/2.0 486", REASON_PEER_BUSY);
+	f->r->gone[0] = 71;
+	called(f, "two");
+	told(f, "SIP/2.0 480", REASON_FLOW_FAILED);
+	assert_int_equal(rig_count(f->r, 0, "INVITE "), 1);
+	end(f);
+	f = begin();
+	registers(f, 0, NET_TCP, 71, "10.9.8.7:40001", NULL);
+	called(f, "one");
+	s = invite_by(f, 71);
+	rig_answer(f->r, s, "486 Busy", "p", "", NULL);
+	told(f, "SIP/2.0 486", REASON_PEER_BUSY);
+	f->r->gone[0] = 71;
+	called(f, "two");
+	s = rig_find(f->r, "INVITE ");
+	assert_int_equal(addr_port(&s->to.remote), 5070);
+	rig_answer(f->r, s, "486 Busy", "p", "", NULL);
+	told(f, "SIP/2.0 486", REASON_PEER_BUSY);
+	end(f);
+}
+
 /* A request of the ITSP with the name of a flow as its Route: registration id by that flow. */
 static void routed(struct flows *f, const char *method, const char *ruri, uint64_t id, uint32_t conn, const char *from, bool tampered)
 {
@@ -442,6 +473,7 @@ int main(void)
 	    cmocka_unit_test(a_call_changes_over),
 	    cmocka_unit_test(a_call_of_the_pbx_changes_over),
 	    cmocka_unit_test(a_proxy_is_connected_to),
+	    cmocka_unit_test(plain_contacts_of_lost_connections),
 	    cmocka_unit_test(route_of_a_flow),
 	};
 

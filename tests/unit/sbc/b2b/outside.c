@@ -71,6 +71,41 @@ static void message_crosses(void **state)
 	rig_end(r);
 }
 
+/* A body that is encrypted or signed for somebody else crosses as it is, bytes of any kind (EVT-06). */
+static void evt_06_sealed_body(void **state)
+{
+	static const char *const types[] = {"application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m",
+	    "multipart/signed;boundary=s;micalg=sha-256;protocol=\"application/pkcs7-signature\""};
+	struct rig *r = rig_outside();
+	char text[2048], body[256 * 3];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(body); i++)
+		body[i] = (char)(i * 7 + i / 256);
+	memcpy(body, "\r\n--s\r\n\r\n", 9);
+	for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
+		const char *disposition = "attachment; handling=required; filename=smime.p7m";
+		struct sent *m;
+		int n = snprintf(text, sizeof(text),
+		    "MESSAGE " DID " SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.20:5060;branch=z9hG4bKs%u\r\nMax-Forwards: 70\r\n"
+		    "From: <sip:+4989998877@itsp.example>;tag=itag\r\nTo: <" DID ">\r\nCall-ID: sealed%u\r\nCSeq: 1 MESSAGE\r\n"
+		    "Content-Disposition: %s\r\nMIME-Version: 1.0\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+		    i, i, disposition, types[i], sizeof(body));
+
+		memcpy(text + n, body, sizeof(body));
+		rig_rx_raw(r, 1, "203.0.113.20", text, (size_t)n + sizeof(body));
+		m = rig_tx(r, "MESSAGE ");
+		assert_string_equal(rig_hdr(r, m, "Content-Type"), types[i]);
+		assert_string_equal(rig_hdr(r, m, "Content-Disposition"), disposition);
+		assert_string_equal(rig_hdr(r, m, "MIME-Version"), "1.0");
+		assert_int_equal(m->len - (size_t)(rig_body(m) - m->text), sizeof(body));
+		assert_memory_equal(rig_body(m), body, sizeof(body));
+		rig_answer(r, m, "200 OK", "pt", "", NULL);
+		rig_tx(r, "SIP/2.0 200 ");
+	}
+	rig_end(r);
+}
+
 /* any method, and To names whom the caller named (GINS-12, -13) */
 static void unknown_method_and_to(void **state)
 {
@@ -275,6 +310,7 @@ static void bounded(void **state)
 		refused += strncmp(r->sent[r->n_sent - 1].text, "SIP/2.0 480", 11) == 0;
 	}
 	assert_int_equal(refused, 300 - 256);
+	assert_non_null(strstr(r->sent[r->n_sent - 1].text, "PSN-E4008"));
 	from_pbx(r, "MESSAGE", TEXT, "x"); /* another one's still goes */
 	assert_memory_equal(r->sent[r->n_sent - 1].text, "MESSAGE ", 8);
 	for (unsigned i = 0, n = r->n_sent; i < n; i++)
@@ -336,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(message_crosses),
+	    cmocka_unit_test(evt_06_sealed_body),
 	    cmocka_unit_test(unknown_method_and_to),
 	    cmocka_unit_test(options_to_a_number),
 	    cmocka_unit_test(off_is_answered_here),

@@ -49,6 +49,8 @@ static void table_of_refusals(void **state)
 	refused(OURS, CONTACT_A "Max-Breadth: 0\n", sdp_a, "440", REASON_BREADTH, NULL);
 	refused(OURS, CONTACT_A "Accept: text/x\n", sdp_a, "406", REASON_NOT_ACCEPTABLE, "Accept: application/sdp");
 	refused(OURS, CONTACT_A "Content-Type: application/unknown\n", "abc", "415", REASON_CONTENT_TYPE, "Accept: application/sdp");
+	refused(OURS, CONTACT_A "Content-Type: application/pkcs7-mime; smime-type=enveloped-data\n", "abc", "493", REASON_SESSION_SEALED,
+	    NULL);
 	refused(OURS, CONTACT_A "Content-Encoding: gzip\n", sdp_a, "415", REASON_CONTENT_TYPE, "Accept-Encoding: identity");
 	refused("nobodyKnowsThisScheme:x", CONTACT_A, sdp_a, "416", REASON_SCHEME, NULL);
 	refused("sips:+4989998877@198.51.100.1", CONTACT_A, sdp_a, "416", REASON_SCHEME, NULL);

@@ -489,10 +489,14 @@ static void black_holed_family(void **state)
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
 	assert_non_null(strstr(rig_body(s), "IN IP6"));
-	rig_pass(r, 155);
+	/* neither answers OPTIONS: maybe both are slow, and it would ring twice */
+	rig_pass(r, 900);
+	s = invite_to(r, "[2001:db8:b::20]:5060"); /* its copy */
+	assert_int_equal(rig_count(r, 0, "INVITE "), 2);
+	rig_pass(r, 170);
 	s = rig_find(r, "INVITE ");
 	assert_true(goes_to(s, "203.0.113.20:5060"));
-	assert_in_range(s->at_us - began, 249000, 256000);
+	assert_in_range(s->at_us - began, 1100000, 1160000);
 	assert_null(strstr(rig_body(s), "IN IP6"));
 	assert_non_null(strstr(rig_hdr(r, s, "Contact"), "203.0.113.1"));
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
@@ -610,6 +614,49 @@ static void a_slow_family_is_not_left(void **state)
 	rig_answer(r, s, "486 Busy", "x", "", NULL);
 	rig_find(r, "SIP/2.0 486");
 	assert_int_equal(rig_count(r, 0, "INVITE "), 1);
+	rig_end(r);
+}
+
+/* HE-03: two slow families are not two calls: no answer of either within the time in which another one would be tried */
+static void two_slow_families_get_one_invite(void **state)
+{
+	struct rig *r = with(both);
+	struct sent *s;
+
+	(void)state;
+	rig_invite(r, "slow-2", "", sdp_a);
+	rig_pass(r, 105);
+	s = rig_find(r, "INVITE ");
+	assert_true(goes_to(s, "[2001:db8:b::20]:5060"));
+	rig_pass(r, 700); /* way there and back */
+	rig_answer(r, options_to(r, "[2001:db8:b::20]:5060"), "200 OK", "x", "", NULL);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 600);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
+	rig_find(r, "SIP/2.0 486");
+	for (unsigned i = 0; i < r->n_sent; i++)
+		if (strncmp(r->sent[i].text, "INVITE ", 7) == 0)
+			assert_true(goes_to(&r->sent[i], "[2001:db8:b::20]:5060")); /* it and its copies */
+	assert_int_equal(b2b_metric(r->b2b, B2B_NEXT_WAYS), 0);
+	rig_end(r);
+}
+
+/* the INVITE went into a void, and then the other family is heard: there is nothing more to wait for */
+static void the_other_family_is_heard_later(void **state)
+{
+	struct rig *r = with(both);
+	struct sent *s;
+	int64_t began;
+
+	(void)state;
+	began = r->clock.mono_us;
+	rig_invite(r, "later", "", sdp_a);
+	rig_pass(r, 180);
+	rig_answer(r, options_to(r, "203.0.113.20:5060"), "200 OK", "x", "", NULL);
+	rig_pass(r, 80);
+	s = invite_to(r, "203.0.113.20:5060");
+	assert_in_range(s->at_us - began, 249000, 256000);
+	rig_answer(r, s, "486 Busy", "x", "", NULL);
 	rig_end(r);
 }
 
@@ -781,7 +828,7 @@ static struct up answered_with(struct rig *r, const char *call_id, const char *l
 static void bye_to_the_next_server(void **state)
 {
 	(void)state;
-	for (int silent = 0; silent < 2; silent++) {
+	for (int how = REFUSED_503; how <= SILENT; how++) {
 		struct rig *r = with(two);
 		struct up u = answered_with(r, "dns-06", "Record-Route: <sip:trunk.example;lr>\n" CONTACT_B);
 		struct sent *bye, *again;
@@ -790,10 +837,7 @@ static void bye_to_the_next_server(void **state)
 		bye = rig_find(r, "BYE ");
 		assert_true(goes_to(bye, "203.0.113.20:5060"));
 		assert_non_null(strstr(rig_hdr(r, bye, "Route"), "trunk.example"));
-		if (silent)
-			rig_pass(r, 4100);
-		else
-			b2b_on_failure(r->b2b, &bye->to, bye->owner, -ECONNREFUSED, STR_NONE);
+		fail_it(r, bye, (enum how)how);
 		do
 			again = rig_find(r, "BYE ");
 		while (goes_to(again, "203.0.113.20:5060"));
@@ -815,7 +859,7 @@ static void info_to_the_next_server(void **state)
 	struct up u;
 
 	(void)state;
-	for (int silent = 0; silent < 2; silent++) {
+	for (int how = REFUSED_503; how <= SILENT; how++) {
 		r = with(two);
 		u = answered_with(r, "info", "Record-Route: <sip:trunk.example;lr>\n" CONTACT_B);
 		rig_a_request(r, &u, "info", "INFO", 2, "Content-Type: application/dtmf-relay\nX-Not: passed\n", "Signal=5\r\n");
@@ -823,10 +867,7 @@ static void info_to_the_next_server(void **state)
 		rig_a_request(r, &u, "info", "MESSAGE", 3, "Content-Type: text/plain\n", "hello");
 		also = rig_find(r, "MESSAGE ");
 		assert_true(goes_to(one, "203.0.113.20:5060") && goes_to(also, "203.0.113.20:5060"));
-		if (silent)
-			rig_pass(r, 4100);
-		else
-			b2b_on_failure(r->b2b, &one->to, one->owner, -ECONNREFUSED, STR_NONE);
+		fail_it(r, one, (enum how)how);
 		r->at = 0;
 		do
 			other = rig_find(r, "INFO ");
@@ -836,8 +877,8 @@ static void info_to_the_next_server(void **state)
 		assert_string_equal(rig_hdr(r, other, "Content-Type"), "application/dtmf-relay");
 		assert_string_equal(rig_body(other), "Signal=5\r\n");
 		assert_string_not_equal(branch_of(r, other), branch_of(r, one));
-		if (!silent)
-			b2b_on_failure(r->b2b, &also->to, also->owner, -ECONNREFUSED, STR_NONE);
+		if (how != SILENT)
+			fail_it(r, also, (enum how)how);
 		r->at = 0;
 		do
 			also = rig_find(r, "MESSAGE ");
@@ -886,27 +927,29 @@ static void bye_to_nobody(void **state)
 
 static void reinvite_to_the_next_server(void **state)
 {
-	struct rig *r = with(two);
-	struct up u = answered_with(r, "re", "Record-Route: <sip:trunk.example;lr>\n" CONTACT_B);
-	struct sent *one, *other;
-
 	(void)state;
-	rig_a_request(r, &u, "re", "INVITE", 2, "Contact: <sip:alice@198.51.100.10:5060>\n", sdp_a);
-	one = rig_find(r, "INVITE ");
-	b2b_on_failure(r->b2b, &one->to, one->owner, -ECONNREFUSED, STR_NONE);
-	other = invite_to(r, "203.0.113.21:5060");
-	assert_string_equal(rig_hdr(r, other, "CSeq"), rig_hdr(r, one, "CSeq"));
-	assert_string_equal(rig_body(other), rig_body(one));
-	rig_answer(r, other, "200 OK", "", CONTACT_B, sdp_b);
-	rig_find(r, "SIP/2.0 200");
-	rig_a_request(r, &u, "re", "ACK", 2, "", NULL);
-	/* and what follows stays with the one that lives */
-	rig_a_request(r, &u, "re", "BYE", 3, "", NULL);
-	other = rig_find(r, "BYE ");
-	assert_true(goes_to(other, "203.0.113.21:5060"));
-	rig_answer(r, other, "200 OK", "", "", NULL);
-	assert_int_equal(r->rec[0].reason, REASON_NORMAL);
-	rig_end(r);
+	for (int how = REFUSED_503; how <= BROKEN; how++) {
+		struct rig *r = with(two);
+		struct up u = answered_with(r, "re", "Record-Route: <sip:trunk.example;lr>\n" CONTACT_B);
+		struct sent *one, *other;
+
+		rig_a_request(r, &u, "re", "INVITE", 2, "Contact: <sip:alice@198.51.100.10:5060>\n", sdp_a);
+		one = rig_find(r, "INVITE ");
+		fail_it(r, one, (enum how)how);
+		other = invite_to(r, "203.0.113.21:5060");
+		assert_string_equal(rig_hdr(r, other, "CSeq"), rig_hdr(r, one, "CSeq"));
+		assert_string_equal(rig_body(other), rig_body(one));
+		rig_answer(r, other, "200 OK", "", CONTACT_B, sdp_b);
+		rig_find(r, "SIP/2.0 200");
+		rig_a_request(r, &u, "re", "ACK", 2, "", NULL);
+		/* and what follows stays with the one that lives */
+		rig_a_request(r, &u, "re", "BYE", 3, "", NULL);
+		other = rig_find(r, "BYE ");
+		assert_true(goes_to(other, "203.0.113.21:5060"));
+		rig_answer(r, other, "200 OK", "", "", NULL);
+		assert_int_equal(r->rec[0].reason, REASON_NORMAL);
+		rig_end(r);
+	}
 }
 
 /* names that are not the trunk's are not looked up, whatever a far end writes: where the dialog lives */
@@ -1037,6 +1080,8 @@ int main(void)
 	    cmocka_unit_test(black_holed_family),
 	    cmocka_unit_test(the_family_that_answers_gets_the_invite),
 	    cmocka_unit_test(a_slow_family_is_not_left),
+	    cmocka_unit_test(two_slow_families_get_one_invite),
+	    cmocka_unit_test(the_other_family_is_heard_later),
 	    cmocka_unit_test(given_up_while_both_are_asked),
 	    cmocka_unit_test(families_over_tcp_race),
 	    cmocka_unit_test(the_other_family_wins_the_race),

@@ -370,6 +370,92 @@ static void long_turns_are_counted(void **state)
 	assert_int_equal(loop_fini(&l), 0);
 }
 
+static void takes(struct loop *l, struct fake *f, const char *name, int64_t us)
+{
+	loop_enter(l, name);
+	f->c.mono_us += us;
+	f->c.wall_us += us;
+	loop_leave(l);
+}
+
+static void long_turns_name_what_took_the_longest(void **state)
+{
+	static const char *const more[LOOP_CULPRITS] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10", "n11",
+	    "n12", "n13", "n14", "n15", "n16", "n17", "n18", "n19", "n20", "n21", "n22", "n23", "n24", "n25", "n26", "n27", "n28",
+	    "n29", "n30", "n31"};
+	struct loop l;
+	struct metrics m;
+	struct fake f = {.c = {1000000, 5000000}};
+	struct loop_cfg cfg = {.metrics = &m, .read_clock = read_fake, .read_ctx = &f};
+
+	(void)state;
+	metrics_init(&m);
+	assert_int_equal(loop_init(&l, &cfg), 0);
+	takes(&l, &f, "quick", 100);
+	takes(&l, &f, "udp", 300);
+	takes(&l, &f, "tcp", 200);
+	loop_turn(&l, 0);
+	takes(&l, &f, "tcp", 400); /* not long */
+	loop_turn(&l, 0);
+	takes(&l, &f, "udp", 501);
+	loop_turn(&l, 0);
+	takes(&l, &f, "tcp", 700);
+	loop_turn(&l, 0);
+	assert_int_equal(metrics_get(&m, "loop", "turns_over_500us"), 3);
+	assert_int_equal(metrics_get(&m, "loop_long_turns", "udp"), 2);
+	assert_int_equal(metrics_get(&m, "loop_long_turns", "tcp"), 1);
+	assert_int_equal(metrics_get(&m, "loop_long_turns", "quick"), 0);
+	for (unsigned i = 0; i < LOOP_CULPRITS; i++) {
+		takes(&l, &f, more[i], 600);
+		loop_turn(&l, 0);
+	}
+	assert_int_equal(metrics_get(&m, "loop_long_turns", "n28"), 1);
+	assert_int_equal(metrics_get(&m, "loop_long_turns", "others"), 3);
+	assert_int_equal(loop_fini(&l), 0);
+	assert_true(list_empty(&m.sets));
+}
+
+struct say {
+	struct loop_hook hook;
+	struct loop *l;
+	struct say *then;
+	unsigned *order, at;
+};
+
+static void on_say(struct loop_hook *h)
+{
+	struct say *s = container_of(h, struct say, hook);
+
+	s->at = ++*s->order;
+	if (s->then)
+		loop_at_turn_end(s->l, &s->then->hook);
+}
+
+/* whom it wakes may take the core: what was to be sent on this turn has been */
+static void what_comes_before_the_wait_comes_last(void **state)
+{
+	struct loop l;
+	struct loop_cfg cfg = {0};
+	unsigned order = 0;
+	struct say last = {{.fn = on_say}, &l, NULL, &order, 0}, second = last, first = last;
+
+	(void)state;
+	first.then = &second;
+	assert_int_equal(loop_init(&l, &cfg), 0);
+	loop_before_wait(&l, &last.hook);
+	loop_before_wait(&l, &last.hook);
+	loop_at_turn_end(&l, &first.hook);
+	loop_turn(&l, 0);
+	assert_int_equal(first.at, 1);
+	assert_int_equal(second.at, 2);
+	assert_int_equal(last.at, 3);
+	loop_before_wait(&l, &last.hook);
+	loop_hook_cancel(&last.hook);
+	loop_turn(&l, 0);
+	assert_int_equal(order, 3);
+	assert_int_equal(loop_fini(&l), 0);
+}
+
 static void a_slow_callback_is_named_once_in_a_while(void **state)
 {
 	struct loop l;
@@ -579,6 +665,8 @@ int main(void)
 	    cmocka_unit_test(a_slow_callback_is_named_once_in_a_while),
 	    cmocka_unit_test(long_turns_are_counted),
 	    cmocka_unit_test(what_came_due_while_it_slept_runs_at_once),
+	    cmocka_unit_test(long_turns_name_what_took_the_longest),
+	    cmocka_unit_test(what_comes_before_the_wait_comes_last),
 	    cmocka_unit_test(a_jump_of_the_wall_clock_is_said_once_and_moves_no_timer),
 	    cmocka_unit_test(the_clock_is_fresh_after_the_wait),
 	    cmocka_unit_test(a_turn_whose_time_is_over_does_not_wait),

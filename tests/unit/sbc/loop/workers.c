@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "sbc/loop/workers.h"
+#include "sbc/loop/workers.c"
 
 struct world {
 	struct loop loop;
@@ -125,8 +125,8 @@ static void block(struct piece *p)
 {
 	p->blocks = true;
 	submit(p, false);
-	while (sem_wait(&w->in) < 0)
-		;
+	while (sem_trywait(&w->in) < 0) /* threads are told of it at the end of a turn */
+		loop_turn(&w->loop, 1);
 }
 
 static void work_runs_beside_the_loop_and_is_done_on_it(void **state)
@@ -257,6 +257,39 @@ static void the_end_waits_for_work_without_waiting(void **state)
 	fini();
 }
 
+static unsigned idle_threads(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&w->ws->lock);
+	n = w->ws->idle;
+	pthread_mutex_unlock(&w->ws->lock);
+	return n;
+}
+
+/* A thread that is told of work may take the core from who tells it: not before the turn has done what it had to do. */
+static void threads_are_told_when_the_turn_is_over(void **state)
+{
+	struct world world;
+	struct piece hold = {.blocks = true}, p = {.blocks = true};
+
+	(void)state;
+	init(&world, 1);
+	block(&hold);
+	sem_post(&w->go);
+	until(is_done, &hold);
+	while (idle_threads() == 0)
+		sched_yield();
+	submit(&p, false);
+	assert_int_equal(idle_threads(), 1); /* still waits */
+	assert_int_equal(w->ws->unheard, 1);
+	while (sem_trywait(&w->in) < 0)
+		loop_turn(&w->loop, 1);
+	sem_post(&w->go);
+	until(is_done, &p);
+	fini();
+}
+
 static void many_pieces_by_many_threads(void **state)
 {
 	enum { N = 2000 };
@@ -274,7 +307,7 @@ static void many_pieces_by_many_threads(void **state)
 		if (i % 7 == 6)
 			(void)workers_cancel(w->ws, &p[i - 3].work);
 	}
-	for (int i = 0; i < 1000 && workers_busy(w->ws); i++)
+	for (int i = 0; i < N + 1000 && workers_busy(w->ws); i++) /* each piece may wake the loop */
 		loop_turn(&w->loop, 10);
 	assert_int_equal(workers_busy(w->ws), 0);
 	for (unsigned i = 0; i < N; i++) {
@@ -297,6 +330,7 @@ int main(void)
 	    cmocka_unit_test(what_waits_can_be_taken_back_and_what_runs_cannot),
 	    cmocka_unit_test(what_ran_but_was_not_told_can_be_taken_back),
 	    cmocka_unit_test(the_end_waits_for_work_without_waiting),
+	    cmocka_unit_test(threads_are_told_when_the_turn_is_over),
 	    cmocka_unit_test(many_pieces_by_many_threads),
 	};
 

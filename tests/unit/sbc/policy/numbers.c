@@ -52,6 +52,33 @@ static void ranges_and_longest_match(void **s)
 	fix_fini(&f);
 }
 
+/* A block of more numbers than fit into 32 bits ends where it says, and so does the one that just fits. */
+static void wide_blocks(void **s)
+{
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "a", "role=pbx realm=lan target=10.0.0.1");
+	fix_number(&f, "+490000000000..+494294967294", 1); /* 2^32 - 1 numbers */
+	fix_number(&f, "+500000000000..+504294967295", 1);
+	fix_number(&f, "+600000000000..+698765432101", 1);
+	fix_number(&f, "+700000000000", 1);
+	fix_compile(&f);
+	assert_block(f.p, "+489999999999", NULL);
+	assert_block(f.p, "+494294967294", "+490000000000");
+	assert_block(f.p, "+494294967295", NULL);
+	assert_block(f.p, "+504294967295", "+500000000000");
+	assert_block(f.p, "+504294967296", NULL);
+	assert_block(f.p, "+600000000000", "+600000000000");
+	assert_block(f.p, "+698765432101", "+600000000000");
+	assert_block(f.p, "+698765432102", NULL);
+	assert_block(f.p, "+700000000000", "+700000000000");
+	assert_int_equal(policy_number_owner(f.p, S("+698765432101")), 1);
+	assert_int_equal(policy_number_owner(f.p, S("+698765432102")), 0);
+	fix_fini(&f);
+}
+
 /* All ranges of one trunk, and how many numbers that makes. */
 static void of_one_trunk(void **s)
 {
@@ -165,7 +192,7 @@ static int by_first(const void *a, const void *b)
 /* Many random blocks of several lengths, every answer against a search through all of them. */
 static void tree_against_plain_search(void **s)
 {
-	static const unsigned sizes[] = {1, 7, 8, 9, 63, 64, 65, 511, 513, 5000};
+	static const unsigned sizes[] = {1, 7, 8, 9, 63, 64, 65, 95, 96, 97, 192, 195, 511, 513, 768, 771, 5000, 13000};
 
 	(void)s;
 	for (unsigned k = 0; k < ARRAY_LEN(sizes); k++) {
@@ -192,7 +219,7 @@ static void tree_against_plain_search(void **s)
 		f.rows.numbers = rows;
 		f.rows.n_numbers = sizes[k];
 		fix_compile(&f);
-		for (unsigned i = 0; i < 4000; i++) {
+		for (unsigned i = 0; i < (sizes[k] > 5000 ? 500 : 4000); i++) {
 			const struct db_number *best = NULL;
 			const struct pol_number *got;
 			char number[24];
@@ -226,6 +253,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(ranges_and_longest_match),
+	    cmocka_unit_test(wide_blocks),
 	    cmocka_unit_test(of_one_trunk),
 	    cmocka_unit_test(par_22_tel_uri),
 	    cmocka_unit_test(par_23_canonical_before_look_up),

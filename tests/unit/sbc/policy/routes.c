@@ -92,6 +92,44 @@ static void alternative_and_hairpin(void **s)
 	fix_fini(&f);
 }
 
+/* single numbers: an answer of their own and nobody who stands in, or somebody else who does */
+static void numbers_with_an_answer_of_their_own(void **s)
+{
+	struct pol_route_result r;
+	const struct pol_trunk *t;
+	struct db_err err;
+	char text[256];
+	struct fix f;
+
+	(void)s;
+	fix_init(&f);
+	fix_trunk(&f, "pbx", "role=pbx realm=lan target=10.0.0.1 alternative=mailbox down-code=486 "
+	                     "down-numbers=+4930110:604,+4930120..+4930129:Other,+4930125:404");
+	fix_trunk(&f, "mailbox", "role=pbx realm=lan target=10.0.0.9");
+	fix_trunk(&f, "other", "role=pbx realm=lan target=10.0.0.8");
+	fix_trunk(&f, "acme", "role=itsp realm=wan target=192.0.2.1");
+	fix_number(&f, "+4930100..+4930199", 1);
+	fix_compile(&f);
+	t = policy_trunk(f.p, 1);
+	r = go(&f, 4, "+4989", "+4930109", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1 mailbox:10.0.0.9");
+	r = go(&f, 4, "+4989", "+4930110", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1");
+	r = go(&f, 4, "+4989", "+4930125", NOON); /* what stands first */
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1 other:10.0.0.8");
+	r = go(&f, 4, "+4989", "+4930130", NOON);
+	assert_string_equal(hops(&r, text, sizeof(text)), "pbx:10.0.0.1 mailbox:10.0.0.9");
+	assert_int_equal(policy_down_code(t, S("+4930110")), 604);
+	assert_int_equal(policy_down_code(t, S("+4930120")), 486);
+	assert_int_equal(policy_down_code(t, S("+49301101")), 486);
+	assert_int_equal(policy_down_code(t, S("")), 486);
+	assert_int_not_equal(trunk_draft_assign(f.draft[0], S("down-numbers=+4930110:399"), &err), REASON_NONE);
+	assert_int_not_equal(trunk_draft_assign(f.draft[0], S("down-numbers=+4930110"), &err), REASON_NONE);
+	assert_int_not_equal(trunk_draft_assign(f.draft[0], S("down-numbers=110:404"), &err), REASON_NONE);
+	assert_int_not_equal(trunk_draft_assign(f.draft[0], S("down-numbers=+4930110:"), &err), REASON_NONE);
+	fix_fini(&f);
+}
+
 static void first_route_that_fits(void **s)
 {
 	struct pol_route_result r;
@@ -346,6 +384,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(number_table_first),
 	    cmocka_unit_test(alternative_and_hairpin),
+	    cmocka_unit_test(numbers_with_an_answer_of_their_own),
 	    cmocka_unit_test(first_route_that_fits),
 	    cmocka_unit_test(acc_02_no_relay),
 	    cmocka_unit_test(never_back_unless_a_route_says_so),

@@ -1,6 +1,11 @@
 /* The registration client in virtual time: what it sends, what it makes of the answers, when it tries again. One test
  * lets it register at our own registrar. */
+#include <errno.h>
+
 #include "client_rig.h"
+
+#include "sbc/base/base64.h"
+#include "sbc/reg/gin.h"
 
 /* ------------------------------------------------------------------ */
 
@@ -261,7 +266,7 @@ static void goes_on_to_the_next_target_and_stays(void **state)
 	assert_int_equal(cseq(w.last), 2);
 	assert_true(str_eq(field(w.last, "\r\nCall-ID: "), call_id));
 	ok(&w, 600, "");
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1);
 	assert_true(addr_eq(&held[0].path.remote, &second) && held[0].up && !held[0].outbound);
 	assert_int_equal(held[0].route.n, 0);
 	must_register(&w, 600000);
@@ -292,16 +297,16 @@ static void a_silent_registrar_is_left_at_once(void **state)
 	other.remote.in4.sin_addr.s_addr ^= 0x01000000; /* .51, where it could be */
 	targets_report(w.ts, w.id, &other, TARGET_UNREACHED, REASON_TRANSPORT, 0);
 	assert_null(next_register(&w, 2000));
-	assert_false(reg_client_moves(w.cs, w.id));
+	assert_false(reg_client_moves(w.cs, w.id, STR_NONE));
 	targets_report(w.ts, w.id, &first, TARGET_SILENT, REASON_PEER_SILENT, 0);
-	assert_true(reg_client_moves(w.cs, w.id));
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1); /* it holds all the same */
+	assert_true(reg_client_moves(w.cs, w.id, STR_NONE));
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1); /* it holds all the same */
 	assert_false(held[0].up);
 	must_register(&w, 100);
 	assert_true(addr_eq(&w.r.sent_to[0].remote, &other.remote));
 	ok(&w, 600, "");
-	assert_false(reg_client_moves(w.cs, w.id));
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_false(reg_client_moves(w.cs, w.id, STR_NONE));
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1);
 	assert_true(held[0].up && addr_eq(&held[0].path.remote, &other.remote));
 	/* this one too; the first is refused: the one that holds it, at last */
 	targets_report(w.ts, w.id, &other, TARGET_UNREACHED, REASON_TRANSPORT, 0);
@@ -437,6 +442,47 @@ static void a_name_that_is_back_is_used_at_once(void **state)
 	world_fini(&w);
 }
 
+/* PTH-04: the numbers that the newest answer names, in whatever form; the rest of it is nothing to us */
+static void pth_04_numbers_it_names(void **state)
+{
+	struct world w;
+	struct str number;
+	static char many[40000];
+	size_t n = 0;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42 country=49");
+	must_register(&w, 100);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301")), REG_CONFIRMED_UNKNOWN);
+	ok(&w, 600, "P-Associated-URI: <sip:trunk42@itsp.example.com>, <sip:+4930123451@itsp.example.com;user=phone>\r\n"
+	            "P-Associated-URI: \"x, y\" <tel:+4930123450>, <sip:030123453@h>, garbage, <mailto:a@b>\r\n");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123450")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123451")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123453")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123452")), REG_CONFIRMED_NO);
+	assert_true(reg_client_uri(w.cs, w.id, 0, &number) && str_eq(number, S("+4930123450")));
+	assert_false(reg_client_uri(w.cs, w.id, 3, &number));
+	/* a refresh without it: as before */
+	must_register(&w, 600000);
+	ok(&w, 600, "");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123452")), REG_CONFIRMED_NO);
+	/* a wildcard may be that number too */
+	must_register(&w, 600000);
+	ok(&w, 600, "P-Associated-URI: <sip:+4930123451@h>, <sip:+4930!.*!@h>\r\n");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123451")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+4930123452")), REG_CONFIRMED_UNKNOWN);
+	/* as many as it likes */
+	n = (size_t)snprintf(many, sizeof(many), "P-Associated-URI: <tel:+491>");
+	for (int i = 0; i < 60; i++)
+		n += (size_t)snprintf(many + n, sizeof(many) - n, ",<tel:+4930%d>", 1000 + i);
+	snprintf(many + n, sizeof(many) - n, "\r\n");
+	must_register(&w, 600000);
+	answer(&w, "200 OK", many);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301059")), REG_CONFIRMED_YES);
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301060")), REG_CONFIRMED_NO);
+	world_fini(&w);
+}
+
 /* A registration that cannot be renewed is gone when its time is over, and said so. */
 static void lost_when_its_time_is_over(void **state)
 {
@@ -558,6 +604,176 @@ static void gin_says_what_rfc_6140_wants(void **state)
 	world_fini(&w);
 }
 
+/* GINP-03: a name as it is advertised; GINP-07: a name of the inside, and the way to it */
+static void ginp_03_07_names(void **state)
+{
+	struct world w;
+	const char *m;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42");
+	w.r.local.host = S("sbc.example.net");
+	m = must_register(&w, 100);
+	assert_has(m, "\r\nContact: <sip:sbc.example.net:5060;tk=");
+	assert_has(m, ";bnc>;expires=600");
+	assert_lacks(m, "Path:");
+	ok(&w, 600, "");
+	fix_set(&w.r.fix, w.id, "contact-host=pbx.example.net");
+	use_policy(&w);
+	m = must_register(&w, 100);
+	assert_has(m, ";expires=0"); /* what stands there for the old one */
+	answer(&w, "200 OK", "");
+	m = must_register(&w, 100);
+	assert_has(m, "\r\nContact: <sip:pbx.example.net;tk=");
+	assert_has(m, ";bnc>;expires=600");
+	assert_has(m, "\r\nPath: <sip:sbc.example.net:5060;lr>\r\n");
+	assert_has(m, "\r\nSupported: path\r\n");
+	ok(&w, 600, "Path: <sip:sbc.example.net:5060;lr>\r\n");
+	assert_null(next_register(&w, 200000)); /* our address is another than that of the Contact, and that is meant */
+	/* plain: there is no such thing */
+	fix_set(&w.r.fix, w.id, "auth=register");
+	use_policy(&w);
+	must_register(&w, 100);
+	answer(&w, "200 OK", "");
+	m = must_register(&w, 100);
+	assert_lacks(m, "Path:");
+	assert_has(m, "\r\nContact: <sip:trunk42@sbc.example.net:5060;tk=");
+	world_fini(&w);
+}
+
+static void gruu_is(struct world *w, const char *params, const char *want)
+{
+	char lines[700], text[300];
+	struct str c = field(w->last, "\r\nContact: "), uri;
+	struct buf b;
+
+	str_cut(c, '>', &uri);
+	snprintf(lines, sizeof(lines), "Contact: %.*s>;expires=600%s\r\n", STR(uri), params);
+	answer(w, "200 OK", lines);
+	buf_init(&b, text, sizeof(text));
+	assert_int_equal(reg_client_gruu(w->cs, w->id, S("+4930123"), S("ph7"), &b), want ? 0 : -ENOENT);
+	if (want && !str_eq(buf_text(&b), str_z(want)))
+		fail_msg("%.*s, not %s", STR(buf_text(&b)), want);
+	assert_true(reg_client_register(w->cs, w->id));
+	must_register(w, 100);
+}
+
+/* GRUU-01: what we ask for, and what a phone's is made of: bnc goes, number and sg come, all else stays */
+static void gruu_01_of_the_provider(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=gin aor=trunk42 gruu=yes");
+	must_register(&w, 100);
+	assert_has(w.last, "\r\nSupported: path, gruu\r\n");
+	assert_has(w.last, ";bnc>;+sip.instance=\"<urn:uuid:");
+	assert_lacks(w.last, "reg-id");
+	assert_false(reg_client_has_gruu(w.cs, w.id));
+	gruu_is(&w, ";pub-gruu=\"sip:itsp.example.com;bnc;gr=urn:uuid:1-2\"", "sip:+4930123@itsp.example.com;gr=urn:uuid:1-2;sg=ph7");
+	assert_true(reg_client_has_gruu(w.cs, w.id));
+	gruu_is(&w, ";pub-gruu=\"sips:itsp.example.com:5071;x=y;gr=urn:uuid:1-2;bnc\"",
+	    "sips:+4930123@itsp.example.com:5071;x=y;gr=urn:uuid:1-2;sg=ph7");
+	/* the newest answer decides; what is no GRUU of a bulk registration is none */
+	gruu_is(&w, "", NULL);
+	gruu_is(&w, ";pub-gruu=\"sip:itsp.example.com;gr=urn:uuid:1\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"sip:x@itsp.example.com;bnc;gr=urn:uuid:1\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"sip:itsp.example.com;bnc;gr\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"\"", NULL);
+	gruu_is(&w, ";pub-gruu=\"", NULL);
+	gruu_is(&w, ";pub-gruu", NULL);
+	assert_true(reg_client_has_gruu(w.cs, w.id)); /* requests for those of before may still come */
+	world_fini(&w);
+	/* it is not asked for without GIN */
+	world_init(&w, PROV "auth=register aor=trunk42 gruu=yes");
+	must_register(&w, 100);
+	assert_lacks(w.last, "gruu");
+	assert_lacks(w.last, "instance");
+	world_fini(&w);
+}
+
+static const char *temp_of(struct world *w, const char *gr)
+{
+	static char text[4][1024];
+	static unsigned at;
+	struct buf b;
+
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	if (reg_client_temp_gruu(w->cs, w->id, str_z(gr), &b) < 0)
+		b.n = 0;
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+/* GRUU-04, -05: temporary ones: none of two is like the other, the provider's key opens both to its cookie, and what we did not
+ * make is told from what we did. Without key or cookie there are none. */
+static void gruu_04_05_of_the_provider(void **state)
+{
+	struct world w;
+	struct gin_rsa *key = gin_rsa_new(2048), *other = gin_rsa_new(2048);
+	uint8_t raw[GIN_COOKIE_RAW], want[GIN_COOKIE_RAW] = {1, 2, 3, 250};
+	char pem[2048], setting[2100], cookie[40], lines[700];
+	const char *a, *b;
+	struct str part, left;
+	struct sip_uri u;
+	struct buf p, s, k;
+	struct str c;
+
+	(void)state;
+	buf_init(&p, pem, sizeof(pem));
+	assert_int_equal(gin_rsa_put_pem(key, false, &p), 0);
+	buf_init(&s, setting, sizeof(setting) - 1);
+	buf_lit(&s, "gruu-key=");
+	for (struct str rest = buf_text(&p); rest.n;) {
+		rest = str_cut(rest, '\n', &left);
+		if (!str_prefix(left, S("---")))
+			buf_str(&s, left);
+	}
+	buf_init(&k, cookie, sizeof(cookie) - 1);
+	base64_put(&k, want, sizeof(want));
+	world_init(&w, PROV "auth=gin aor=trunk42 gruu=yes");
+	must_register(&w, 100);
+	c = field(w.last, "\r\nContact: ");
+	snprintf(lines, sizeof(lines), "Contact: %.*s;pub-gruu=\"sips:itsp.example.com:5061;bnc;gr=urn:1\";temp-gruu-cookie=%s\r\n", STR(c),
+	    buf_z(&k));
+	answer(&w, "200 OK", lines);
+	assert_string_equal(temp_of(&w, "h1"), ""); /* no key */
+	fix_set(&w.r.fix, w.id, buf_z(&s));
+	use_policy(&w);
+	a = temp_of(&w, "h1");
+	b = temp_of(&w, "h2");
+	assert_has(a, "@itsp.example.com:5061;gr=h1");
+	assert_has(b, ";gr=h2");
+	assert_true(str_prefix(str_z(a), S("sips:tgruu.")));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sip_uri_parse(str_z(i ? b : a), &u), 0);
+		assert_int_equal(gin_temp_gruu_open(&key, 1, u.user, raw), 0);
+		assert_memory_equal(raw, want, sizeof(raw));
+		assert_int_equal(gin_temp_gruu_open(&other, 1, u.user, raw), -EPERM);
+		assert_true(reg_client_made_temp(w.cs, u.user));
+	}
+	assert_memory_not_equal(a, b, 100);
+	part = u.user;
+	assert_false(reg_client_made_temp(w.cs, str_head(part, part.n - 1)));
+	assert_false(reg_client_made_temp(w.cs, S("tgruu.x.y")));
+	assert_false(reg_client_made_temp(w.cs, STR_NONE));
+	/* an answer without a cookie takes it away, and so does the end of the registration */
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	ok(&w, 600, "");
+	assert_string_equal(temp_of(&w, "h1"), "");
+	fix_set(&w.r.fix, w.id, "gruu-key=AAAA"); /* base64, and no key */
+	use_policy(&w);
+	assert_true(reg_client_register(w.cs, w.id));
+	must_register(&w, 100);
+	answer(&w, "200 OK", lines);
+	assert_string_equal(temp_of(&w, "h1"), "");
+	world_fini(&w);
+	gin_rsa_free(key);
+	gin_rsa_free(other);
+}
+
 /* PTH-03: what the last answer says is the route, also when it says nothing. */
 static void service_route_is_that_of_the_last_answer(void **state)
 {
@@ -574,7 +790,7 @@ static void service_route_is_that_of_the_last_answer(void **state)
 	must_register(&w, 600000);
 	ok(&w, 600, "");
 	assert_int_equal(view(&w).route.n, 0);
-	assert_int_equal(reg_client_ways(w.cs, w.id, held), 1);
+	assert_int_equal(reg_client_ways(w.cs, w.id, STR_NONE, held), 1);
 	assert_int_equal(held[0].route.n, 0);
 	world_fini(&w);
 }
@@ -842,10 +1058,14 @@ int main(void)
 	    cmocka_unit_test(another_address_of_ours_is_registered_at_once),
 	    cmocka_unit_test(a_clock_that_is_set_changes_nothing),
 	    cmocka_unit_test(a_name_that_is_back_is_used_at_once),
+	    cmocka_unit_test(pth_04_numbers_it_names),
 	    cmocka_unit_test(lost_when_its_time_is_over),
 	    cmocka_unit_test(a_lost_flow_registers_anew),
 	    cmocka_unit_test(sips_all_over_or_not_at_all),
 	    cmocka_unit_test(gin_says_what_rfc_6140_wants),
+	    cmocka_unit_test(gruu_01_of_the_provider),
+	    cmocka_unit_test(gruu_04_05_of_the_provider),
+	    cmocka_unit_test(ginp_03_07_names),
 	    cmocka_unit_test(service_route_is_that_of_the_last_answer),
 	    cmocka_unit_test(gin_refused_falls_back_once),
 	    cmocka_unit_test(redirected_to_places_of_the_trunk_only),

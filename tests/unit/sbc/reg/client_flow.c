@@ -68,7 +68,7 @@ static void two_flows(struct world *w, const char *settings)
 static unsigned first_way(struct world *w, char text[ADDR_TEXT_MAX])
 {
 	struct reg_client_way ways[REG_FLOWS_MAX];
-	unsigned n = reg_client_ways(w->cs, w->id, ways);
+	unsigned n = reg_client_ways(w->cs, w->id, STR_NONE, ways);
 
 	assert_true(n > 0);
 	addr_text(&ways[0].path.remote, text);
@@ -292,6 +292,24 @@ static void a_flapping_flow_waits(void **state)
 	world_fini(&w);
 }
 
+/* KA-05: the base is the operator's where another flow works */
+static void a_lost_flow_comes_back_as_configured(void **state)
+{
+	struct world w;
+
+	(void)state;
+	two_flows(&w, OUT " flow-retry=10s");
+	lose(&w, "192.0.2.51");
+	must_flow(&w, 100, 2, "192.0.2.51");
+	answer(&w, "500 Server Error", "");
+	assert_flow(&w, 2, "retry");
+	assert_in_range((flow(&w, 2).next_us - w.r.clock.mono_us) / 1000, 9900, 20000);
+	must_flow(&w, 20100, 2, "192.0.2.51");
+	answer(&w, "500 Server Error", "");
+	assert_in_range((flow(&w, 2).next_us - w.r.clock.mono_us) / 1000, 19900, 40000);
+	world_fini(&w);
+}
+
 /* The server that is dead at the start is the second flow's to try. */
 static void no_two_flows_by_one_server(void **state)
 {
@@ -482,6 +500,7 @@ int main(void)
 	    cmocka_unit_test(ka_02_a_lost_flow_is_made_anew),
 	    cmocka_unit_test(ka_05_back_off),
 	    cmocka_unit_test(a_flapping_flow_waits),
+	    cmocka_unit_test(a_lost_flow_comes_back_as_configured),
 	    cmocka_unit_test(no_two_flows_by_one_server),
 	    cmocka_unit_test(one_server_only),
 	    cmocka_unit_test(one_flow_is_asked_for),

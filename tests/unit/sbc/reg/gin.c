@@ -68,7 +68,8 @@ static void gins_02_03_contact_of_a_number(void **s)
 	static const char *const bad[] = {"", "+", "15550102", "+1555-0102", "+1555 0102", "+1555010a", "+1234567890123456"};
 	struct sip_uri u;
 	char text[256];
-	struct buf b;
+	char half[256];
+	struct buf b, h;
 
 	(void)s;
 	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
@@ -77,12 +78,22 @@ static void gins_02_03_contact_of_a_number(void **s)
 		assert_int_equal(gin_expand(&u, str_z(t[i].number), str_z(t[i].sg), &b), 0);
 		if (!str_eq(buf_text(&b), str_z(t[i].want)))
 			fail_msg("%.*s, expected %s", STR(buf_text(&b)), t[i].want);
+		if (t[i].sg[0])
+			continue;
+		buf_init(&h, half, sizeof(half));
+		buf_init(&b, text, sizeof(text));
+		assert_int_equal(gin_expand_half(&u, &h), 0);
+		assert_int_equal(gin_expand_with(buf_text(&h), str_z(t[i].number), &b), 0);
+		if (!str_eq(buf_text(&b), str_z(t[i].want)))
+			fail_msg("%.*s in halves, expected %s", STR(buf_text(&b)), t[i].want);
 	}
 	u = uri("sip:h;bnc");
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		buf_init(&b, text, sizeof(text));
 		assert_int_equal(gin_expand(&u, str_z(bad[i]), STR_NONE, &b), -EINVAL);
+		assert_int_equal(gin_expand_with(S("sip:@h"), str_z(bad[i]), &b), -EINVAL);
 	}
+	assert_int_equal(gin_expand_with(STR_NONE, S("+15550102"), &b), -EINVAL);
 	buf_init(&b, text, 10);
 	assert_int_equal(gin_expand(&u, S("+15550102"), STR_NONE, &b), -ENOSPC);
 }

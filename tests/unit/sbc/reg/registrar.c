@@ -1,4 +1,6 @@
 /* The registrar: rows RGS-01 to -12, GINS-01 to -21, KA-10, GRUU-01, -03, AUT-15. */
+#include <errno.h>
+
 #include "rig.h"
 
 #include "sbc/reg/gin.h"
@@ -143,6 +145,35 @@ static void gins_10_path(void **s)
 	assert_non_null(strstr(a, "Path: <sip:edge1.example;lr>, <sip:edge2.example;lr>\r\n"));
 	ways_are(r, 1, "+4930123450",
 	    "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f|<sip:edge1.example;lr>, <sip:edge2.example;lr>");
+	rig_fini(r);
+	free(r);
+}
+
+/* RFC 5630 5.3: a binding to sips: is made by what was sips: all the way */
+static void sips_contacts_come_by_sips_requests(void **s)
+{
+	static const struct {
+		bool sips;
+		const char *lines;
+		unsigned status;
+	} c[] = {
+	    {false, "Contact: <sips:192.0.2.10>\r\n", 400},
+	    {true, "Contact: <sips:192.0.2.10>\r\n", 200},
+	    {true, "Contact: <sip:192.0.2.10>\r\n", 200},
+	    {true, "Path: <sip:edge1.example;lr>\r\nContact: <sips:192.0.2.10>\r\n", 400},
+	    {true, "Path: <sips:edge1.example;lr>,<sip:edge2.example;lr>\r\nContact: <sips:192.0.2.10>\r\n", 400},
+	    {true, "Path: <sips:edge1.example;lr>,<sips:edge2.example;lr>\r\nContact: <sips:192.0.2.10>\r\n", 200},
+	    {false, "Path: <sips:edge1.example;lr>\r\nContact: <sip:192.0.2.10>\r\n", 200},
+	};
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	r->from.proto = NET_TLS;
+	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		r->sips = c[i].sips;
+		assert_status(rig_register(r, AOR, c[i].lines), c[i].status);
+	}
 	rig_fini(r);
 	free(r);
 }
@@ -681,6 +712,76 @@ static void gruu_02_public_ways(void **s)
 	free(r);
 }
 
+/* What a provider calls the phone of that Contact ("": nothing), in static memory. */
+static const char *token_of(struct rig *r, uint32_t trunk, const char *number, const char *contact)
+{
+	static char text[4][300];
+	static unsigned at;
+	struct sip_uri u;
+	struct buf b;
+
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	assert_int_equal(sip_uri_parse(str_z(contact), &u), 0);
+	if (reg_phone_token(r->reg, trunk, str_z(number), &u, &b) < 0)
+		b.n = 0;
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+static const char *phone_way(struct rig *r, uint32_t trunk, const char *number, const char *token)
+{
+	char uri[300];
+	struct buf b;
+
+	buf_init(&b, uri, sizeof(uri) - 1);
+	if (reg_phone_of(r->reg, trunk, str_z(number), str_z(token), &b) < 0)
+		return "nobody";
+	return way_for(r, trunk, number, buf_z(&b));
+}
+
+/* GRUU-01 as a PBX: a token for each phone, the same each time, which leads back to it; it says nothing of the instance */
+static void gruu_01_phones_of_ours(void **s)
+{
+	struct rig *r = malloc(sizeof(*r));
+	const char *a, *b, *one;
+	char other[300];
+
+	(void)s;
+	rig_init(r);
+	assert_status(rig_register(r, AOR, BULK ";+sip.instance=\"<urn:uuid:a>\"\r\n"), 200);
+	r->call_id = "reg2@pbx";
+	assert_status(rig_register(r, AOR,
+	                  "Require: gin\r\nContact: <sip:192.0.2.11:5060;bnc>;+sip.instance=\"<urn:uuid:b>\"\r\n"),
+	    200);
+	a = token_of(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:a;sg=ph7");
+	b = token_of(r, 1, "+4930123450", "sip:+4930123450@sbc.example.net;gr=urn:uuid:b");
+	assert_int_equal(strlen(a), 16);
+	assert_string_equal(a + 12, ".ph7"); /* the PBX's own word for its phone goes along */
+	assert_int_equal(strlen(b), 12);
+	assert_memory_not_equal(a, b, 12);
+	assert_null(strstr(a, "urn"));
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y;sg=ph7;gr=urn:uuid:a"), a);
+	one = token_of(r, 1, "+4930123451", "sip:+4930123451@sbc.example.net;gr=urn:uuid:b");
+	assert_memory_not_equal(one, b, 12); /* of another number */
+	assert_string_equal(phone_way(r, 1, "+4930123450", a), "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f;sg=ph7");
+	assert_string_equal(phone_way(r, 1, "+4930123450", b), "sip:+4930123450@192.0.2.11:5060");
+	/* what is none */
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y;gr=urn:uuid:c"), "");
+	assert_string_equal(token_of(r, 2, "+4930123450", "sip:x@y;gr=urn:uuid:a"), "");
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y;gr"), "");
+	assert_string_equal(token_of(r, 1, "+4930123450", "sip:x@y"), "");
+	assert_string_equal(phone_way(r, 1, "+4930123451", b), "nobody");
+	assert_string_equal(phone_way(r, 2, "+4930123450", b), "nobody");
+	assert_string_equal(phone_way(r, 1, "+4930123450", ""), "nobody");
+	assert_string_equal(phone_way(r, 1, "+4930123450", "."), "nobody");
+	snprintf(other, sizeof(other), "%s", b);
+	other[3] ^= 1;
+	assert_string_equal(phone_way(r, 1, "+4930123450", other), "nobody");
+	rig_fini(r);
+	free(r);
+}
+
 static struct gin_rsa *key_new(void)
 {
 	struct gin_rsa *k = gin_rsa_new(2048);
@@ -760,6 +861,58 @@ static void gruu_05_temporary_ways(void **s)
 	free(r);
 }
 
+/* "" or what leads back to the phone that has that temporary GRUU */
+static const char *handle_of(struct rig *r, uint32_t trunk, const char *gruu)
+{
+	static char text[4][64];
+	static unsigned at;
+	struct sip_uri u;
+	struct buf b;
+
+	at = (at + 1) % 4;
+	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	assert_int_equal(sip_uri_parse(str_z(gruu), &u), 0);
+	if (reg_phone_handle(r->reg, trunk, &u, &b) < 0)
+		b.n = 0;
+	text[at][b.n] = '\0';
+	return text[at];
+}
+
+/* GRUU-04 as a PBX: handles of one phone cannot be told to be of one, each leads back to it while it is registered */
+static void handles(struct rig *r, const char *gruu)
+{
+	const char *a = handle_of(r, 1, gruu), *b = handle_of(r, 1, gruu);
+	char number[32], uri[200], other[64];
+	uint32_t trunk = 0;
+	struct buf n, u;
+
+	assert_int_equal(strlen(a), 32);
+	for (int i = 0; i < 32; i += 8)
+		assert_memory_not_equal(a + i, b + i, 8);
+	assert_string_equal(handle_of(r, 2, gruu), "");
+	assert_string_equal(handle_of(r, 1, "sip:tgruu.x.y@sbc.example.net;gr"), "");
+	assert_string_equal(handle_of(r, 1, "sip:+4930123450@sbc.example.net;gr=urn:uuid:77"), "");
+	for (int i = -1; i < 32; i++) {
+		buf_init(&n, number, sizeof(number));
+		buf_init(&u, uri, sizeof(uri));
+		snprintf(other, sizeof(other), "%s", b);
+		if (i >= 0)
+			other[i] = other[i] == 'A' ? 'B' : 'A';
+		if (reg_phone_by_handle(r->reg, str_z(other), &trunk, &n, &u) == 0) {
+			assert_int_equal(i, -1);
+			assert_int_equal(trunk, 1);
+			assert_true(str_eq(buf_text(&n), S("+4930123450")));
+			assert_true(str_eq(buf_text(&u), S("sip:+4930123450@phone.invalid;gr=urn:uuid:77")));
+		} else {
+			assert_int_not_equal(i, -1);
+		}
+	}
+	assert_int_equal(reg_phone_by_handle(r->reg, STR_NONE, &trunk, &n, &u), -ENOENT);
+	snprintf(other, sizeof(other), "%s", b);
+	assert_status(rig_register(r, "sip:+4930123450@sbc.example.net", "Contact: *\r\nExpires: 0\r\n"), 200);
+	assert_int_equal(reg_phone_by_handle(r->reg, str_z(other), &trunk, &n, &u), -ENOENT);
+}
+
 /* a contact that is no bulk one gets a temporary GRUU from us, another one each time, both leading there */
 static void gruu_of_a_plain_contact(void **s)
 {
@@ -783,6 +936,7 @@ static void gruu_of_a_plain_contact(void **s)
 	}
 	assert_string_not_equal(gruu[0], gruu[1]);
 	assert_string_equal(way_for(r, 1, "", gruu[0]), "sip:p@192.0.2.55");
+	handles(r, gruu[0]);
 	rig_fini(r);
 	free(r);
 }
@@ -851,6 +1005,34 @@ static void gruu_06_keys_and_shares(void **s)
 }
 
 /* feature tags of the bulk contact hold for every number (GINS-11) */
+/* A Path is taken and given back whatever Supported says: a proxy that put it there has reasons of its own, and a PBX that
+ * does not know the header passes over it. 421 would only keep the PBXs behind it out (RFC 3327 5.3 leaves it to us). */
+static void pth_01_without_supported(void **s)
+{
+	static const char *const supported[] = {"", "Supported: gruu\r\n", "Supported: path\r\n", "Require: path\r\n"};
+	struct rig *r = malloc(sizeof(*r));
+
+	(void)s;
+	rig_init(r);
+	for (unsigned i = 0; i < ARRAY_LEN(supported); i++) {
+		char lines[256];
+		const char *a;
+
+		snprintf(lines, sizeof(lines), "%sPath: <sip:edge%u.example;lr>\r\n" BULK "\r\n", supported[i], i);
+		a = rig_register(r, AOR, lines);
+		assert_status(a, 200);
+		snprintf(lines, sizeof(lines), "\r\nPath: <sip:edge%u.example;lr>\r\n", i);
+		assert_non_null(strstr(a, lines));
+		snprintf(lines, sizeof(lines), "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f|<sip:edge%u.example;lr>", i);
+		ways_are(r, 1, "+4930123450", lines);
+	}
+	/* the refresh that comes without one is by no proxy any more */
+	assert_null(strstr(rig_register(r, AOR, BULK "\r\n"), "Path:"));
+	ways_are(r, 1, "+4930123450", "sip:+4930123450@192.0.2.10:5060;transport=tcp;tk=c41f");
+	rig_fini(r);
+	free(r);
+}
+
 static void gins_11_preferences(void **s)
 {
 	struct rig *r = malloc(sizeof(*r));
@@ -1154,6 +1336,7 @@ int main(void)
 	    cmocka_unit_test(gins_07_live_and_die),
 	    cmocka_unit_test(gins_08_09_one_number),
 	    cmocka_unit_test(gins_10_path),
+	    cmocka_unit_test(sips_contacts_come_by_sips_requests),
 	    cmocka_unit_test(gins_14_15_16_codes),
 	    cmocka_unit_test(gins_19_bulk_beside_plain),
 	    cmocka_unit_test(gins_21_two_nodes_by_q),
@@ -1173,9 +1356,11 @@ int main(void)
 	    cmocka_unit_test(gruu_01_03_answers),
 	    cmocka_unit_test(gins_16_sealed_body),
 	    cmocka_unit_test(gruu_02_public_ways),
+	    cmocka_unit_test(gruu_01_phones_of_ours),
 	    cmocka_unit_test(gruu_05_temporary_ways),
 	    cmocka_unit_test(gruu_of_a_plain_contact),
 	    cmocka_unit_test(gruu_06_keys_and_shares),
+	    cmocka_unit_test(pth_01_without_supported),
 	    cmocka_unit_test(gins_11_preferences),
 	    cmocka_unit_test(gins_17_policy_moves),
 	    cmocka_unit_test(rgs_02_world_moves_while_stored),

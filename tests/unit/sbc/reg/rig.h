@@ -39,6 +39,7 @@ struct rig {
 	/* what the store was asked */
 	struct rig_stored stored[RIG_STORED_MAX];
 	unsigned n_stored;
+	bool sips;             /* what REGISTERs are sent to */
 	bool hold;             /* stored is told later, by rig_release() */
 	enum reason store_says;
 	bool store_full;       /* no memory for what it is asked */
@@ -259,10 +260,10 @@ static UNUSED const char *rig_send_register(struct rig *r, const char *to, const
 	char text[8192];
 	unsigned before = r->n_sent;
 	int n = snprintf(text, sizeof(text),
-	    "REGISTER sip:sbc.example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%u;rport\r\n"
+	    "REGISTER %s:sbc.example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%u;rport\r\n"
 	    "Max-Forwards: 70\r\nFrom: <%s>;tag=p7a1\r\nTo: <%s>\r\nCall-ID: %s\r\nCSeq: %u REGISTER\r\n%s%s"
 	    "Content-Length: 0\r\n\r\n",
-	    ++r->branch, to, to, r->call_id, ++r->cseq, lines, credentials);
+	    r->sips ? "sips" : "sip", ++r->branch, to, to, r->call_id, ++r->cseq, lines, credentials);
 
 	txn_on_message(r->txn, &r->from, text, (size_t)n, REASON_NONE);
 	if (!r->hold)
@@ -288,7 +289,7 @@ static UNUSED const char *rig_credentials(struct rig *r)
 	struct buf b;
 
 	buf_init(&b, text, 2047);
-	assert_int_equal(auth_put(&r->session, &r->rng, S("REGISTER"), S("sip:sbc.example.net"), STR_NONE, &b), 0);
+	assert_int_equal(auth_put(&r->session, &r->rng, S("REGISTER"), r->sips ? S("sips:sbc.example.net") : S("sip:sbc.example.net"), STR_NONE, &b), 0);
 	return buf_z(&b);
 }
 
