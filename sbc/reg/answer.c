@@ -136,7 +136,7 @@ static void put_own_path(const struct work *w, struct buf *h)
 	for (unsigned i = 0; us && i < w->n_put; i++) {
 		if (!w->put[i].reg_id)
 			continue;
-		buf_lit(h, "Path: <sip:");
+		buf_str(h, w->flow.proto == NET_TLS ? S("Path: <sips:") : S("Path: <sip:")); /* transport=tls is none (RFC 5630) */
 		if (flow_token_put(&w->r->gruu.secret, w->put[i].id, &w->flow, h) < 0) {
 			h->n = before;
 			return;
@@ -145,8 +145,8 @@ static void put_own_path(const struct work *w, struct buf *h)
 		buf_str(h, us->host);
 		buf_chr(h, ':');
 		buf_u64(h, us->port);
-		if (w->flow.proto != NET_UDP)
-			buf_str(h, w->flow.proto == NET_TCP ? S(";transport=tcp") : S(";transport=tls"));
+		if (w->flow.proto == NET_TCP)
+			buf_lit(h, ";transport=tcp");
 		buf_lit(h, ";lr;ob>\r\n");
 		return;
 	}

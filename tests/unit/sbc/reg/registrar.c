@@ -626,6 +626,19 @@ static void ka_11_path_of_a_flow(void **s)
 	assert_null(strstr(a, first));
 	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED(first, "10.0.0.9"), &c), REASON_FLOW_FAILED);
 	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED("trunk42", "10.0.0.9"), &c), REASON_NONE);
+	r->from.proto = NET_TCP;
+	r->from.conn = 5;
+	snprintf(text, sizeof(text), FLOW, 5060, 1);
+	assert_non_null(strstr(rig_register(r, AOR, text), "@10.0.0.9:5060;transport=tcp;lr;ob>\r\n"));
+	r->from.proto = NET_TLS;
+	a = rig_register(r, AOR, text);
+	assert_non_null(strstr(a, "\r\nPath: <sips:fl."));
+	assert_non_null(strstr(a, "@10.0.0.9:5060;lr;ob>\r\n"));
+	snprintf(first, sizeof(first), "%.41s", strstr(a, "<sips:") + 6);
+	r->from.proto = NET_UDP;
+	r->from.conn = 0;
+	assert_int_equal(reg_find_flow(r->reg, 2, ROUTED(first, "10.0.0.9"), &c), REASON_NONE);
+	assert_non_null(c);
 	/* who does not say that it knows Path, or registers by no flow, gets none */
 	a = rig_register(r, AOR,
 	    "Supported: outbound\r\nContact: <sip:a@192.0.2.10>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"\r\n");
