@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "sbc/reg/reg.h"
+
 const char *const leg_state_names[] = {"invited", "calling", "early", "answered", "up", "ending", "gone"};
 
 struct leg *leg_new(struct call *c, enum media_side side, const struct pol_trunk *t)
@@ -192,6 +194,22 @@ void leg_refuse(struct leg *l, struct txn_srv *srv, enum reason why, struct str 
 		txn_srv_detach(srv); /* no memory to refuse: the transaction must not wait for us */
 }
 
+/* The remote target is a GRUU of ours (RFC 5627): the phone is where the dialog has it, not where that URI leads, which is
+ * here. (One with a name for a host leads nowhere else anyhow.) */
+static void stay_with_phone(const struct leg *l, struct net_path *path)
+{
+	const struct b2b *b = l->call->b2b;
+	struct sip_uri u;
+	struct addr a;
+
+	if (l->dlg.first_route.n || sip_uri_parse(l->dlg.target, &u) < 0 || !reg_is_gruu(&u) || !sip_uri_addr(&u, &a))
+		return;
+	if (addr_port(&a) == 0)
+		addr_set_port(&a, u.scheme == SIP_SCHEME_SIPS ? 5061 : 5060);
+	if (b->user->is_local(b->ctx, l->trunk->realm, &a))
+		*path = l->dlg.path;
+}
+
 static bool has_names(const struct pol_trunk *t)
 {
 	for (unsigned i = 0; i < t->n_targets; i++)
@@ -262,6 +280,7 @@ static struct txn_cli *send_request(struct leg *l, unsigned again, enum sip_meth
 	buf_init(&h, text, sizeof(text));
 	follow_flow(l);
 	dlg_request(&l->dlg, method, method_name, cseq, &h, &r);
+	stay_with_phone(l, &r.path);
 	r.one_flow = l->flow;
 	n = named_ways(l, ways);
 	if (n && way_in_use(ways, n, &r.path) == n)
@@ -374,6 +393,7 @@ void leg_ack(struct leg *l, uint32_t cseq, struct str body)
 	buf_init(&h, text, sizeof(text));
 	follow_flow(l);
 	dlg_request(&l->dlg, SIP_ACK, STR_NONE, cseq, &h, &r);
+	stay_with_phone(l, &r.path);
 	n = named_ways(l, ways);
 	if (n && way_in_use(ways, n, &r.path) == n)
 		r.path = l->dlg.path = ways[0].path;

@@ -325,7 +325,7 @@ def gruu_as_pbx(box):
             m = p.register('Contact: <sip:dev@%s>;+sip.instance="<%s>";expires=300' % (p.ua.at, instance_of), 'Supported: gruu', aor=number)
             check(m.status == 200, str(m))
             phones.append(p)
-        ours = 'sip:%s@%s;gr=%s' % (number, DOMAIN, gr)
+        ours = 'sip:%s@%s;gr=%s' % (number, BOX[('lan', 4)], gr)     # its host is us: what is sent in the dialog goes to the phone all the same
         a = phones[0].ua
         t = a.request('INVITE', 'sip:%s@%s:5060' % (TO, BOX[('lan', 4)]), number, TO, body=sdp(a.addr, 30000))
         t = re.sub(r'(?m)^Contact: [^\r]*', 'Contact: <%s>' % ours, t)
