@@ -115,7 +115,11 @@ static void adopt(struct client *c, const struct pol_trunk *t)
 	c->policy = policy_ref(c->cs->policy);
 	policy_unref(old);
 	c->t = t;
-	account_credential(t, &c->cred);
+	if (client_is_number(c) && c->account->policy != c->policy) {
+		policy_unref(c->account->policy);
+		c->account->policy = policy_ref(c->policy);
+	}
+	account_credential(t, client_cred(c));
 	buf_init(&ctx, c->log.ctx, sizeof(c->log.ctx) - 1);
 	if (client_is_number(c))
 		buf_fmt(&ctx, "trunk=%.*s number=%s", STR(str_head(t->name, 20)), c->number);
@@ -162,6 +166,8 @@ static void account_release(struct account *a)
 		return;
 	htab_del(&a->cs->by_id, &a->by_id);
 	explicit_bzero(a->auth, sizeof(a->auth));
+	explicit_bzero(&a->cred, sizeof(a->cred));
+	policy_unref(a->policy);
 	free(a->uris);
 	free(a);
 }
@@ -212,10 +218,26 @@ static bool take_back(struct client *c, const char *because)
 		return false;
 	c->asked[0] = c->asked[1] = 0;
 	client_step(c, REG_CLIENT_REMOVING, because);
+	if (client_is_number(c) && !c->cs->stopping) { /* a thousand of them have turns, too */
+		c->queued = true;
+		client_wait_us(c, 0);
+		return true;
+	}
 	if (client_send(c, &w, 0) == 0)
 		return true;
 	client_forget(c);
 	return false;
+}
+
+void client_take_back_now(struct client *c)
+{
+	struct way w = {.path = c->at};
+
+	c->queued = false;
+	if (client_send(c, &w, 0) == 0)
+		return;
+	client_forget(c);
+	client_removed(c);
 }
 
 void client_take_back(struct client *c)
@@ -240,7 +262,12 @@ void client_review(struct client *c)
 	bool account = kept && (number || t->reg.user.n > 0);
 	bool wanted = account && !cs->stopping && !c->account->held && t->admin != POL_DISABLED;
 
-	if (c->state == REG_CLIENT_REMOVING && c->cli)
+	if (c->queued && cs->stopping) {
+		timer_stop(cs->env->timers, &c->timer);
+		client_take_back_now(c);
+		return;
+	}
+	if (c->state == REG_CLIENT_REMOVING && (c->cli || c->queued))
 		return; /* comes back here at its end */
 	if (wanted && client_runs(c) && same(c->t, t)) {
 		adopt(c, t);

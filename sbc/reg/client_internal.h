@@ -65,6 +65,9 @@ struct account {
 	int64_t barred_us;          /* no number is tried before: one was refused for the password they share */
 	struct client_uris *uris;   /* own; NULL: it said nothing */
 	struct auth_session auth[REG_FLOWS_MAX]; /* by reg-id; of numbers the first */
+	struct auth_credential cred; /* of all numbers: the session points to it */
+	struct policy *policy;      /* ref: cred's texts are its */
+	uint32_t asked;             /* challenges of numbers that the session took */
 };
 
 struct client {
@@ -80,6 +83,7 @@ struct client {
 	bool down;                  /* the flow was lost since the last 200 */
 	bool suspect;               /* something sent there got no answer since the last 200 */
 	bool kept;                  /* we ping it */
+	bool queued;                /* REMOVING: its turn has not come yet */
 	bool unwanted;              /* bound without outbound, which is required: taken back, then refused */
 	uint8_t flaps;              /* losses in a row of a flow that was not up for long */
 	uint8_t moves;              /* changes of our address in a row that were registered anew */
@@ -100,6 +104,7 @@ struct client {
 	struct way *ways;           /* own, WAYS_MAX; NULL: none under way */
 	unsigned n_ways, at_way;
 	struct txn_cli *cli;        /* borrow: the REGISTER that is out */
+	uint32_t sent_asked;        /* a number: account.asked when the REGISTER went out */
 	uint8_t asked[2];           /* challenges answered by this way: 401, 407 */
 	uint8_t briefs, redirects;
 	int64_t begun_us;
@@ -166,6 +171,11 @@ static inline struct auth_session *client_auth(struct client *c)
 {
 	return &c->account->auth[c->reg_id - 1];
 }
+static inline bool client_is_number(const struct client *c);
+static inline struct auth_credential *client_cred(struct client *c)
+{
+	return client_is_number(c) ? &c->account->cred : &c->cred;
+}
 static inline bool client_is_number(const struct client *c)
 {
 	return c->number[0] != '\0';
@@ -180,6 +190,7 @@ void client_put_user(const struct client *c, struct buf *b);
 void client_view(const struct client *c, struct reg_client_view *ret);
 /* Un-REGISTER. May free c. */
 void client_take_back(struct client *c);
+void client_take_back_now(struct client *c); /* its turn has come. May free c. */
 void client_step(struct client *c, enum reg_client_state next, const char *because);
 /* to the user: alarms and history */
 void client_tell(struct client *c, enum reason why);

@@ -165,6 +165,7 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	    &client_txn_ops, c);
 	if (!c->cli)
 		return -ENOMEM;
+	c->sent_asked = c->account->asked;
 	c->cseq++;
 	c->sent++;
 	cs->metrics[M_SENT]++;

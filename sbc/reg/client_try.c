@@ -252,6 +252,10 @@ static void attempt(struct client *c)
 	int64_t now = c->cs->env->clock->mono_us;
 	enum reason why;
 
+	if (c->queued) {
+		client_take_back_now(c);
+		return;
+	}
 	if (number_barred(c))
 		return;
 	why = find_ways(c);

@@ -155,6 +155,41 @@ static void each_number_registers(void **state)
 	world_fini(&w);
 }
 
+/* Two that are out at once get one nonce: it is the one's first challenge and the other's, not a second one. And what
+ * the first learned outlives it. */
+static void challenged_at_the_same_time(void **state)
+{
+	struct world w;
+	struct registrar g;
+	static char out[2][8192];
+	struct net_path to;
+
+	(void)state;
+	begin(&g, &w, NUMS);
+	must_register(&w, 100);
+	memcpy(out[0], w.last, sizeof(out[0]));
+	must_register(&w, 100);
+	memcpy(out[1], w.last, sizeof(out[1]));
+	to = w.r.sent_to[0];
+	for (int i = 0; i < 2; i++) {
+		memcpy(w.last, out[i], sizeof(w.last));
+		w.r.sent_to[0] = to;
+		answer(&w, "401 Unauthorized", CHALLENGE("n1", ""));
+	}
+	g.asks = true;
+	pass(&g, 1000);
+	assert_int_equal(g.n_ok, 10);
+	assert_int_equal(g.asked, 0);
+	assert_int_equal(view(&w).numbers_held, 10);
+	/* the number that was challenged goes; the others refresh by what it learned */
+	take(&w, "+4930123450");
+	give(&w, "+4930123455..+4930123459", 1);
+	pass(&g, 600000);
+	assert_int_equal(g.asked, 0);
+	assert_int_equal(view(&w).numbers_held, 5);
+	world_fini(&w);
+}
+
 /* numbers come and go with the PBX's */
 static void follow_the_numbers_of_the_pbx(void **state)
 {
@@ -191,6 +226,35 @@ static void follow_the_numbers_of_the_pbx(void **state)
 	reg_clients_stop(w.cs);
 	pass(&g, 1000);
 	assert_int_equal(g.n_gone, 22);
+	assert_int_equal(reg_clients_busy(w.cs), 0);
+	world_fini(&w);
+}
+
+/* a stop does not wait for turns; and enabled again in the middle of it, all are there in the end */
+static void taken_back_in_turns_or_at_once(void **state)
+{
+	struct world w;
+	struct registrar g;
+
+	(void)state;
+	begin(&g, &w, NUMS);
+	pass(&g, 1000);
+	w.r.fix.trunks[w.id - 1].admin = DB_DISABLED;
+	use_policy(&w);
+	pass(&g, 80);
+	assert_in_range(g.n_gone, 1, 8);
+	w.r.fix.trunks[w.id - 1].admin = DB_ENABLED;
+	use_policy(&w);
+	pass(&g, 2000);
+	assert_int_equal(g.n_gone, 10);
+	assert_int_equal(view(&w).numbers_held, 10);
+	w.r.fix.trunks[w.id - 1].admin = DB_DISABLED;
+	use_policy(&w);
+	pass(&g, 60);
+	reg_clients_stop(w.cs);
+	assert_true(reg_clients_busy(w.cs) >= 5);
+	pass(&g, 20);
+	assert_int_equal(g.n_gone, 20);
 	assert_int_equal(reg_clients_busy(w.cs), 0);
 	world_fini(&w);
 }
@@ -346,6 +410,18 @@ static void a_thousand(void **state)
 	use_policy(&w);
 	pass(&g, 2000);
 	assert_int_equal(g.n_ok, 0);
+	/* taken back in turns; one that is wanted again meanwhile begins after its end */
+	g.first_us = 0;
+	w.r.fix.trunks[w.id - 1].admin = DB_DISABLED;
+	use_policy(&w);
+	pass(&g, 10000);
+	assert_in_range(g.n_gone, 400, 600);
+	use_policy(&w);
+	pass(&g, 11000);
+	assert_int_equal(g.n_gone, 1000);
+	assert_in_range((g.last_us - g.first_us) / 1000, 19900, 20500);
+	assert_int_equal(view(&w).numbers_held, 0);
+	assert_int_equal(view(&w).state, REG_CLIENT_STOPPED);
 	world_fini(&w);
 }
 
@@ -353,7 +429,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_number_registers),
+	    cmocka_unit_test(challenged_at_the_same_time),
 	    cmocka_unit_test(follow_the_numbers_of_the_pbx),
+	    cmocka_unit_test(taken_back_in_turns_or_at_once),
 	    cmocka_unit_test(one_is_refused),
 	    cmocka_unit_test(a_wrong_password_is_tried_for_all),
 	    cmocka_unit_test(ways_of_a_number),
