@@ -320,6 +320,44 @@ static void checks_allocate_nothing(void **state)
 	call_close(&c);
 }
 
+static bool counts(void *ctx, const struct capture_packet *p)
+{
+	unsigned *n = ctx;
+
+	(void)p;
+	++*n;
+	return true;
+}
+
+/* nor does keeping what a captured call sends */
+static void captured_packets_allocate_nothing(void **state)
+{
+	unsigned long before;
+	struct world z;
+	struct call c;
+	unsigned n = 0;
+
+	(void)state;
+	watch_allocations();
+	world_init(&z, 1);
+	z.cfg.capture_bytes = 1 << 20;
+	world_start(&z);
+	call_open(&c, &z);
+	assert_int_equal(relay_capture_start(z.relay), REASON_NONE);
+	relay_pair_capture(c.pair[0], MEDIA_CAPTURE_CLEAR, 1);
+	passes(&c, c.end[0].rtp, 0, 0);
+	before = allocations;
+	not_counted = true;
+	for (unsigned i = 1; i < 2000; i++)
+		passes(&c, c.end[0].rtp, 0, i);
+	not_counted = false;
+	assert_int_equal(allocations, before);
+	relay_captured(z.relay, 1, counts, &n);
+	assert_true(n > 3000);
+	call_close(&c);
+	world_fini(&z);
+}
+
 /* the same with both sides encrypted, once each SSRC was heard */
 static void encrypted_packets_allocate_nothing(void **state)
 {
@@ -485,6 +523,7 @@ int main(void)
 	    CASE(packets_allocate_nothing),
 	    CASE(checks_allocate_nothing),
 	    CASE(encrypted_packets_allocate_nothing),
+	    cmocka_unit_test(captured_packets_allocate_nothing),
 	    CASE(programs_are_freed_when_the_worker_rested),
 	    cmocka_unit_test(busy_worker_holds_what_it_may_see),
 	    cmocka_unit_test(many_packets_are_gathered),
