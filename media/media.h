@@ -243,7 +243,9 @@ enum media_capture {
 	MEDIA_CAPTURE_WIRE,  /* as they are on the wire: what is encrypted stays so */
 	MEDIA_CAPTURE_CLEAR, /* decrypted, and before they are encrypted */
 };
-/* REASON_NONE, CAPTURE_OFF (there is no memory set aside), NO_MEMORY. */
+/* Takes the memory for it. REASON_NONE, CAPTURE_OFF (none is set aside), NO_MEMORY. */
+enum reason media_capture_start(struct media *m);
+/* REASON_NONE, CAPTURE_OFF, NO_MEMORY. */
 enum reason media_capture(struct media_call *mc, enum media_capture mode, uint64_t key);
 enum media_capture media_captures(const struct media_call *mc);
 struct capture_packet;

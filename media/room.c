@@ -81,6 +81,11 @@ bool media_port_use(const struct media *m, unsigned realm, struct media_port_use
 	return relay_port_use(m->relay, realm, ret);
 }
 
+enum reason media_capture_start(struct media *m)
+{
+	return relay_capture_start(m->relay);
+}
+
 void media_captured(const struct media *m, uint64_t key, bool (*fn)(void *ctx, const struct capture_packet *p), void *ctx)
 {
 	relay_captured(m->relay, key, fn, ctx);

@@ -147,6 +147,8 @@ const struct call_record *b2b_ended_find(const struct b2b *b, uint64_t id);
 void call_clear(struct call *c, enum reason why, bool force);
 /* Keeps the call's packets from now on, under its id (media.h). CAPTURE_OFF, NO_MEMORY; NO_DIALOG: it is ending. */
 enum reason call_capture(struct call *c, enum media_capture mode);
+/* The same for the next n calls of a trunk, in either direction, from their first packet. n 0: for no more. */
+enum reason b2b_capture_next(struct b2b *b, uint32_t trunk_id, unsigned n, enum media_capture mode);
 /* The key under which on_wire() messages of that SIP Call-ID are to be kept (tap.h). */
 uint64_t b2b_wire_key(const struct env *env, struct str sip_call_id);
 void call_id_text(uint64_t id, char text[CALL_ID_TEXT]);

@@ -572,6 +572,8 @@ struct trunk_rt *trunk_rt(struct b2b *b, uint32_t id); /* made on first use; NUL
 /* REASON_NONE and the call is counted, or the limit that forbids it */
 enum reason trunk_take(struct b2b *b, const struct pol_trunk *t, bool in);
 void trunk_put(struct b2b *b, uint32_t id);
+/* Keeps the packets of this call, if the trunk's next ones are to be kept. */
+void trunk_capture(struct call *c, uint32_t trunk_id);
 void trunk_note(struct b2b *b, uint32_t id, enum reason why); /* outcome of a call */
 void trunks_free(struct b2b *b);
 

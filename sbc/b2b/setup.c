@@ -189,6 +189,7 @@ static enum reason open_media(struct call *c, struct str sdp)
 	c->media = media_call_new(b->media, str_z(id));
 	if (!c->media)
 		return REASON_NO_MEMORY;
+	trunk_capture(c, t->id);
 	why = media_side_open(c->media, MEDIA_A,
 	    &(struct media_side_cfg){.realm = t->realm,
 	        .family = c->peer_a.sa.sa_family,

@@ -12,6 +12,8 @@ struct trunk_rt {
 	uint32_t id;
 	struct b2b_trunk_info info;
 	int64_t second; /* the one that starts_last_s counts */
+	uint32_t capture_next; /* so many calls to come are captured */
+	uint8_t capture;       /* enum media_capture */
 };
 
 /* Ids are given by us, one after the other: each is its own hash. */
@@ -122,6 +124,29 @@ void b2b_trunk_info(const struct b2b *b, uint32_t trunk_id, struct b2b_trunk_inf
 		*ret = t->info;
 	}
 	ret->targets_down = targets_down(b, trunk_id);
+}
+
+enum reason b2b_capture_next(struct b2b *b, uint32_t trunk_id, unsigned n, enum media_capture mode)
+{
+	struct trunk_rt *t = trunk_rt(b, trunk_id);
+	enum reason why = n && mode ? media_capture_start(b->media) : REASON_NONE;
+
+	if (why != REASON_NONE || !t)
+		return why != REASON_NONE ? why : REASON_NO_MEMORY;
+	t->capture_next = mode ? n : 0;
+	t->capture = (uint8_t)mode;
+	return REASON_NONE;
+}
+
+void trunk_capture(struct call *c, uint32_t trunk_id)
+{
+	struct trunk_rt *t = find(c->b2b, trunk_id);
+
+	if (!t || !t->capture_next || media_captures(c->media) != MEDIA_CAPTURE_OFF ||
+	    media_capture(c->media, (enum media_capture)t->capture, c->id) != REASON_NONE)
+		return;
+	t->capture_next--;
+	log_warn(&c->log, "call_captured", "left=%u", t->capture_next);
 }
 
 void trunks_free(struct b2b *b)

@@ -257,6 +257,7 @@ static enum reason write_invite(
 	e = rewrite_invite(l, m, path, w, &u, &h);
 	if (e < 0)
 		return e == -ENETUNREACH ? REASON_NO_LISTENER : e == -ENOSPC ? REASON_TOO_LARGE : REASON_NO_MEMORY;
+	trunk_capture(c, t->id);
 	why = media_side_open(c->media, MEDIA_B,
 	    &(struct media_side_cfg){.realm = t->realm,
 	        .family = path->remote.sa.sa_family,

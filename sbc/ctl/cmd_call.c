@@ -782,6 +782,31 @@ void cmd_call_pcap(struct ctl_req *r)
 	ctl_end(r);
 }
 
+/* The next calls of a trunk. */
+static void capture_trunk(struct ctl_req *r, enum media_capture mode, const char *name)
+{
+	const struct pol_trunk *t = ctl_trunk(r, ctl_arg(r, "--trunk"));
+	const struct log lg = {.to = r->be->env->logger, .area = LOG_CTL};
+	unsigned n = ctl_uint(r, "--next", 1);
+	enum reason why;
+
+	if (!t)
+		return;
+	why = b2b_capture_next(r->be->b2b, t->id, n, mode);
+	if (why != REASON_NONE) {
+		ctl_refuse(r, why, NULL, "its calls cannot be captured: %s", reason_info(why)->text);
+		return;
+	}
+	log_warn(&lg, "call_capture", "uid=%u trunk=%.*s next=%u mode=\"%s\"", r->uid, STR(t->name), n, name);
+	ctl_set(r, "capture", json_string(name));
+	if (mode == MEDIA_CAPTURE_OFF)
+		ctl_say(r, "no further call of %.*s is captured\n", STR(t->name));
+	else
+		ctl_say(r, "the next %u call%s of %.*s: %s\nto see one: postern call pcap ID -o FILE\n", n, n == 1 ? "" : "s",
+		    STR(t->name), name);
+	ctl_end(r);
+}
+
 void cmd_call_capture(struct ctl_req *r)
 {
 	enum media_capture mode = ctl_flag(r, "--off")        ? MEDIA_CAPTURE_OFF
@@ -789,11 +814,20 @@ void cmd_call_capture(struct ctl_req *r)
 	                                                       : MEDIA_CAPTURE_WIRE;
 	static const char *const names[] = {"off", "as on the wire", "decrypted"};
 	const struct log lg = {.to = r->be->env->logger, .area = LOG_CTL};
+	struct call_record *rec;
 	const char *phase;
 	struct call *c;
-	struct call_record *rec = find_call(r, &phase, &c);
 	enum reason why;
 
+	if (ctl_arg(r, "--trunk")) {
+		capture_trunk(r, mode, names[mode]);
+		return;
+	}
+	if (!ctl_arg(r, "CALL")) {
+		ctl_refuse(r, REASON_BAD_VALUE, "postern call capture ID, or --trunk TRUNK", "which call? none was named");
+		return;
+	}
+	rec = find_call(r, &phase, &c);
 	if (!c) {
 		free(rec);
 		if (!r->ended)

@@ -4,7 +4,7 @@ import subprocess
 import srtp
 from box import rows
 from lab import check
-from raw import Call
+from raw import Call, party
 from t_srtp import CM80, call, say, secure
 
 CASES = []
@@ -109,6 +109,30 @@ def encrypted(box):
     for k in [k for k in t.keys + t.ours if k]:
         check(k.master not in raw and srtp.base64.b64encode(k.master) not in raw, 'a key is in it')
     t.c.bye()
+
+
+@case
+def calls_to_come(box):
+    """the next call of a trunk is captured from its first packet, the one after it is not"""
+    check('the next 1 call of itsp' in box.cli('call', 'capture', '--trunk', 'itsp')[1], 'words')
+    a, b = party(box, 'pbx'), party(box, 'itsp')
+    ids = []
+    for i in range(2):
+        c = Call(box, ua=a, ub=b, media=True)
+        c.tag_b = 'N%d' % i
+        c.up()
+        ids.append(rows(box.json('call', 'list'))[0]['id'])
+        c.rtp_a.send(c.ok_a.media())
+        check(c.rtp_b.recv(3), 'the very first packet does not arrive')
+        c.bye()
+    box.cdrs(2)
+    first = fields(pcap(box, ids[0]), 'rtp && udp.dstport', 'rtp.seq')
+    check([x[0] for x in first] == ['100', '100'], 'the first call: %s' % first)
+    check(not fields(pcap(box, ids[1]), 'rtp', 'rtp.seq'), 'the second call was captured')
+    box.cli('call', 'capture', '--trunk', 'itsp', '--next', 3)
+    check('no further call' in box.cli('call', 'capture', '--trunk', 'itsp', '--off')[1], 'off')
+    rc, out = box.cli('call', 'capture', ok=None)
+    check(rc == 2 and 'which call' in out, out)
 
 
 @case
