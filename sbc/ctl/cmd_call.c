@@ -389,6 +389,23 @@ static void put_media(struct ctl_req *r, const struct call_record *rec)
 		r->code = 2;
 }
 
+/* What we are to this call, in the words of RFC 7092: of RTP we read and change headers, T.38 we pass as it is. */
+static const char *role_of(const struct call_record *rec)
+{
+	const char *role = "SDP-modifying signaling-only B2BUA";
+
+	for (unsigned i = 0; i < rec->n_streams && i < CALL_STREAMS_MAX; i++) {
+		const struct media_stream_info *a = &rec->media[0][i].info, *b = &rec->media[1][i].info;
+
+		if (!a->active && !b->active)
+			continue;
+		if (strcmp(a->kind, "image") != 0)
+			return "media-aware relay";
+		role = "media relay";
+	}
+	return role;
+}
+
 void cmd_call_show(struct ctl_req *r)
 {
 	static const struct print_col head[] = {
@@ -403,6 +420,7 @@ void cmd_call_show(struct ctl_req *r)
 	    {"route", "route", PK_TEXT, 0},
 	    {"peer", "caller's address", PK_TEXT, 0},
 	    {"sip_call_id", "Call-ID of leg A", PK_TEXT, 0},
+	    {"role", "our role", PK_TEXT, 0},
 	    {"status", "status", PK_NUM, 0},
 	    {"released_by", "ended by", PK_TEXT, 0},
 	    {"reason_text", "reason", PK_TEXT, 0},
@@ -438,6 +456,7 @@ void cmd_call_show(struct ctl_req *r)
 		json_object_set_new(j, "answer_ms", json_integer((rec->answer_us - rec->start_us) / 1000));
 	json_object_set_new(j, "peer", view_peer(rec->proto_a, &rec->peer_a));
 	json_object_set_new(j, "sip_call_id", print_jsonz(rec->sip_call_id_a));
+	json_object_set_new(j, "role", json_string(role_of(rec)));
 	if (!phase) {
 		json_object_set_new(j, "released_by",
 		    json_string(rec->released_by == 'a'	    ? "caller"

@@ -3,6 +3,7 @@ import re
 
 import fax
 import srtp
+from box import rows
 from lab import check
 from raw import Call
 from sip import ack_failure
@@ -89,10 +90,14 @@ def pages(box):
         box.lab.close()
         c = Call(box, media=True).up()
         talk(c)
+        ident = rows(box.json('call', 'list'))[0]['id']
+        role = lambda: box.json('call', 'show', ident)['call']['role']
+        check(role() == 'media-aware relay', role())
         m, r = change(c, False, image(c.b.addr, c.port_b, audio=own_line, session='30777'),
                       image(c.a.addr, c.port_a, audio=own_line))
         want = ['audio', 'image'] if own_line else ['image']
         check([k for k, _ in lines(m.body)] == want and [k for k, _ in lines(r.body)] == want, m.body + r.body)
+        check(role() == 'media relay', role())
         n = len(want) - 1
         machines(box, c, m.media(n), r.media(n), 3)
         s = [x for x in box.media() if x['kind'] == 'image']
