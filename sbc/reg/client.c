@@ -190,6 +190,7 @@ static void client_free(struct client *c)
 		list_del(&c->node);
 		a->n_numbers--;
 	} else {
+		memset(client_auth(c), 0, sizeof(struct auth_session)); /* it points to what goes now */
 		a->flow[c->reg_id - 1] = NULL;
 	}
 	free(c->ways);

@@ -6,6 +6,7 @@
 struct registrar {
 	struct world *w;
 	bool no_gin;              /* 420 */
+	bool stale;               /* the next one is told that its nonce is too old */
 	bool asks, wrong;         /* 401 without credentials; 401 with them too */
 	const char *refuses;      /* 403 to that number */
 	unsigned asked, n_ok, n_gone, n_refused, with_credentials;
@@ -34,6 +35,9 @@ static void one_register(struct registrar *g, const char *m, struct net_path to)
 	if (g->no_gin && strstr(m, "\r\nRequire: gin")) {
 		g->n_refused++;
 		answer(w, "420 Bad Extension", "Unsupported: gin\r\n");
+	} else if (g->stale && proven) {
+		g->stale = false;
+		answer(w, "401 Unauthorized", CHALLENGE("n2", ", stale=true"));
 	} else if (g->asks && (!proven || g->wrong)) {
 		g->asked++;
 		answer(w, "401 Unauthorized", CHALLENGE("n1", ""));
@@ -209,7 +213,8 @@ static void follow_the_numbers_of_the_pbx(void **state)
 	pass(&g, 1000);
 	assert_int_equal(g.n_gone, 1);
 	assert_int_equal(view(&w).numbers, 10);
-	/* another way to register: all are taken back, then that */
+	/* another way to register: all are taken back, then that; what either's challenges taught goes with it */
+	g.asks = true;
 	fix_set(&w.r.fix, w.id, "auth=register");
 	fix_set(&w.r.fix, w.id, "aor=pilot");
 	use_policy(&w);
@@ -218,6 +223,9 @@ static void follow_the_numbers_of_the_pbx(void **state)
 	assert_int_equal(g.n_seen, 12);
 	assert_int_equal(view(&w).numbers, 0);
 	assert_has(w.last, "sip:pilot@");
+	g.stale = true;
+	assert_true(reg_client_register(w.cs, w.id));
+	pass(&g, 1000);
 	/* and back */
 	fix_set(&w.r.fix, w.id, "auth=numbers");
 	use_policy(&w);
