@@ -252,6 +252,7 @@ class Lab:
         self.work = work
         self.bindir = bindir
         self.procs = []
+        self.lasting = []
         self.sockets = []
         self.box = None
         self.n = 0
@@ -274,6 +275,15 @@ class Lab:
         for p in list(self.procs):
             if p is not self.box:
                 p.stop(seconds=3)
+
+    def keep(self, p):
+        """It outlives the cases, not the suite."""
+        self.procs.remove(p)
+        self.lasting.append(p)
+
+    def end(self):
+        for p in self.lasting:
+            p.stop(seconds=5)
 
     def fresh(self, name):
         """A folder of that name, empty."""

@@ -89,6 +89,7 @@ def run_suite(name, opt):
     if os.environ.get('POSTERN_E2E_TIMES'):
         print('# %s done' % name)
     bad += b.finish(name)
+    the_lab.end()
     return bad
 
 

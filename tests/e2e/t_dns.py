@@ -53,7 +53,7 @@ def serve(box, zone=ZONE):
             f.write("\tlocal-data: '%s'\n" % l)
         f.write('remote-control:\n\tcontrol-enable: no\n')
     p = box.lab.run('itsp2', ['unbound', '-d', '-c', d + '/u.conf'], 'unbound')
-    box.lab.procs.remove(p)
+    box.lab.keep(p)
     box.dns = p
     wait('unbound to listen', lambda: listening('itsp2', 'udp', DNS, 53) or not p.running(), 8)
     check(p.running(), 'unbound: ' + p.text()[-400:])

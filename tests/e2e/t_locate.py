@@ -69,7 +69,7 @@ def serve(box, where, zone=ZONE, kind='static', more=''):
                 f.write("\tlocal-data: '%s'\n" % l)
         f.write(more + 'remote-control:\n\tcontrol-enable: no\n')
     p = box.lab.run(host, ['unbound', '-d', '-c', d + '/u.conf'], 'unbound')
-    box.lab.procs.remove(p)
+    box.lab.keep(p)
     box.servers[host] = p
     wait('unbound to listen', lambda: listening(host, 'udp', address, 53) or not p.running(), 8)
     check(p.running(), 'unbound: ' + p.text()[-400:])
