@@ -224,7 +224,6 @@ int tcp_listen(struct listener *l)
 	/* connections of an earlier run may still be in TIME_WAIT */
 	if (!e && setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
 		e = -errno;
-	conn_tune(l->fd, &l->io->cfg); /* what is accepted has it from here: five system calls less for each */
 	if (!e && (bind(l->fd, &l->asked.sa, addr_len(&l->asked)) < 0 || listen(l->fd, BACKLOG) < 0 ||
 	              getsockname(l->fd, &l->bound.sa, &len) < 0))
 		e = -errno;

@@ -280,7 +280,7 @@ void tcp_limits_changed(struct netio *io)
 			conn_timer(io->slot[i].conn);
 	for (unsigned i = 0; i < io->n_listeners; i++)
 		if (io->listener[i] && io->listener[i]->proto != NET_UDP)
-			conn_tune(io->listener[i]->fd, &io->cfg); /* of those that will be accepted */
+			conn_tune(io->listener[i]->fd, &io->cfg); /* what it accepts inherits it: five system calls less for each */
 }
 
 void tcp_peer_changed(struct netio *io, uint32_t peer, bool usable)
