@@ -52,7 +52,7 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	list_init(&b->outside);
 	list_init(&b->relays);
 	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
-	arena_pool_init_more(&b->pool, 1808, 304, 1024);
+	arena_pool_init_more(&b->pool, 1712, 304, 1024);
 	block_pool_init(&b->blocks, BLOCKS_KEPT);
 	rng_bytes(env->rng, &b->loop_key, sizeof(b->loop_key));
 	/* ids go on where an earlier run cannot have been: seconds since 1970, then a count */

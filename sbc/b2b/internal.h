@@ -68,8 +68,6 @@ struct leg_2xx {
 struct leg {
 	struct call *call; /* borrow: owns the leg */
 	struct list node;  /* in call->legs */
-	enum media_side side;
-	enum leg_state state;
 	const struct pol_trunk *trunk; /* borrow: call->policy */
 	struct hnode by_tag;           /* in b2b->dialogs under dlg.local_tag */
 	struct dlg dlg;
@@ -84,16 +82,18 @@ struct leg {
 	struct txn_ack *ack;    /* own: the last one, sent again for each copy of the 2xx of inv_cli */
 	struct txn_ack *old_ack; /* own: the one before, of old_cli */
 	uint32_t ack_cseq, old_ack_cseq;
+	enum reason end_reason;
+	uint8_t side;           /* enum media_side */
+	uint8_t state;          /* enum leg_state */
+	uint8_t fax;            /* what its Contact says of fax, RFC 6913: index of leg_fax_tags */
+	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
+	bool bye_pending : 1;   /* A: to be ended, but its ACK is still awaited (DLG-05) */
+	bool connecting : 1;    /* B: its INVITE waits until it is known which of two families it has */
+	bool sips : 1;          /* every URI of ours says sips: (RFC 5630) */
+	bool early_sdp : 1;     /* A: was answered in a provisional; B: answered early */
 	struct try *try;        /* B: its line in the record */
 	struct leg_auth *auth;  /* in the arena; NULL: nobody asked who we are (credentials.c) */
 	struct leg_flow *flow;  /* in the arena; NULL: not one that somebody registered by */
-	bool bye_pending;       /* A: to be ended, but its ACK is still awaited (DLG-05) */
-	bool connecting;        /* B: its INVITE waits until it is known which of two families it has */
-	bool sips;              /* every URI of ours says sips: (RFC 5630) */
-	bool early_sdp;         /* A: was answered in a provisional; B: answered early */
-	uint8_t fax;            /* what its Contact says of fax, RFC 6913: index of leg_fax_tags */
-	uint8_t again;          /* its request in the dialog went to that many further addresses (DNS-06) */
-	enum reason end_reason;
 	struct str bye_headers; /* of the BYE, in the arena when it may go out again */
 	struct stray *stray;    /* borrow: strays.c */
 };
@@ -138,11 +138,11 @@ struct try {
 	struct try *next;
 	struct str trunk, sip_call_id; /* in the arena; trunk: of the snapshot */
 	struct addr addr;
-	uint8_t proto;
-	uint16_t status;
-	bool fragmented;
 	enum reason reason;
 	uint32_t after_ms;
+	uint16_t status;
+	uint8_t proto;
+	bool fragmented;
 };
 
 struct call {
@@ -157,7 +157,6 @@ struct call {
 	struct leg *a, *b;     /* b: the current one, or NULL; a: NULL once gone */
 	struct change *change; /* own; NULL: none is open */
 	struct list carried;   /* struct carried */
-	unsigned n_carried;
 	struct log log;
 
 	/* the way of the INVITE; own, malloc'ed, given back when it is over */
@@ -169,6 +168,7 @@ struct call {
 	struct str calling, called, route; /* canonical, in the arena; route: of the snapshot or the arena */
 	struct addr peer_a;
 	uint8_t proto_a;
+	uint8_t n_carried;     /* up to CARRIED_MAX */
 	struct str sip_call_id_a;
 	struct try *tries, *last_try;
 	struct str peer_reason;

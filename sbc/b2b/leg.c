@@ -18,7 +18,7 @@ struct leg *leg_new(struct call *c, enum media_side side, const struct pol_trunk
 	if (!l)
 		return NULL;
 	l->call = c;
-	l->side = side;
+	l->side = (uint8_t)side;
 	l->trunk = t;
 	l->state = side == MEDIA_A ? LEG_INVITED : LEG_CALLING;
 	list_push(&c->legs, &l->node);
@@ -69,7 +69,7 @@ void leg_set_state(struct leg *l, enum leg_state s, const char *because)
 		return;
 	log_debug(&l->call->log, "leg_state", "leg=%c from=%s to=%s because=%s", "ab"[l->side],
 	    leg_state_names[l->state], leg_state_names[s], because);
-	l->state = s;
+	l->state = (uint8_t)s;
 }
 
 const struct net_local *b2b_local(const struct b2b *b, const struct pol_trunk *t, const struct net_path *path)

@@ -17,16 +17,16 @@ struct dlg {
 	struct str target;                /* remote target: URI of their Contact */
 	struct str routes;                /* route set as complete "Route: …" lines, in the order to send */
 	struct str first_route;           /* URI of the first one, empty: none */
-	uint16_t target_cap, routes_cap, first_route_cap; /* bytes of the places these are kept in, 0: not ours */
-	bool strict;                      /* first route has no lr: RFC 3261 12.2.1.1 */
-	bool sips;                        /* UAC: routes are sips: whatever Record-Route said (RFC 5630 5.1.1) */
-	bool nat;                         /* answer to where their packets come from, whatever Contact says */
-	bool has_remote_cseq;
-	bool confirmed;
-	uint8_t hops;                     /* that requests before there is a dialog may take: Max-Forwards and one, 0: 71 */
-	bool update_ok;                   /* their Allow lists UPDATE */
 	uint32_t local_cseq, remote_cseq;
 	struct net_path path;             /* of the last message from them; connection included */
+	uint16_t target_cap, routes_cap, first_route_cap; /* bytes of the places these are kept in, 0: not ours */
+	uint8_t hops;                     /* that requests before there is a dialog may take: Max-Forwards and one, 0: 71 */
+	bool strict : 1;                  /* first route has no lr: RFC 3261 12.2.1.1 */
+	bool sips : 1;                    /* UAC: routes are sips: whatever Record-Route said (RFC 5630 5.1.1) */
+	bool nat : 1;                     /* answer to where their packets come from, whatever Contact says */
+	bool has_remote_cseq : 1;
+	bool confirmed : 1;
+	bool update_ok : 1;               /* their Allow lists UPDATE */
 };
 
 /* UAS: from an INVITE. local_tag is ours. 0 or -ENOMEM; -EBADMSG when the INVITE has no usable Contact. */
