@@ -12,14 +12,34 @@
 #include "sbc/sip/chars.h"
 #include "sbc/sip/msg.h"
 
-/* Where the first "\r\n\r\n" of n bytes stands; NULL: nowhere. A head has few CRs, so one is looked for and then looked at. */
-static const char *empty_line(const char *p, size_t n)
+/* Can the line at p be Content-Length or its short form? Where end is too near to say, it can. */
+static bool may_be_length(const char *p, const char *end)
+{
+	char c = chr_lower(*p);
+
+	return c == 'l' || (c == 'c' && (end - p < 9 || chr_lower(p[8]) == 'l'));
+}
+
+/* Lines that can say how long a body is. */
+struct lengths {
+	const char *at; /* the last one */
+	unsigned n;
+};
+
+/* Where the first "\r\n\r\n" of n bytes stands; NULL: nowhere. A head has few CRs, so one is looked for and then looked at;
+ * *ret: of the lines on the way. */
+static const char *empty_line(const char *p, size_t n, struct lengths *ret)
 {
 	const char *end = p + n;
 
+	*ret = (struct lengths){.at = p, .n = may_be_length(p, end)};
 	while ((p = memchr(p, '\r', (size_t)(end - p))) && end - p >= 4) {
 		if (memcmp(p, "\r\n\r\n", 4) == 0)
 			return p;
+		if (p[1] == '\n' && may_be_length(p + 2, end)) {
+			ret->at = p + 2;
+			ret->n++;
+		}
 		p++;
 	}
 	return NULL;
@@ -42,14 +62,6 @@ static size_t line_len(struct str head)
 	return end;
 }
 
-/* Can the line be Content-Length or its short form? Most lines are not read any further. */
-static bool may_be_length(struct str line)
-{
-	char c = line.n ? chr_lower(line.p[0]) : '\0';
-
-	return c == 'c' || c == 'l';
-}
-
 /* 0: found and fine (*ret_len); 1: none; -1: not usable */
 static int content_length(struct str head, size_t *ret_len)
 {
@@ -61,7 +73,7 @@ static int content_length(struct str head, size_t *ret_len)
 		size_t i = 0;
 
 		head = str_from(head, line.n);
-		if (!may_be_length(line))
+		if (!may_be_length(line.p, line.p + line.n))
 			continue;
 		while (i < line.n && sip_is(line.p[i], SIP_C_TOKEN))
 			i++;
@@ -86,6 +98,8 @@ enum sip_frame_kind sip_frame(struct sip_framer *f, const char *p, size_t n, siz
 	if (f->head_len == 0) {
 		static const char ping[] = "\r\n\r\n";
 		size_t from = f->scanned > 3 ? f->scanned - 3 : 0;
+		struct lengths lengths;
+		struct str lines;
 		const char *end;
 
 		if (n == 0)
@@ -100,7 +114,7 @@ enum sip_frame_kind sip_frame(struct sip_framer *f, const char *p, size_t n, siz
 			*ret_len = 4;
 			return SIP_FRAME_PING;
 		}
-		end = empty_line(p + from, n - from);
+		end = empty_line(p + from, n - from, &lengths);
 		f->scanned = n;
 		if (!end && n <= SIP_HEAD_MAX)
 			return SIP_FRAME_MORE;
@@ -110,7 +124,12 @@ enum sip_frame_kind sip_frame(struct sip_framer *f, const char *p, size_t n, siz
 			return SIP_FRAME_BAD;
 		}
 		f->head_len = (size_t)(end + 4 - p);
-		if (content_length(str_n(p, f->head_len), &f->body_len) != 0) {
+		lines = str_n(p, f->head_len);
+		if (from == 0 && lengths.n <= 1) { /* all of it was looked at, and nearly always just one can be it */
+			lines = lengths.n ? str_from(lines, (size_t)(lengths.at - p)) : STR_NONE;
+			lines = str_head(lines, line_len(lines));
+		}
+		if (content_length(lines, &f->body_len) != 0) {
 			*ret_len = f->head_len;
 			*ret_reason = REASON_BAD_LENGTH;
 			return SIP_FRAME_BAD;

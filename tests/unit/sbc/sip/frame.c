@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -83,6 +84,40 @@ static void every_split(void **state)
 		}
 		assert_int_equal(k, SIP_FRAME_MSG);
 		assert_int_equal(len, first);
+	}
+}
+
+/* What is looked at once as a whole is framed as what comes byte by byte. */
+static void at_once_or_byte_by_byte(void **state)
+{
+	static const char *const heads[] = {
+	    HEAD "Content-Length: 4\r\nSubject: x\r\n\r\n",
+	    HEAD "Subject: a\r l: 4\r\n\r\n", /* no line begins behind a bare CR */
+	    HEAD "Subject: a\r\rl: 4\r\nl: 3\r\n\r\n",
+	    HEAD "Subject: a\r\n l: 4\r\nlanguage: l\r\n\r\n", /* nor is a fold one */
+	    HEAD "Subject: a\nl: 4\r\n\r\n",
+	    HEAD "CSeq: 1 l\r\nCall-ID: l\r\nContact: <sip:l@l>\r\nl: 4\r\nl: 4\r\n\r\n",
+	    HEAD "l: 4\r\nContent-Length: 3\r\n\r\n",
+	    HEAD "Content-Language: 4\r\n\r\n",
+	    HEAD "c: 4\r\n\r\n",
+	    HEAD "l\r\n\r\n",
+	    HEAD "L :4\r\nC\r\n\r\n",
+	    "Content-Length: 4\r\n\r\n",
+	    "l: 4\r\nl: 3\r\n\r\n",
+	    "l: 4\r\n\r\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		char text[256], all[16], one[16];
+		size_t n_all[16] = {0}, n_one[16] = {0};
+		enum reason why;
+
+		snprintf(text, sizeof(text), "%s1234", heads[i]);
+		why = run(str_z(text), strlen(text), all, n_all);
+		assert_int_equal(run(str_z(text), 1, one, n_one), why);
+		assert_string_equal(all, one);
+		assert_int_equal(n_all[0], n_one[0]);
 	}
 }
 
@@ -179,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_step),
 	    cmocka_unit_test(every_split),
+	    cmocka_unit_test(at_once_or_byte_by_byte),
 	    cmocka_unit_test(pings),
 	    cmocka_unit_test(bad_lengths),
 	    cmocka_unit_test(limits),
