@@ -99,6 +99,9 @@ static void split(struct htab *t)
 		t->round *= 2;
 	from = &t->bucket[t->n_buckets - t->round];
 	to = &t->bucket[t->n_buckets++];
+	/* the one after the next: its nodes have not been touched for long, and are wanted at the next addition */
+	if (t->n_buckets - t->round + 1 < t->round)
+		__builtin_prefetch(from[2]);
 	while ((n = *from)) {
 		if (n->hash & t->round) {
 			*from = n->next;
