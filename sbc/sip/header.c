@@ -90,16 +90,17 @@ bool sip_has_token(const struct sip_msg *m, enum sip_hdr_id id, struct str token
 
 /* ------------------------------------------------------------------ parameters of a header */
 
-/* Checks and steps over one parameter at p, which stands behind its ';'. Empty name: nothing before the next
- * ';'. Behind the parameter and white space, at ';' or end; NULL when it is malformed. */
-static const char *param_step(const char *p, const char *end, struct str *ret_name, struct str *ret_value)
+/* Checks and steps over one parameter at p, which stands behind its ';', in a text that begins at base. Empty name: nothing
+ * before the next ';'. Behind the parameter and white space, at ';' or end; NULL when it is malformed. */
+static const char *param_step(const char *base, const char *p, const char *end, struct str *ret_name,
+    struct str *ret_value)
 {
 	const char *start;
 
 	while (p < end && sip_is_ws(*p))
 		p++;
 	start = p;
-	while (p < end && sip_is(*p, SIP_C_TOKEN))
+	while (p < end && sip_is(*p, SIP_C_TOKEN)) /* a few */
 		p++;
 	*ret_name = str_n(start, (size_t)(p - start));
 	*ret_value = STR_NONE;
@@ -117,8 +118,7 @@ static const char *param_step(const char *p, const char *end, struct str *ret_na
 			if (!p)
 				return NULL;
 		} else {
-			while (p < end && *p != ';' && *p != ',' && sip_is(*p, SIP_C_PARAM))
-				p++;
+			p = sip_span(base, p, end, SIP_C_VALUE);
 		}
 		*ret_value = str_n(start, (size_t)(p - start));
 		while (p < end && sip_is_ws(*p))
@@ -135,7 +135,7 @@ static bool is_display(char c)
 	return sip_is(c, SIP_C_TOKEN) || sip_is_ws(c) || (unsigned char)c >= 0x80;
 }
 
-static int parse_params(const char *p, const char *end, struct sip_addr *a)
+static int parse_params(const char *base, const char *p, const char *end, struct sip_addr *a)
 {
 	while (p < end && sip_is_ws(*p))
 		p++;
@@ -147,7 +147,7 @@ static int parse_params(const char *p, const char *end, struct sip_addr *a)
 	while (p < end) {
 		struct str name, value;
 
-		p = param_step(p + 1, end, &name, &value);
+		p = param_step(base, p + 1, end, &name, &value);
 		if (!p)
 			return -EBADMSG;
 		if (a->tag.n == 0 && sip_name_is(name, "tag")) {
@@ -204,7 +204,7 @@ int sip_addr_parse(struct str value, struct sip_addr *ret)
 	}
 	e = sip_uri_parse(uri, &a.uri);
 	if (e == 0)
-		e = parse_params(p, end, &a);
+		e = parse_params(start, p, end, &a);
 	if (e == 0)
 		*ret = a;
 	return e;
@@ -272,7 +272,7 @@ int sip_via_parse(struct str value, struct sip_via *ret)
 		return -EBADMSG;
 	end = value.p + value.n;
 	p = via_protocol(value.p, end, &v.transport);
-	q = p ? sip_hostport(p, end, true, &v.host, &v.port) : NULL;
+	q = p ? sip_hostport(value.p, p, end, true, &v.host, &v.port) : NULL;
 	if (!q || (q < end && *q != ';'))
 		return -EBADMSG;
 	if (q < end)
@@ -281,7 +281,7 @@ int sip_via_parse(struct str value, struct sip_via *ret)
 		struct str name, val;
 		uint32_t n;
 
-		q = param_step(q + 1, end, &name, &val);
+		q = param_step(value.p, q + 1, end, &name, &val);
 		if (!q || name.n == 0)
 			return -EBADMSG;
 		if (sip_name_is(name, "branch")) {

@@ -18,13 +18,6 @@
 /* Comparing parameters is quadratic; a URI with more than these is compared byte by byte. */
 #define EQ_PARAMS_MAX 32
 
-static const char *span(const char *p, const char *end, unsigned mask)
-{
-	while (p < end && sip_is(*p, mask))
-		p++;
-	return p;
-}
-
 bool sip_ipv6(struct str bracketed, uint8_t ret[16])
 {
 	char z[INET6_ADDRSTRLEN + 1];
@@ -58,7 +51,8 @@ static const char *skip_ws(const char *p, const char *end)
 	return p;
 }
 
-const char *sip_hostport(const char *p, const char *end, bool lws, struct str *ret_host, uint16_t *ret_port)
+const char *sip_hostport(const char *base, const char *p, const char *end, bool lws, struct str *ret_host,
+    uint16_t *ret_port)
 {
 	const char *start = p, *colon, *digits;
 	uint8_t in6[16];
@@ -72,7 +66,7 @@ const char *sip_hostport(const char *p, const char *end, bool lws, struct str *r
 		if (!sip_ipv6(str_n(start, (size_t)(p - start)), in6))
 			return NULL;
 	} else {
-		p = span(p, end, SIP_C_HOST);
+		p = sip_span(base, p, end, SIP_C_HOST);
 		if (p == start)
 			return NULL;
 	}
@@ -94,12 +88,12 @@ const char *sip_hostport(const char *p, const char *end, bool lws, struct str *r
 
 static int parse_sip(const char *p, const char *end, struct sip_uri *u)
 {
-	const char *at = memchr(p, '@', (size_t)(end - p)), *q;
+	const char *base = p, *at = memchr(p, '@', (size_t)(end - p)), *q;
 
 	/* an '@' behind '?' without one before it belongs to a header: "sip:host?Replaces=a@b" has no user,
 	 * but a user may hold '?' as well; the grammar gives it to the user */
 	if (at) {
-		const char *user_end = span(p, at, SIP_C_USER);
+		const char *user_end = sip_span(base, p, at, SIP_C_USER);
 
 		if (user_end == p)
 			return -EBADMSG;
@@ -114,7 +108,7 @@ static int parse_sip(const char *p, const char *end, struct sip_uri *u)
 		}
 		p = at + 1;
 	}
-	q = sip_hostport(p, end, false, &u->host, &u->port);
+	q = sip_hostport(base, p, end, false, &u->host, &u->port);
 	if (!q)
 		return -EBADMSG;
 	if (q < end && *q == ';') {
@@ -125,7 +119,7 @@ static int parse_sip(const char *p, const char *end, struct sip_uri *u)
 	}
 	if (q < end && *q == '?') {
 		p = ++q;
-		q = span(q, end, SIP_C_PARAM);
+		q = sip_span(base, q, end, SIP_C_PARAM);
 		u->headers = str_n(p, (size_t)(q - p));
 	}
 	return q == end ? 0 : -EBADMSG;
@@ -140,7 +134,7 @@ static int parse_tel(const char *p, const char *end, struct sip_uri *u)
 	u->user = str_n(p, (size_t)(q - p));
 	if (q < end && *q == ';') {
 		p = ++q;
-		q = span(q, end, SIP_C_PARAM);
+		q = sip_span(p, q, end, SIP_C_PARAM);
 		u->params = str_n(p, (size_t)(q - p));
 	}
 	return q == end && u->user.n ? 0 : -EBADMSG;
@@ -174,14 +168,14 @@ int sip_uri_parse(struct str s, struct sip_uri *ret)
 		char c = chr_lower(s.p[0]);
 		struct str name;
 
-		p = span(s.p, end, SIP_C_SCHEME);
+		p = sip_span(s.p, s.p, end, SIP_C_SCHEME);
 		name = str_n(s.p, (size_t)(p - s.p));
 		if (c < 'a' || c > 'z' || p == end || *p != ':' || p + 1 == end)
 			return -EBADMSG;
 		/* "sip:" with nothing behind it */
 		if (str_ieq(name, S("sip")) || str_ieq(name, S("sips")) || str_ieq(name, S("tel")))
 			return -EBADMSG;
-		if (span(p + 1, end, SIP_C_PARAM) != end)
+		if (sip_span(p + 1, p + 1, end, SIP_C_PARAM) != end)
 			return -EBADMSG;
 	}
 	if (e == 0)
