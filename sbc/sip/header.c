@@ -23,14 +23,16 @@ bool sip_value_next(struct str *rest, struct str *ret_value)
 		struct str v;
 
 		while (p < end && *p != ',') {
-			const char *q = NULL;
+			const char *q = p + 1;
 
+			if (sip_is(*p, SIP_C_TOKEN)) { /* nearly all bytes of most lists */
+				p = q;
+				continue;
+			}
 			if (*p == '"')
 				q = sip_skip_quoted(p, end);
 			else if (*p == '<')
 				q = memchr(p, '>', (size_t)(end - p));
-			else
-				q = p + 1;
 			p = q ? q : end;
 		}
 		v = sip_trim(str_n(start, (size_t)(p - start)));

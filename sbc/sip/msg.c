@@ -213,6 +213,32 @@ static bool parse_start_line(struct parser *ps)
 
 /* ------------------------------------------------------------------ headers */
 
+/* memcmp() of two names of n bytes, without the call: by their first and last four or eight bytes, which may overlap */
+static inline bool same_name(const char *a, const char *b, size_t n)
+{
+	uint64_t w[4] = {0};
+
+	if (n > 16)
+		return memcmp(a, b, n) == 0;
+	if (n >= 8) {
+		memcpy(&w[0], a, 8);
+		memcpy(&w[1], b, 8);
+		memcpy(&w[2], a + n - 8, 8);
+		memcpy(&w[3], b + n - 8, 8);
+	} else if (n >= 4) {
+		memcpy(&w[0], a, 4);
+		memcpy(&w[1], b, 4);
+		memcpy(&w[2], a + n - 4, 4);
+		memcpy(&w[3], b + n - 4, 4);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			if (a[i] != b[i])
+				return false;
+		return true;
+	}
+	return ((w[0] ^ w[1]) | (w[2] ^ w[3])) == 0;
+}
+
 static inline enum sip_hdr_id name_id(struct str name)
 {
 	unsigned h, id;
@@ -226,8 +252,7 @@ static inline enum sip_hdr_id name_id(struct str name)
 	id--;
 	if (name.n == 1)
 		return chr_lower(name.p[0]) == hdr_compact[id] ? (enum sip_hdr_id)id : SIP_H_OTHER;
-	if (name.n == hdr_names[id].n &&
-	    (memcmp(name.p, hdr_names[id].p, name.n) == 0 || str_ieq(name, hdr_names[id])))
+	if (name.n == hdr_names[id].n && (same_name(name.p, hdr_names[id].p, name.n) || str_ieq(name, hdr_names[id])))
 		return (enum sip_hdr_id)id;
 	return SIP_H_OTHER;
 }
