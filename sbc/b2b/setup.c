@@ -230,10 +230,8 @@ void setup_invite(struct b2b *b, const struct pol_trunk *t, struct txn_srv *srv,
 	buf_init(&to, called, sizeof(called));
 	buf_init(&who, calling, sizeof(calling));
 	why = screen_request(b, c->policy, t, m, from, &h);
-	if (why == REASON_NONE && sip_contact(m, &contact) < 0)
-		why = REASON_HEADER_MISSING;
-	if (why == REASON_NONE && !dialog)
-		why = REASON_MALFORMED;
+	if (why == REASON_NONE && !dialog) /* it has read the Contact already */
+		why = sip_contact(m, &contact) < 0 ? REASON_HEADER_MISSING : REASON_MALFORMED;
 	if (why == REASON_NONE)
 		why = screen_invite(b, m, &sdp, &h);
 	screen_calling(t, m, &who);

@@ -51,12 +51,12 @@ static int keep_over(struct arena *a, struct str *slot, uint16_t *cap, struct st
 }
 
 /* Without "?header=value", which may not stand in a request URI (19.1.5). */
-static int keep_target(struct dlg *d, struct str s)
+static int keep_target(struct dlg *d, const struct sip_uri *uri)
 {
-	struct sip_uri uri;
+	struct str s = uri->raw;
 
-	if (sip_uri_parse(s, &uri) == 0 && uri.headers.n && uri.headers.p > s.p && uri.headers.p <= s.p + s.n)
-		s = str_head(s, (size_t)(uri.headers.p - s.p) - 1);
+	if (uri->headers.n)
+		s = str_head(s, (size_t)(uri->headers.p - s.p) - 1);
 	return keep_over(d->arena, &d->target, &d->target_cap, s);
 }
 
@@ -156,7 +156,7 @@ int dlg_init_uas(struct dlg *d, struct arena *a, const struct sip_msg *invite, c
 	d->has_remote_cseq = true;
 	dlg_note_allow(d, invite);
 	if (keep(a, &d->call_id, invite->call_id) < 0 || keep(a, &d->remote_tag, invite->from.tag) < 0 ||
-	    keep(a, &d->local_tag, local_tag) < 0 || keep_target(d, contact.uri.raw) < 0)
+	    keep(a, &d->local_tag, local_tag) < 0 || keep_target(d, &contact.uri) < 0)
 		return -ENOMEM;
 	e = keep_name_addr(a, &d->remote, &invite->from);
 	if (e == 0)
@@ -194,7 +194,7 @@ int dlg_learn(struct dlg *d, const struct sip_msg *response, const struct net_pa
 	if (e < 0)
 		return e;
 	if (sip_contact(response, &contact) == 0) {
-		if (keep_target(d, contact.uri.raw) < 0)
+		if (keep_target(d, &contact.uri) < 0)
 			return -ENOMEM;
 	} else if (final) {
 		return -EBADMSG;
@@ -211,7 +211,7 @@ int dlg_learn_notify(struct dlg *d, const struct sip_msg *notify, const struct n
 
 	if (sip_contact(notify, &contact) < 0)
 		return -EBADMSG;
-	if (keep(d->arena, &d->remote_tag, notify->from.tag) < 0 || keep_target(d, contact.uri.raw) < 0)
+	if (keep(d->arena, &d->remote_tag, notify->from.tag) < 0 || keep_target(d, &contact.uri) < 0)
 		return -ENOMEM;
 	e = take_routes(d, notify, false);
 	if (e < 0)
@@ -250,13 +250,17 @@ void dlg_refresh(struct dlg *d, const struct sip_msg *m)
 
 	dlg_note_allow(d, m);
 	if (sip_contact(m, &contact) == 0)
-		(void)keep_target(d, contact.uri.raw); /* out of memory: the old one still works */
+		(void)keep_target(d, &contact.uri); /* out of memory: the old one still works */
 }
 
 void dlg_set_target(struct dlg *d, struct str target)
 {
+	struct sip_uri uri = {.raw = target};
+
+	if (target.n && sip_uri_parse(target, &uri) < 0)
+		uri = (struct sip_uri){.raw = target}; /* as it is */
 	if (target.n)
-		(void)keep_target(d, target);
+		(void)keep_target(d, &uri);
 }
 
 void dlg_next_hop(const struct dlg *d, struct net_path *ret)
