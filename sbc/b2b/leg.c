@@ -223,7 +223,7 @@ static bool has_names(const struct pol_trunk *t)
 static unsigned named_ways(const struct leg *l, struct target_way *ways)
 {
 	const struct dlg *d = &l->dlg;
-	struct str raw = d->first_route.n ? d->first_route : d->target, transport;
+	struct str first = dlg_first_route(d), raw = first.n ? first : d->target, transport;
 	uint8_t proto = LOCATE_ANY;
 	struct sip_uri uri;
 	struct addr a;

@@ -145,7 +145,7 @@ static struct call *call_new(struct b2b *b, const struct pol_trunk *t, struct tx
 	c->a->dlg.nat = t->sip.nat || c->a->flow;
 	c->a->dlg.path.peer = targets_peer(b->targets, t->id);
 	c->sips = m->is_request && m->ruri.scheme == SIP_SCHEME_SIPS;
-	c->a->sips = c->sips || str_iprefix(c->a->dlg.first_route, S("sips:"));
+	c->a->sips = c->sips || str_iprefix(dlg_first_route(&c->a->dlg), S("sips:"));
 	c->sip_call_id_a = c->a->dlg.call_id;
 	c->policy = policy_ref(b->policy);
 	c->a->srv = srv;

@@ -99,14 +99,15 @@ static int take_routes(struct dlg *d, const struct sip_msg *m, bool reverse)
 	struct sip_values w = sip_values(m, SIP_H_RECORD_ROUTE);
 	struct str value[SIP_VIA_MAX];
 	struct sip_addr first;
-	char text[ROUTES_MAX], first_text[ROUTES_MAX];
+	struct str front;
+	char text[ROUTES_MAX];
 	unsigned n = 0;
-	struct buf b, f;
+	struct buf b;
 
 	while (n < ARRAY_LEN(value) && sip_values_next(&w, &value[n]))
 		n++;
 	if (n == 0) {
-		d->routes.n = d->first_route.n = 0; /* their places stay */
+		d->routes.n = 0; /* its place stays */
 		d->strict = false;
 		return 0;
 	}
@@ -119,19 +120,14 @@ static int take_routes(struct dlg *d, const struct sip_msg *m, bool reverse)
 			buf_str(&b, value[reverse ? n - 1 - i : i]);
 		buf_lit(&b, "\r\n");
 	}
-	if (buf_err(&b) || sip_addr_parse(value[reverse ? n - 1 : 0], &first) < 0)
+	front = value[reverse ? n - 1 : 0];
+	if (buf_err(&b) || sip_addr_parse(front, &first) < 0)
 		return -EBADMSG;
 	d->strict = !sip_param_get(first.uri.params, S("lr"), NULL);
-	buf_init(&f, first_text, sizeof(first_text));
-	if (d->sips)
-		put_sips(&f, first.uri.raw);
-	else
-		buf_str(&f, first.uri.raw);
-	if (buf_err(&f))
-		return -EBADMSG;
-	if (keep_over(d->arena, &d->routes, &d->routes_cap, buf_text(&b)) < 0 ||
-	    keep_over(d->arena, &d->first_route, &d->first_route_cap, buf_text(&f)) < 0)
+	if (keep_over(d->arena, &d->routes, &d->routes_cap, buf_text(&b)) < 0)
 		return -ENOMEM;
+	d->first_at = (uint16_t)(sizeof("Route: ") - 1 + (size_t)(first.uri.raw.p - front.p));
+	d->first_n = (uint16_t)(first.uri.raw.n + (d->sips && first.uri.scheme == SIP_SCHEME_SIP));
 	return 0;
 }
 
@@ -224,8 +220,8 @@ int dlg_learn_notify(struct dlg *d, const struct sip_msg *notify, const struct n
 void dlg_fork(struct dlg *to, const struct dlg *from)
 {
 	*to = *from;
-	to->remote_tag = to->target = to->routes = to->first_route = STR_NONE;
-	to->target_cap = to->routes_cap = to->first_route_cap = 0;
+	to->remote_tag = to->target = to->routes = STR_NONE;
+	to->target_cap = to->routes_cap = 0;
 	to->strict = to->confirmed = to->has_remote_cseq = false;
 }
 
@@ -265,7 +261,7 @@ void dlg_set_target(struct dlg *d, struct str target)
 
 void dlg_next_hop(const struct dlg *d, struct net_path *ret)
 {
-	struct str raw = d->first_route.n ? d->first_route : d->target, transport;
+	struct str first = dlg_first_route(d), raw = first.n ? first : d->target, transport;
 	struct net_path p = d->path;
 	struct sip_uri uri;
 	struct addr a;
@@ -304,7 +300,7 @@ void dlg_request(struct dlg *d, enum sip_method method, struct str method_name, 
 	r->method_name = method_name;
 	r->cseq = cseq;
 	r->call_id = d->call_id;
-	r->ruri = d->strict ? d->first_route : d->target;
+	r->ruri = d->strict ? dlg_first_route(d) : d->target;
 	if (r->ruri.n == 0) /* early, no Contact seen: the URI of To stands in */
 		r->ruri = d->target;
 	dlg_next_hop(d, &r->path);

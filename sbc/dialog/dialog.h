@@ -16,10 +16,10 @@ struct dlg {
 	struct str local, remote;         /* From and To as name-addr, without tag */
 	struct str target;                /* remote target: URI of their Contact */
 	struct str routes;                /* route set as complete "Route: …" lines, in the order to send */
-	struct str first_route;           /* URI of the first one, empty: none */
 	uint32_t local_cseq, remote_cseq;
 	struct net_path path;             /* of the last message from them; connection included */
-	uint16_t target_cap, routes_cap, first_route_cap; /* bytes of the places these are kept in, 0: not ours */
+	uint16_t target_cap, routes_cap;  /* bytes of the places these are kept in, 0: not ours */
+	uint16_t first_at, first_n;       /* URI of the first route in routes: dlg_first_route() */
 	uint8_t hops;                     /* that requests before there is a dialog may take: Max-Forwards and one, 0: 71 */
 	bool strict : 1;                  /* first route has no lr: RFC 3261 12.2.1.1 */
 	bool sips : 1;                    /* UAC: routes are sips: whatever Record-Route said (RFC 5630 5.1.1) */
@@ -28,6 +28,12 @@ struct dlg {
 	bool confirmed : 1;
 	bool update_ok : 1;               /* their Allow lists UPDATE */
 };
+
+/* URI of the first route, empty: none */
+static inline struct str dlg_first_route(const struct dlg *d)
+{
+	return d->routes.n ? str_n(d->routes.p + d->first_at, d->first_n) : STR_NONE;
+}
 
 /* UAS: from an INVITE. local_tag is ours. 0 or -ENOMEM; -EBADMSG when the INVITE has no usable Contact. */
 MUST_USE int dlg_init_uas(struct dlg *d, struct arena *a, const struct sip_msg *invite,

@@ -336,7 +336,7 @@ struct sub *sub_accept_fork(struct sub *first, const struct sub_ops *ops, void *
 	s->gap_ms = first->gap_ms;
 	s->dlg = first->dlg;
 	s->dlg.arena = s->arena;
-	s->dlg.target_cap = s->dlg.routes_cap = s->dlg.first_route_cap = 0;
+	s->dlg.target_cap = s->dlg.routes_cap = 0;
 	s->dlg.call_id = str_dup(s->arena, first->dlg.call_id);
 	s->dlg.local_tag = str_dup(s->arena, buf_text(&b));
 	s->dlg.remote_tag = str_dup(s->arena, first->dlg.remote_tag);
@@ -344,11 +344,9 @@ struct sub *sub_accept_fork(struct sub *first, const struct sub_ops *ops, void *
 	s->dlg.remote = str_dup(s->arena, first->dlg.remote);
 	s->dlg.target = str_dup(s->arena, first->dlg.target);
 	s->dlg.routes = str_dup(s->arena, first->dlg.routes);
-	s->dlg.first_route = str_dup(s->arena, first->dlg.first_route);
 	s->dlg.local_cseq = 0;
 	if (!s->dlg.call_id.p || !s->dlg.local_tag.p || !s->dlg.remote_tag.p || !s->dlg.local.p || !s->dlg.remote.p ||
-	    !s->dlg.target.p || (first->dlg.routes.n && !s->dlg.routes.p) ||
-	    (first->dlg.first_route.n && !s->dlg.first_route.p)) {
+	    !s->dlg.target.p || (first->dlg.routes.n && !s->dlg.routes.p)) {
 		*ret_why = REASON_NO_MEMORY;
 		sub_drop(s);
 		return NULL;

@@ -104,6 +104,33 @@ static void strict_route_swaps(void **state)
 	assert_non_null(strstr(t, "Route: <sip:2.2.2.2;lr>\r\nRoute: <sip:c@192.0.2.9>\r\n"));
 }
 
+/* Where in the route set the first one's URI stands, as it is written there. */
+static void the_first_route(void **state)
+{
+	static const struct {
+		const char *lines, *want, *want_sips;
+	} rows[] = {
+	    {"", "", ""},
+	    {"Record-Route: <sip:1.1.1.1;lr>\r\n", "sip:1.1.1.1;lr", "sips:1.1.1.1;lr"},
+	    {"Record-Route: \"a, b\"  <sips:1.1.1.1;lr>;x=y\r\n", "sips:1.1.1.1;lr", "sips:1.1.1.1;lr"},
+	    {"Record-Route: <sip:2.2.2.2;lr>\r\nRecord-Route: P <SIP:1.1.1.1;lr;n=1>\r\n", "SIP:1.1.1.1;lr;n=1", "sips:1.1.1.1;lr;n=1"},
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(rows); i++) {
+		bool sips = i >= ARRAY_LEN(rows);
+		const char *want = sips ? rows[i - ARRAY_LEN(rows)].want_sips : rows[i].want;
+		char text[600];
+		struct dlg d;
+
+		snprintf(text, sizeof(text), OK("Contact: <sip:c@192.0.2.9>\r\n%s"), rows[i % ARRAY_LEN(rows)].lines);
+		dlg_init_uac(&d, *state, S("cid"), S("lt"), S("<sip:a@x>"), S("<sip:b@y>"), &from_peer);
+		d.sips = sips;
+		assert_int_equal(dlg_learn(&d, parse(*state, text), &from_peer), 0);
+		if (!str_eq(dlg_first_route(&d), str_z(want)))
+			fail_msg("%zu: \"%.*s\" is not %s", i, STR(dlg_first_route(&d)), want);
+	}
+}
+
 static void next_hops(void **state)
 {
 	static const struct {
@@ -192,6 +219,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(uas_takes_routes_in_order, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(uac_takes_routes_reversed_and_again_from_the_2xx, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(strict_route_swaps, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(the_first_route, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(next_hops, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(a_refresh_costs_memory_only_when_it_changes, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(cseq_order, set_up, tear_down),
