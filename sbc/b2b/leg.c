@@ -202,7 +202,7 @@ static void stay_with_phone(const struct leg *l, struct net_path *path)
 	struct sip_uri u;
 	struct addr a;
 
-	if (l->dlg.first_route.n || sip_uri_parse(l->dlg.target, &u) < 0 || !reg_is_gruu(&u) || !sip_uri_addr(&u, &a))
+	if (dlg_first_route(&l->dlg).n || sip_uri_parse(l->dlg.target, &u) < 0 || !reg_is_gruu(&u) || !sip_uri_addr(&u, &a))
 		return;
 	if (addr_port(&a) == 0)
 		addr_set_port(&a, u.scheme == SIP_SCHEME_SIPS ? 5061 : 5060);
