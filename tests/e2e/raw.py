@@ -68,7 +68,16 @@ class Call:
         self.ring()
         self.answer(answer)
         self.ack()
+        self.read_by()
         return self
+
+    def read_by(self):
+        """What A sent, its ACK above all, has been read: it asks something else by the same way, and is answered. A change by
+        B that comes before that ACK gets 491."""
+        text = self.a.request('OPTIONS', uri('x', self.a.realm, self.a.family, self.a.proto), self.calling, 'x')
+        self.a.raw(text, self.a.hop)
+        ident = Msg(text.encode()).get('call-id')
+        self.a.expect(lambda m: m.status >= 200 and m.get('call-id') == ident)
 
     def bye(self, from_a=True):
         d, me, other = (self.da, self.a, self.b) if from_a else (self.db, self.b, self.a)
