@@ -223,6 +223,7 @@ static void accepted(struct client *c, const struct sip_msg *m, const struct net
 			client_tell(c, REASON_REG_NO_GIN);
 	}
 	client_step(c, REG_CLIENT_REGISTERED, "200");
+	c->moving = false; /* the time above is that of a refresh */
 	client_readdress(c);
 	if (asked)
 		client_outbound_is(c, outbound ? OUTBOUND_ACCEPTED : OUTBOUND_IGNORED, flow_timer(m));

@@ -134,6 +134,9 @@ void client_readdress(struct client *c)
 		c->moves = 0;
 		return;
 	}
+	if (c->moving)
+		return; /* that REGISTER is on its way, whatever else changes meanwhile */
+	c->moving = true;
 	log_info(&c->log, "reg_address_changed", "in_a_row=%u", c->moves);
 	client_wait_us(c, c->moves ? client_part_us(c, client_doubled(1, c->moves), 50, 100) : 0);
 	if (c->moves < UINT8_MAX)

@@ -82,6 +82,7 @@ struct client {
 	bool placed;                /* in by_place, by what at says */
 	bool down;                  /* the flow was lost since the last 200 */
 	bool suspect;               /* something sent there got no answer since the last 200 */
+	bool moving;                /* REGISTERED: our address changed, and a REGISTER waits because of that */
 	bool kept;                  /* we ping it */
 	bool queued;                /* REMOVING: its turn has not come yet */
 	bool unwanted;              /* bound without outbound, which is required: taken back, then refused */

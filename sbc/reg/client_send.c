@@ -171,6 +171,7 @@ int client_send(struct client *c, const struct way *w, uint32_t expires_s)
 	cs->metrics[M_SENT]++;
 	memcpy(c->contact, uri, k.n);
 	c->contact_n = (uint16_t)k.n;
+	c->moving = false;
 	memcpy(c->aor, aor, a.n);
 	c->aor_n = (uint16_t)a.n;
 	if (!client_holds(c))

@@ -71,7 +71,7 @@ void client_forget(struct client *c)
 	if (c->kept)
 		(void)net_keep(c->cs->net, &c->at, 0);
 	client_unplace(c);
-	c->kept = c->down = c->suspect = false;
+	c->kept = c->down = c->suspect = c->moving = false;
 	c->expires_us = c->registered_wall_us = 0;
 	c->granted_s = 0;
 	c->route_n = c->gruu_n = c->temp_cookie_n = 0;
