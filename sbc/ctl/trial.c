@@ -3,13 +3,15 @@
  * The store keeps which revisions are on trial and until when (db/trial.c). The server reads that at its start, hears of
  * it after each change, and takes all of them back, in one revision, when the time is over: also what ended while no
  * daemon ran. What was changed on top since may forbid that: then nothing is touched, and `status` says so until
- * somebody decides.
+ * somebody decides. A store that cannot write (disk full, locked) is asked again and again.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "sbc/ctl/server.h"
 #include "sbc/ctl/view.h"
+
+#define AGAIN_MS 5000 /* while the store cannot write */
 
 struct ctl_trial_job {
 	union {
@@ -23,14 +25,22 @@ struct ctl_trial_job {
 
 static void on_time(struct timer *t);
 
+/* Does the reason lie in what is stored, so that trying again is no use? */
+static bool for_good(enum reason why)
+{
+	return why == REASON_DB_CONFLICT || why == REASON_BAD_VALUE;
+}
+
 static void follow(struct ctl_server *s)
 {
 	struct ctl_trial *t = &s->trial;
 	int64_t left_us = t->now.until_us - s->be.env->clock->wall_us;
 
 	timer_stop(s->be.env->timers, &t->timer);
-	if (t->now.n && !t->job && t->failed == REASON_NONE)
-		timer_start_ms(s->be.env->timers, &t->timer, left_us > 0 ? left_us / 1000 + 1 : 0, on_time);
+	if (!t->now.n || t->job || for_good(t->failed))
+		return;
+	timer_start_ms(s->be.env->timers, &t->timer,
+	    t->failed != REASON_NONE ? AGAIN_MS : left_us > 0 ? left_us / 1000 + 1 : 0, on_time);
 }
 
 void ctl_trial_news(struct ctl_server *s, const struct db_trial *now)
@@ -84,6 +94,7 @@ static void reverted(struct db_change *c)
 	}
 	if (err->reason == REASON_NONE) {
 		s->trial.now = c->trial;
+		s->trial.failed = REASON_NONE;
 		log_warn(&s->log, "trial_over", "changes=%u revision=%llu", job->found.n, (unsigned long long)c->revision);
 		s->be.ops->policy_changed(s->be.ctx, reverted_swapped, job);
 		return;

@@ -1,6 +1,8 @@
 /* --confirm: a change is taken back when its time is over, kept when somebody says so, and survives a restart. */
 #include "world.h"
 
+#include <sqlite3.h>
+
 static void expect(struct world *w, const char *line, int code, const char *has)
 {
 	struct answer a;
@@ -114,6 +116,29 @@ static void a_conflict_is_said(void **state)
 	w_free(w);
 }
 
+/* The time is over while the store cannot write: said, and done when it can. */
+static void a_store_that_is_locked(void **state)
+{
+	struct world *w = begin();
+	sqlite3 *other;
+
+	(void)state;
+	w_ok(w, "trunk set acme max-calls=5 --confirm 1m");
+	assert_int_equal(sqlite3_open(w->file, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	pass(w, 61);
+	assert_true(says(w, "status", "could not be taken back"));
+	assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	w_ok(w, "number add +4989 acme"); /* something else puts it off by five seconds at most */
+	pass(w, 4);
+	assert_true(says(w, "status", "could not be taken back"));
+	pass(w, 2);
+	assert_false(says(w, "status", "taken back"));
+	assert_true(says(w, "db history", "not confirmed in time"));
+	w_free(w);
+}
+
 static void restart(struct world *w)
 {
 	struct ctl_backend be = w_backend(w);
@@ -174,6 +199,7 @@ int main(void)
 	    cmocka_unit_test(taken_back_when_nobody_confirms),
 	    cmocka_unit_test(kept_when_somebody_does),
 	    cmocka_unit_test(a_conflict_is_said),
+	    cmocka_unit_test(a_store_that_is_locked),
 	    cmocka_unit_test(it_outlives_a_restart),
 	    cmocka_unit_test(what_cannot_be),
 	};
