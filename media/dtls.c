@@ -12,7 +12,8 @@
  *
  * Going wrong: what fails before the certificate was seen may be anybody's work, so the handshake begins anew, a few times
  * (RFC 6347 4.1.2.7 would ignore what is invalid; OpenSSL ends). A wrong certificate ends it at once. A far end that is
- * silent is the owner's to give up.
+ * silent is the owner's to give up. Records that a handshake has no use for do not reach OpenSSL, which would keep them
+ * (useful()).
  */
 #include "media/dtls.h"
 
@@ -26,10 +27,15 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "sbc/base/be.h"
+
 #define REPEAT_FIRST_US 500000u /* RFC 6347 4.2.4.1: 1 s, or less where it does no harm */
 #define REPEAT_LAST_US 4000000u
 #define CHAIN_MAX 8192 /* bytes of a far end's certificates */
 #define COOKIE_LEN 16
+#define EARLY_MAX 4    /* records of the epoch to come: a last message that overtook, and its repetitions */
+#define RECORD_HEAD 13
+#define SEALED_MIN 24  /* bytes of a record of epoch 1: GCM's */
 #define SEND_MAX 1024 /* bytes of a record of ours */
 #define IP_OVERHEAD 48 /* IPv6 and UDP */
 #define VALID_S (30 * 86400L)
@@ -69,22 +75,45 @@ static int bio_write(BIO *b, const char *p, int n)
 	return n;
 }
 
+/* How much of a datagram OpenSSL gets: up to the first record that a handshake has no use for. Of those of an epoch to come,
+ * and of data between two last messages, it would keep a hundred each, in 16 KiB for every one however short; one too short
+ * to be sealed would end the handshake, whoever sent it. */
+static size_t useful(struct dtls *d, const uint8_t *p, size_t n)
+{
+	OSSL_HANDSHAKE_STATE last = SSL_get_state(d->ssl);
+	bool early = d->state == DTLS_RUNNING && last != TLS_ST_SR_CHANGE && last != TLS_ST_CR_CHANGE;
+	size_t len;
+
+	for (size_t at = 0; at + RECORD_HEAD <= n; at += RECORD_HEAD + len) {
+		unsigned epoch = be16(p + at + 3);
+
+		len = be16(p + at + 11);
+		if (p[at] == SSL3_RT_APPLICATION_DATA || epoch > 1)
+			return at;
+		if (epoch && (len < SEALED_MIN || (early && d->early++ >= EARLY_MAX)))
+			return at;
+	}
+	return n;
+}
+
 static int bio_read(BIO *b, char *p, int cap)
 {
 	struct dtls *d = BIO_get_data(b);
-	size_t n;
 
 	BIO_clear_retry_flags(b);
-	if (d->next_in == d->in.n) {
-		BIO_set_retry_read(b);
-		return -1;
+	while (cap > 0 && d->next_in < d->in.n) {
+		const uint8_t *in = d->in.d + d->at_in;
+		size_t n = useful(d, in, d->in.len[d->next_in]);
+
+		d->at_in += d->in.len[d->next_in++];
+		if (n > (size_t)cap)
+			n = (size_t)cap;
+		memcpy(p, in, n);
+		if (n)
+			return (int)n;
 	}
-	n = d->in.len[d->next_in];
-	if (cap < 0)
-		return -1;
-	memcpy(p, d->in.d + d->at_in, n < (size_t)cap ? n : (size_t)cap);
-	d->at_in += d->in.len[d->next_in++];
-	return (int)(n < (size_t)cap ? n : (size_t)cap);
+	BIO_set_retry_read(b);
+	return -1;
 }
 
 static long bio_ctrl(BIO *b, int cmd, long n, void *p)
@@ -275,6 +304,7 @@ static bool begin(struct dtls *d)
 {
 	BIO *b;
 
+	d->early = 0;
 	SSL_free(d->ssl);
 	d->ssl = SSL_new(d->cert->ctx);
 	b = d->ssl ? BIO_new(d->cert->bio) : NULL;

@@ -61,6 +61,7 @@ struct dtls {
 	struct addr peer;       /* whom the cookie is for */
 	char profiles[128];
 	unsigned next_in, attempts;
+	unsigned early;         /* records of epoch 1 that this attempt was given before it had come to that */
 	size_t at_in;           /* of next_in */
 	bool client;
 	bool shown;             /* the far end's certificate is the one */
@@ -70,7 +71,8 @@ struct dtls {
 /* @client  we begin: the first step gives the first flight
  * @far     the fingerprints it may show
  * @suites  as dtls_suites() gave them, the best first
- * About 13 KiB, and 60 more that OpenSSL has (bench_dtls); a far end cannot make it more than its certificate. NULL: no memory. */
+ * About 13 KiB, and 60 more that OpenSSL has (bench_dtls); a far end that wants it to be more gets it to 300 more, with pieces of
+ * long messages and records that come early. NULL: no memory. */
 struct dtls *dtls_new(struct dtls_cert *cert, bool client, const struct dtls_said *far, const uint8_t *suites, unsigned n_suites,
     const struct addr *peer);
 void dtls_free(struct dtls *d); /* signalling thread; NULL is fine */

@@ -6,9 +6,39 @@
 #include <setjmp.h>
 #include <poll.h>
 #include <string.h>
+#include <malloc.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
+#include <openssl/crypto.h>
+
 #include "media/dtls.h"
+
+/* what OpenSSL holds */
+static size_t held;
+
+static void *count_realloc(void *p, size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	held -= p ? malloc_usable_size(p) : 0;
+	p = realloc(p, n);
+	held += p ? malloc_usable_size(p) : 0;
+	return p;
+}
+
+static void *count_malloc(size_t n, const char *file, int line)
+{
+	return count_realloc(NULL, n, file, line);
+}
+
+static void count_free(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	held -= p ? malloc_usable_size(p) : 0;
+	free(p);
+}
 
 static struct dtls_cert *cert[2];
 static struct addr at[2];
@@ -297,6 +327,75 @@ static void test_strangers(void **state)
 	end(d);
 }
 
+/* a record; @of  bytes of the message that it says it has the first 8 of; 0: nothing can be read in it */
+static void put_record(struct dtls *d, unsigned type, unsigned epoch, unsigned seq, unsigned msg, unsigned of)
+{
+	uint8_t len = of ? 20 : 23 + (seq & 1); /* as short as a sealed one can be, and shorter */
+	uint8_t r[13 + 24] = {(uint8_t)type, 0xfe, 0xfd, 0, (uint8_t)epoch, 0, 0, 0, 0, 1, (uint8_t)seq, 0, len, 11, 0,
+	    (uint8_t)(of >> 8), (uint8_t)of, 0, (uint8_t)msg, 0, 0, 0, 0, 0, 8};
+
+	assert_true(put(d, r, 13u + len));
+	dtls_step(d);
+	d->out.n = 0;
+}
+
+/* records for later, and pieces of messages that say they are long: only so much of them is kept */
+static void test_hoards(void **state)
+{
+	struct dtls *d[2];
+	size_t before;
+
+	(void)state;
+	for (unsigned proved = 0; proved < 2; proved++) {
+		usual(d);
+		dtls_step(d[0]);
+		for (unsigned i = 0; i < 3 * proved; i++) { /* hello, cookie, hello */
+			carry(d[i % 2], d[!(i % 2)], 0);
+			dtls_step(d[!(i % 2)]);
+		}
+		if (!proved)
+			dtls_step(d[1]);
+		before = held;
+		for (unsigned i = 0; i < 200; i++) {
+			put_record(d[1], 22, 1, i, 0, 0);
+			put_record(d[1], 22, 2, i, 0, 0);
+			put_record(d[1], 23, 1, i, 0, 0);
+		}
+		assert_in_range(held - before, 0, 100 * 1024);
+		end(d);
+	}
+	usual(d);
+	dtls_step(d[1]);
+	before = held;
+	for (unsigned i = 0; i < 200; i++)
+		put_record(d[1], 22, 0, i, 1 + i % 20, 16000);
+	assert_in_range(held - before, 0, 250 * 1024);
+	end(d);
+}
+
+/* and who comes after them is served, when it says its last message again */
+static void test_early_junk(void **state)
+{
+	struct dtls *d[2];
+
+	(void)state;
+	usual(d);
+	dtls_step(d[1]);
+	for (unsigned i = 0; i < 20; i++)
+		put_record(d[1], 22, 1, i, 0, 0);
+	run(d);
+	for (unsigned turn = 0; turn < 8 && d[1]->state != DTLS_UP; turn++) {
+		due(d[0]);
+		dtls_step(d[0]);
+		carry(d[0], d[1], 0);
+		dtls_step(d[1]);
+		carry(d[1], d[0], 0);
+		dtls_step(d[0]);
+	}
+	assert_same_keys(d, CRYPT_CM128_80);
+	end(d);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -324,7 +423,11 @@ int main(void)
 		cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_lost_flights),
 		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_hoards),
+		cmocka_unit_test(test_early_junk),
 	};
 
+	if (!CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free))
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
