@@ -69,20 +69,16 @@ static void hide_value(char *p, size_t from, size_t to, bool info)
 		cover(p, scheme, to);
 }
 
-enum digits { NO_DIGITS, A_SIGNAL, A_DIGIT };
-
-/* what the value in [from, to) says that the body is */
-static enum digits digits_of(const char *p, size_t from, size_t to)
+/* does the value in [from, to) say that the body is a digit? */
+static bool is_digits(const char *p, size_t from, size_t to)
 {
 	while (from < to && (blank(p[from]) || p[from] == '\r' || p[from] == '\n'))
 		from++;
-	if (!str_iprefix(str_n(p + from, to - from), S("application/dtmf")))
-		return NO_DIGITS;
-	return str_iprefix(str_n(p + from, to - from), S("application/dtmf-relay")) ? A_SIGNAL : A_DIGIT;
+	return str_iprefix(str_n(p + from, to - from), S("application/dtmf"));
 }
 
-/* "Signal=5", or a line of nothing but the digit */
-static void hide_digits(char *p, size_t at, size_t n, enum digits kind)
+/* "Signal=5", or a line of nothing but the digit: both are read in either type (b2b/dtmf.c) */
+static void hide_digits(char *p, size_t at, size_t n)
 {
 	for (size_t end; at < n; at = end + 1) {
 		struct str line, name;
@@ -95,14 +91,15 @@ static void hide_digits(char *p, size_t at, size_t n, enum digits kind)
 		name = str_trim(eq < 0 ? line : str_n(line.p, (size_t)eq));
 		if (eq >= 0 && str_ieq(name, S("Signal")))
 			cover(p, at + (size_t)eq + 1, end);
-		else if (kind == A_DIGIT && eq < 0 && name.n && name.n <= 2 && str_chr(S("0123456789*#ABCDabcd"), name.p[0]) >= 0)
+		else if (eq < 0 && (name.n == 1 || (name.n == 2 && chr_digit(name.p[1]))) &&
+		         str_chr(S("0123456789*#ABCDabcd"), name.p[0]) >= 0)
 			cover(p, at, end);
 	}
 }
 
 void sip_hide_credentials(char *p, size_t n)
 {
-	enum digits digits = NO_DIGITS;
+	bool digits = false;
 
 	static const struct {
 		struct str name;
@@ -115,7 +112,7 @@ void sip_hide_credentials(char *p, size_t n)
 
 		if (empty == n || p[empty] == '\n') { /* the body, whatever it begins with */
 			if (digits)
-				hide_digits(p, empty + 1, n, digits);
+				hide_digits(p, empty + 1, n);
 			return;
 		}
 		end = field_end(p, n, at);
@@ -134,7 +131,7 @@ void sip_hide_credentials(char *p, size_t n)
 			struct str name = str_trim(str_n(p + at, colon > 0 ? (size_t)colon : 0));
 
 			if (str_ieq(name, S("Content-Type")) || str_ieq(name, S("c")))
-				digits = digits_of(p, at + (size_t)colon + 1, end);
+				digits = is_digits(p, at + (size_t)colon + 1, end);
 		}
 		at = end + 1;
 	}
