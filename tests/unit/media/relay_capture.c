@@ -4,11 +4,11 @@
 
 #include "media/relay_impl.h"
 
-#define MAX 64
+#define KEPT_MAX 64
 
 struct kept {
-	struct capture_packet p[MAX];
-	uint8_t bytes[MAX][CAPTURE_KEPT_MAX];
+	struct capture_packet p[KEPT_MAX];
+	uint8_t bytes[KEPT_MAX][CAPTURE_KEPT_MAX];
 	unsigned n;
 };
 
@@ -16,7 +16,7 @@ static bool keep(void *ctx, const struct capture_packet *p)
 {
 	struct kept *k = ctx;
 
-	if (k->n == MAX)
+	if (k->n == KEPT_MAX)
 		return false;
 	memcpy(k->bytes[k->n], p->bytes.p, p->bytes.n);
 	k->p[k->n] = *p;

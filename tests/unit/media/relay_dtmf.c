@@ -4,7 +4,6 @@
 
 #include "media/relay_impl.h"
 #include "sbc/base/be.h"
-#include "sbc/loop/loop.h"
 
 #define EVENT 101
 
@@ -13,14 +12,9 @@ static struct loop loop;
 
 static int setup(void **state)
 {
-	struct loop_cfg cfg = {0};
-
 	(void)state;
 	world_init(&w, 2);
-	assert_int_equal(loop_init(&loop, &cfg), 0);
-	w.cfg.loop = &loop;
-	w.cfg.quarantine_ms = 1;
-	world_start(&w);
+	world_start_on(&w, &loop);
 	return 0;
 }
 

@@ -13,18 +13,14 @@ static bool workers_gone;
 
 static int setup(void **state)
 {
-	struct loop_cfg cfg = {0};
 	struct workers_cfg wc = {.n = 2, .name = "test-dtls", .thread_end = dtls_thread_done};
 
 	(void)state;
 	world_init(&w, 2);
-	assert_int_equal(loop_init(&loop, &cfg), 0);
-	assert_int_equal(workers_new(&loop, &wc, &workers), 0);
 	w.env.clock = &loop.clock;
 	w.env.timers = &loop.timers;
-	w.cfg.loop = &loop;
-	w.cfg.quarantine_ms = 1;
-	world_start(&w);
+	world_start_on(&w, &loop);
+	assert_int_equal(workers_new(&loop, &wc, &workers), 0);
 	return 0;
 }
 

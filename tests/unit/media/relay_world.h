@@ -15,6 +15,7 @@
 
 #include "media/relay.h"
 #include "media/rtp.h"
+#include "sbc/loop/loop.h"
 
 #define REALMS 2
 
@@ -72,6 +73,17 @@ static inline void world_start(struct world *w)
 	w->relay = relay_new(&w->env, &w->cfg, &why);
 	assert_non_null(w->relay);
 	assert_int_equal(why, REASON_NONE);
+}
+
+/* with a loop that hears what workers send up; a pair that is given back may be taken again soon */
+static inline void world_start_on(struct world *w, struct loop *loop)
+{
+	struct loop_cfg cfg = {0};
+
+	assert_int_equal(loop_init(loop, &cfg), 0);
+	w->cfg.loop = loop;
+	w->cfg.quarantine_ms = 1;
+	world_start(w);
 }
 
 static inline void world_fini(struct world *w)
