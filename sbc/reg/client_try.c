@@ -91,6 +91,7 @@ void client_over(struct timer *tm)
 void client_removed(struct client *c)
 {
 	client_forget(c);
+	c->leaving = false; /* what the operator changed meanwhile is looked at here, at the end */
 	c->why = REASON_NONE;
 	client_tell(c, REASON_REG_TAKEN_BACK);
 	client_step(c, REG_CLIENT_STOPPED, "removed");

@@ -170,6 +170,25 @@ static void ka_08_required_and_not_there(void **state)
 	world_fini(&w);
 }
 
+/* the trunk is deleted while the REGISTER is out whose answer shows that outbound is not there */
+static void ka_08_required_of_a_trunk_that_goes(void **state)
+{
+	struct reg_client_view v;
+	struct world w;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42 outbound=required");
+	must_flow(&w, 100, 1, "192.0.2.50");
+	w.r.fix.rows.n_trunks--;
+	use_policy(&w);
+	ok(&w, 600, "");
+	must_register(&w, 0);
+	assert_has(w.last, ";expires=0\r\n");
+	answer(&w, "200 OK", "");
+	assert_false(reg_client_view(w.cs, w.id, 1, &v));
+	world_fini(&w);
+}
+
 /* KA-09: 439 leads to a registration without reg-id, and it is not asked for again before an operator says so */
 static void ka_09_439_is_taken_for_an_answer(void **state)
 {
@@ -495,6 +514,7 @@ int main(void)
 	    cmocka_unit_test(ginp_09_the_instance_stays),
 	    cmocka_unit_test(ka_08_without_outbound_it_is_plain),
 	    cmocka_unit_test(ka_08_required_and_not_there),
+	    cmocka_unit_test(ka_08_required_of_a_trunk_that_goes),
 	    cmocka_unit_test(ka_09_439_is_taken_for_an_answer),
 	    cmocka_unit_test(the_second_does_not_know_it),
 	    cmocka_unit_test(ka_02_a_lost_flow_is_made_anew),
