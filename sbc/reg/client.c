@@ -189,6 +189,7 @@ static void client_free(struct client *c)
 		htab_del(&cs->by_number, &c->by_number);
 		list_del(&c->node);
 		a->n_numbers--;
+		a->n_bad -= c->told != REASON_NONE;
 	} else {
 		memset(client_auth(c), 0, sizeof(struct auth_session)); /* it points to what goes now */
 		a->flow[c->reg_id - 1] = NULL;

@@ -303,6 +303,28 @@ static void one_is_refused(void **state)
 	world_fini(&w);
 }
 
+/* Twenty are told one by one; those that were, and went, do not keep the next one from it. */
+static void told_of_others_when_those_went(void **state)
+{
+	struct world w;
+	struct registrar g;
+
+	(void)state;
+	begin(&g, &w, NUMS);
+	give(&w, "+4930999000..+4930999039", 1);
+	g.refuses = "+4930999";
+	pass(&g, 2000);
+	assert_int_equal(g.n_refused, 40);
+	take(&w, "+4930999000");
+	pass(&g, 1000);
+	assert_int_equal(view(&w).numbers_held, view(&w).numbers);
+	w.log[w.n_log = 0] = '\0';
+	give(&w, "+4930999100", 1);
+	pass(&g, 1000);
+	assert_string_equal(w.log, "4:REG_FORBIDDEN ");
+	world_fini(&w);
+}
+
 /* RGC-05: the password is one: a wrong one is not tried by each number */
 static void a_wrong_password_is_tried_for_all(void **state)
 {
@@ -441,6 +463,7 @@ int main(void)
 	    cmocka_unit_test(follow_the_numbers_of_the_pbx),
 	    cmocka_unit_test(taken_back_in_turns_or_at_once),
 	    cmocka_unit_test(one_is_refused),
+	    cmocka_unit_test(told_of_others_when_those_went),
 	    cmocka_unit_test(a_wrong_password_is_tried_for_all),
 	    cmocka_unit_test(ways_of_a_number),
 	    cmocka_unit_test(ginp_02_instead_of_gin),
