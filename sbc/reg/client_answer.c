@@ -29,19 +29,14 @@ static void note_realm(struct client *c, const struct sip_msg *m)
 
 static void challenged(struct client *c, const struct sip_msg *m, const struct net_path *path)
 {
-	enum reason why;
+	/* another number was challenged after this REGISTER had gone out */
+	bool untried = client_is_number(c) && c->sent_asked != c->account->asked && c->asked[m->status == 407] == 0;
+	enum reason why = auth_again(client_auth(c), c->asked, m, client_cred(c), client_cred(c)->username.n ? 1 : 0);
 
-	/* another number was challenged after this REGISTER had gone out, perhaps with the same nonce: what that one learned
-	 * was not tried for this one yet */
-	if (client_is_number(c) && c->sent_asked != c->account->asked && c->asked[m->status == 407] == 0) {
-		c->asked[m->status == 407]++;
-		c->cs->metrics[M_CHALLENGED]++;
-		client_again(c, path, REG_CLIENT_CHALLENGED, m->status == 407 ? "407" : "401");
-		return;
-	}
-	why = auth_again(client_auth(c), c->asked, m, client_cred(c), client_cred(c)->username.n ? 1 : 0);
 	if (why == REASON_NONE && client_is_number(c))
 		c->account->asked++;
+	if (why == REASON_AUTH_REJECTED && untried)
+		why = REASON_NONE; /* it has the nonce that the other one learned, which was not tried for this one yet */
 	c->cs->metrics[M_CHALLENGED]++;
 	if (why == REASON_AUTH_REALM)
 		note_realm(c, m);

@@ -194,6 +194,31 @@ static void challenged_at_the_same_time(void **state)
 	world_fini(&w);
 }
 
+/* The same where each address of record has nonces of its own: the other one's is worth nothing, and nobody says stale. */
+static void challenged_with_a_nonce_for_each(void **state)
+{
+	struct world w;
+	static char out[2][8192];
+	struct net_path to;
+
+	(void)state;
+	world_init(&w, NUMS);
+	must_register(&w, 100);
+	memcpy(out[0], w.last, sizeof(out[0]));
+	must_register(&w, 100);
+	memcpy(out[1], w.last, sizeof(out[1]));
+	to = w.r.sent_to[0];
+	for (int i = 0; i < 2; i++) {
+		memcpy(w.last, out[i], sizeof(w.last));
+		w.r.sent_to[0] = to;
+		w.r.n_sent = 0;
+		answer(&w, "401 Unauthorized", i ? CHALLENGE("n2", "") : CHALLENGE("n1", ""));
+		assert_int_equal(w.r.n_sent, 1);
+		assert_has(w.r.sent[0], i ? "nonce=\"n2\"" : "nonce=\"n1\"");
+	}
+	world_fini(&w);
+}
+
 /* numbers come and go with the PBX's */
 static void follow_the_numbers_of_the_pbx(void **state)
 {
@@ -460,6 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_number_registers),
 	    cmocka_unit_test(challenged_at_the_same_time),
+	    cmocka_unit_test(challenged_with_a_nonce_for_each),
 	    cmocka_unit_test(follow_the_numbers_of_the_pbx),
 	    cmocka_unit_test(taken_back_in_turns_or_at_once),
 	    cmocka_unit_test(one_is_refused),
