@@ -165,7 +165,15 @@ static void on_client_event(
 		reg_watches_note(a->reg_watches, trunk_id, why);
 }
 
-const struct reg_client_user app_reg_client_user = {on_client_event};
+static void on_client_moved(void *ctx, uint32_t trunk_id)
+{
+	struct app *a = ctx;
+
+	if (a->b2b)
+		b2b_on_registrar(a->b2b, trunk_id);
+}
+
+const struct reg_client_user app_reg_client_user = {on_client_event, on_client_moved};
 
 /* ------------------------------------------------------------------ start */
 

@@ -125,6 +125,8 @@ void b2b_on_message(struct b2b *b, const struct net_path *from, char *buf, size_
 void b2b_on_failure(struct b2b *b, const struct net_path *to, uint64_t owner, int err, struct str sent);
 void b2b_on_flow_up(struct b2b *b, const struct net_path *flow);
 void b2b_on_flow_lost(struct b2b *b, const struct net_path *flow, int err);
+/* From struct reg_client_user: calls that wait for a registration of that trunk ask again, on the next turn. */
+void b2b_on_registrar(struct b2b *b, uint32_t trunk_id);
 /* No new calls (503), BYE to those that are up; is done when b2b_call_count() is 0. */
 void b2b_shutdown(struct b2b *b);
 /* No new calls on the box, but those up go on (maintenance). OPTIONS says 503. */

@@ -51,6 +51,7 @@ struct b2b *b2b_new(const struct env *env, struct net *net, struct media *media,
 	list_init(&b->dead);
 	list_init(&b->outside);
 	list_init(&b->relays);
+	list_init(&b->waiting);
 	/* the call and its leg A with their texts; then the other leg (larger than `more`) and whatever comes */
 	arena_pool_init_more(&b->pool, 1712, 304, 1024);
 	block_pool_init(&b->blocks, BLOCKS_KEPT);

@@ -213,6 +213,7 @@ struct setup {
 	bool short_try;      /* left sooner than try-timeout: nobody was ever heard there */
 	int64_t short_until_us; /* but not before that, unless the other family is heard */
 	bool waits;          /* for a registration that is being made: no leg B yet; silence runs */
+	struct list waiting; /* b2b->waiting meanwhile */
 	int64_t waits_until_us; /* not longer; 0: it did not wait yet */
 	bool resorted;       /* everything was down, and one of them is tried all the same */
 	bool budget_over;
@@ -241,6 +242,7 @@ struct b2b {
 	struct list calls, dead;
 	struct list outside;   /* struct outside */
 	struct list relays;    /* of relay.c */
+	struct list waiting;   /* struct setup: for a registration of ours */
 	unsigned n_relays;
 	unsigned n_calls, n_legs, n_outside;
 	struct htab ids, dialogs, trunks, strays;

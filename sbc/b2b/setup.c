@@ -33,6 +33,7 @@ void setup_free(struct call *c)
 	timer_stop(c->b2b->env->timers, &s->provisional);
 	timer_stop(c->b2b->env->timers, &s->budget);
 	timer_stop(c->b2b->env->timers, &s->silence);
+	list_del(&s->waiting);
 	walk_forget_ways(s);
 	free(s->invite);
 	block_put(&c->b2b->blocks, s, sizeof(*s));

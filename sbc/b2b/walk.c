@@ -10,7 +10,7 @@
  * cut. A call with a single place to go waits for timer B.
  *
  * A trunk that sticks to the server which holds its registration (reg-sticky) has one way, there. When nothing comes back
- * by it the registration moves to another server, and the call waits for that and is sent there.
+ * by it the registration moves to another server, and the call waits for that (b2b_on_registrar()) and is sent there.
  *
  * Everything down: one of the places is tried all the same, once a second for each target (targets_last_resort).
  * sips: calls use ways over TLS only, and sip: calls never become sips: (RFC 5630 4; SIPS-01).
@@ -21,7 +21,6 @@
 #include <stdlib.h>
 
 #define REGISTRAR_WAIT_US 8000000 /* for a registration that moves to another server */
-#define REGISTRAR_POLL_MS 20
 #define LOOK_MS 150      /* how often an address where nobody was ever heard is looked at */
 #define UNHEARD_MS 1000  /* how long it is stayed with when the other family is not heard either */
 
@@ -142,12 +141,18 @@ bool walk_can_go_on(const struct call *c)
 	return !c->setup->sdp_sent && other_hop(c->setup);
 }
 
+static void on_waited(struct timer *t);
+
 static void on_budget(struct timer *t)
 {
 	struct setup *s = container_of(t, struct setup, budget);
 	struct call *c = s->call;
 
 	s->budget_over = true;
+	if (s->waits) {
+		on_waited(&s->silence);
+		return;
+	}
 	if (s->heard || s->n_tries < 2 || !c->b)
 		return; /* it answers, or there was nobody else: its own timers decide */
 	call_try_end(c->b, REASON_PEER_SILENT, 0);
@@ -647,30 +652,55 @@ static enum reason open_hop(struct call *c, const struct pol_hop *hop, struct st
 
 /* ------------------------------------------------------------------ a registration that moves */
 
-static void on_waited(struct timer *t)
-{
-	struct setup *s = container_of(t, struct setup, silence);
-
-	s->waits = false;
-	setup_next(s->call, NULL);
-}
-
 /* The trunk sticks to the server that holds its registration, and that is changing: a moment, and then the same hop. */
-static bool wait_for_registrar(struct call *c, const struct pol_hop *hop)
+static bool may_wait(struct setup *s, const struct pol_hop *hop)
 {
-	struct setup *s = c->setup;
-	int64_t now = c->b2b->env->clock->mono_us;
+	struct b2b *b = s->call->b2b;
+	int64_t now = b->env->clock->mono_us;
 
-	if (!registrar_moves(c->b2b, hop->trunk, c->calling) || s->budget_over)
+	if (!registrar_moves(b, hop->trunk, s->call->calling) || s->budget_over)
 		return false;
 	if (!s->waits_until_us)
 		s->waits_until_us = now + REGISTRAR_WAIT_US;
 	if (now >= s->waits_until_us)
 		return false;
+	timer_start_us(b->env->timers, &s->silence, s->waits_until_us - now, on_waited);
+	return true;
+}
+
+/* Its time is over, or something is new. */
+static void on_waited(struct timer *t)
+{
+	struct setup *s = container_of(t, struct setup, silence);
+
+	timer_stop(s->call->b2b->env->timers, t);
+	if (may_wait(s, &s->route.hops[s->next_hop]))
+		return;
+	s->waits = false;
+	list_del(&s->waiting);
+	setup_next(s->call, NULL);
+}
+
+static bool wait_for_registrar(struct call *c, const struct pol_hop *hop)
+{
+	struct setup *s = c->setup;
+
+	if (!may_wait(s, hop))
+		return false;
 	s->waits = true;
 	s->next_hop--;
-	timer_start_ms(c->b2b->env->timers, &s->silence, REGISTRAR_POLL_MS, on_waited);
+	list_push(&c->b2b->waiting, &s->waiting);
 	return true;
+}
+
+void b2b_on_registrar(struct b2b *b, uint32_t trunk_id)
+{
+	list_each(n, &b->waiting) {
+		struct setup *s = container_of(n, struct setup, waiting);
+
+		if (s->route.hops[s->next_hop].trunk->id == trunk_id)
+			timer_start_us(b->env->timers, &s->silence, 0, on_waited);
+	}
 }
 
 bool walk_back(struct call *c, const struct leg *l)

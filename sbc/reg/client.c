@@ -42,6 +42,12 @@ struct account *account_find(const struct reg_clients *cs, uint32_t id)
 	return NULL;
 }
 
+void client_moves(const struct client *c)
+{
+	if (c->cs->user->on_moved)
+		c->cs->user->on_moved(c->cs->ctx, c->id);
+}
+
 void client_step(struct client *c, enum reg_client_state next, const char *because)
 {
 	enum reg_client_state was = c->state;
@@ -53,6 +59,7 @@ void client_step(struct client *c, enum reg_client_state next, const char *becau
 		c->ways = NULL;
 		c->n_ways = c->at_way = 0;
 	}
+	client_moves(c);
 	if (was == next)
 		return;
 	c->state = next;
@@ -181,6 +188,7 @@ static void client_free(struct client *c)
 	timer_stop(cs->env->timers, &c->over);
 	if (c->cli)
 		txn_cli_detach(c->cli);
+	client_moves(c);
 	htab_del(&cs->by_cookie, &c->by_cookie);
 	client_unplace(c);
 	policy_unref(c->policy);

@@ -38,6 +38,9 @@ struct reg_client_user {
 	 * refreshes. at: the registrar's address, or NULL. */
 	void (*on_event)(
 	    void *ctx, uint32_t trunk_id, const struct net_path *at, struct str contact, enum reason why);
+	/* What reg_client_moves() says of the trunk may be another thing now. From anywhere in here: nothing may be asked
+	 * before the next turn. NULL: nobody waits for it. */
+	void (*on_moved)(void *ctx, uint32_t trunk_id);
 };
 
 /* NULL: out of memory. user_agent lives as long as it. */

@@ -193,6 +193,8 @@ void client_view(const struct client *c, struct reg_client_view *ret);
 void client_take_back(struct client *c);
 void client_take_back_now(struct client *c); /* its turn has come. May free c. */
 void client_step(struct client *c, enum reg_client_state next, const char *because);
+/* to the user: reg_client_moves() may say another thing */
+void client_moves(const struct client *c);
 /* to the user: alarms and history */
 void client_tell(struct client *c, enum reason why);
 

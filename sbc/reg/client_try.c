@@ -42,6 +42,7 @@ void client_wait_us(struct client *c, int64_t us)
 {
 	c->turn = false;
 	timer_start_us(c->cs->env->timers, &c->timer, us, on_timer);
+	client_moves(c);
 }
 
 int64_t client_part_us(struct client *c, uint32_t s, uint32_t lo, uint32_t hi)

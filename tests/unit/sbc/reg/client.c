@@ -340,6 +340,62 @@ static void a_registrar_that_went_down_is_left(void **state)
 	world_fini(&w);
 }
 
+/* Whoever waits while it moves to another server is told when there is nothing to wait for any more: nobody has to look
+ * again and again. */
+static void told_when_it_does_not_move_any_more(void **state)
+{
+	struct world w;
+	struct net_path at;
+
+	(void)state;
+	world_init(&w, PROV "auth=register aor=trunk42 reg-sticky=yes");
+	must_register(&w, 100);
+	ok(&w, 600, "");
+	at = view(&w).at;
+	for (int ends = 0; ends < 3; ends++) {
+		bool moved = false;
+		unsigned n_over = 0;
+
+		targets_report(w.ts, w.id, &at, TARGET_SILENT, REASON_PEER_SILENT, 0);
+		assert_true(reg_client_moves(w.cs, w.id, STR_NONE));
+		if (ends == 0) { /* it holds elsewhere */
+			must_register(&w, 100);
+			w.n_moved = 0;
+			ok(&w, 600, "");
+			assert_false(reg_client_moves(w.cs, w.id, STR_NONE));
+			assert_true(w.n_moved > 0);
+			at = view(&w).at;
+			continue;
+		}
+		if (ends == 1) { /* refused */
+			must_register(&w, 100);
+			w.n_moved = 0;
+			answer(&w, "403 Forbidden", "");
+			assert_false(reg_client_moves(w.cs, w.id, STR_NONE));
+			assert_true(w.n_moved > 0);
+			assert_true(reg_client_register(w.cs, w.id));
+			must_register(&w, 100);
+			ok(&w, 600, "");
+			at = view(&w).at;
+			continue;
+		}
+		for (int i = 0; i < 20000; i++) { /* nobody answers, for minutes */
+			bool before = reg_client_moves(w.cs, w.id, STR_NONE);
+
+			w.n_moved = 0;
+			run_ms(&w, 20);
+			w.r.n_sent = 0;
+			moved = reg_client_moves(w.cs, w.id, STR_NONE);
+			if (!before || moved)
+				continue;
+			assert_true(w.n_moved > 0);
+			n_over++;
+		}
+		assert_true(n_over > 2);
+	}
+	world_fini(&w);
+}
+
 /* OPTIONS of our own go only to who holds the registration */
 static void sticky_trunks_probe_who_holds_it(void **state)
 {
@@ -1060,6 +1116,7 @@ int main(void)
 	    cmocka_unit_test(goes_on_to_the_next_target_and_stays),
 	    cmocka_unit_test(a_silent_registrar_is_left_at_once),
 	    cmocka_unit_test(a_registrar_that_went_down_is_left),
+	    cmocka_unit_test(told_when_it_does_not_move_any_more),
 	    cmocka_unit_test(sticky_trunks_probe_who_holds_it),
 	    cmocka_unit_test(another_address_of_ours_is_registered_at_once),
 	    cmocka_unit_test(a_clock_that_is_set_changes_nothing),

@@ -22,6 +22,7 @@ struct world {
 	uint32_t id;
 	char log[2048]; /* events */
 	size_t n_log;
+	unsigned n_moved; /* on_moved() */
 	char last[8192]; /* the newest REGISTER */
 	const char *seen_as; /* what the registrar's answers add to our Via; NULL: nothing */
 };
@@ -36,7 +37,14 @@ static UNUSED void on_event(void *ctx, uint32_t trunk_id, const struct net_path 
 	    why == REASON_NONE ? "registered" : reason_info(why)->name);
 }
 
-static const struct reg_client_user user = {on_event};
+static UNUSED void on_moved(void *ctx, uint32_t trunk_id)
+{
+	struct world *w = ctx;
+
+	w->n_moved += trunk_id == w->id;
+}
+
+static const struct reg_client_user user = {on_event, on_moved};
 
 static UNUSED int on_keep(struct net *n, const struct net_path *path, uint32_t ms)
 {

@@ -43,7 +43,7 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct net_path *at, st
 		reg_watches_note(w->ws, trunk_id, why);
 }
 
-static const struct reg_client_user user = {on_event};
+static const struct reg_client_user user = {.on_event = on_event};
 
 static void other(struct rig *r, struct txn_srv *t, const struct sip_msg *m, const struct net_path *from)
 {
