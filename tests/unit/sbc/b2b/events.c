@@ -16,14 +16,6 @@ struct events {
 	unsigned cseq;
 };
 
-static int store(void *ctx, const struct reg_change *ch, uint64_t token)
-{
-	(void)ctx;
-	(void)ch;
-	(void)token;
-	return 0;
-}
-
 static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
 {
 	struct events *e = ctx;
@@ -32,7 +24,7 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, 
 		reg_events_note(e->re, trunk_id, c, why);
 }
 
-static const struct reg_user reg_user = {store, rig_is_local, on_event};
+static const struct reg_user reg_user = {rig_store, rig_is_local, on_event};
 
 static void compile(struct events *e)
 {

@@ -14,14 +14,6 @@ struct flows {
 	uint64_t next_id;
 };
 
-static int store(void *ctx, const struct reg_change *ch, uint64_t token)
-{
-	(void)ctx;
-	(void)ch;
-	(void)token;
-	return 0;
-}
-
 static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, enum reason why)
 {
 	(void)ctx;
@@ -32,7 +24,7 @@ static void on_event(void *ctx, uint32_t trunk_id, const struct reg_contact *c, 
 
 static const struct gin_secret secret = {{7}};
 
-static const struct reg_user reg_user = {store, rig_is_local, on_event};
+static const struct reg_user reg_user = {rig_store, rig_is_local, on_event};
 
 static struct flows *begin(void)
 {

@@ -19,6 +19,7 @@
 #include "sbc/base/arena.h"
 #include "sbc/b2b/call.h"
 #include "sbc/policy/compile.h"
+#include "sbc/reg/reg.h"
 #include "sbc/sip/header.h"
 
 #define RIG_SENT 2048
@@ -252,6 +253,15 @@ static bool rig_is_local(void *ctx, unsigned realm, const struct addr *a)
 	(void)ctx;
 	return (addr_eq_ip(&rig_local[realm].bound, a) || addr_eq_ip(&rig_local[realm + 2].bound, a)) &&
 	       (addr_port(a) == 0 || addr_port(a) == 5060);
+}
+
+/* of a registrar: what it stores is stored */
+static inline int rig_store(void *ctx, const struct reg_change *ch, uint64_t token)
+{
+	(void)ctx;
+	(void)ch;
+	(void)token;
+	return 0;
 }
 
 static const struct b2b_user rig_user = {.on_record = rig_on_record, .on_answered = rig_on_answered, .is_local = rig_is_local, .on_wire = NULL};

@@ -725,21 +725,32 @@ static void gruu_02_public_ways(void **s)
 	free(r);
 }
 
-/* What a provider calls the phone of that Contact ("": nothing), in static memory. */
-static const char *token_of(struct rig *r, uint32_t trunk, const char *number, const char *contact)
+/* Static memory for one of the newest four texts; and what was written there, "" after an error. */
+static struct buf said_begin(void)
 {
 	static char text[4][300];
 	static unsigned at;
-	struct sip_uri u;
 	struct buf b;
 
 	at = (at + 1) % 4;
 	buf_init(&b, text[at], sizeof(text[at]) - 1);
+	return b;
+}
+
+static const char *said_end(struct buf *b, int e)
+{
+	b->p[e < 0 ? 0 : b->n] = '\0';
+	return b->p;
+}
+
+/* What a provider calls the phone of that Contact ("": nothing). */
+static const char *token_of(struct rig *r, uint32_t trunk, const char *number, const char *contact)
+{
+	struct buf b = said_begin();
+	struct sip_uri u;
+
 	assert_int_equal(sip_uri_parse(str_z(contact), &u), 0);
-	if (reg_phone_token(r->reg, trunk, str_z(number), &u, &b) < 0)
-		b.n = 0;
-	text[at][b.n] = '\0';
-	return text[at];
+	return said_end(&b, reg_phone_token(r->reg, trunk, str_z(number), &u, &b));
 }
 
 static const char *phone_way(struct rig *r, uint32_t trunk, const char *number, const char *token)
@@ -877,18 +888,11 @@ static void gruu_05_temporary_ways(void **s)
 /* "" or what leads back to the phone that has that temporary GRUU */
 static const char *handle_of(struct rig *r, uint32_t trunk, const char *gruu)
 {
-	static char text[4][64];
-	static unsigned at;
+	struct buf b = said_begin();
 	struct sip_uri u;
-	struct buf b;
 
-	at = (at + 1) % 4;
-	buf_init(&b, text[at], sizeof(text[at]) - 1);
 	assert_int_equal(sip_uri_parse(str_z(gruu), &u), 0);
-	if (reg_phone_handle(r->reg, trunk, &u, &b) < 0)
-		b.n = 0;
-	text[at][b.n] = '\0';
-	return text[at];
+	return said_end(&b, reg_phone_handle(r->reg, trunk, &u, &b));
 }
 
 /* GRUU-04 as a PBX: handles of one phone cannot be told to be of one, each leads back to it while it is registered */

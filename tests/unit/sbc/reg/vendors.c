@@ -20,6 +20,19 @@ static void ways_are(struct rig *r, const char *number, const char *want)
 #define NUMBER "+4930123450"
 #define NUMBER_AOR "sip:" NUMBER "@sbc.example.net"
 
+/* It is taken and calls to NUMBER go there; way NULL: 400, and nowhere. */
+static void contact_leads_to(struct rig *r, const char *aor, const char *require, const char *contact, const char *way)
+{
+	char lines[512];
+	const char *a;
+
+	snprintf(lines, sizeof(lines), "%sContact: %s\r\n", require, contact);
+	a = rig_register(r, aor, lines);
+	if (rig_status(a) != (way ? 200u : 400u))
+		fail_msg("%s: %.*s", contact, (int)strcspn(a, "\r"), a);
+	ways_are(r, NUMBER, way ? way : "");
+}
+
 /* 3CX makes a new rinstance when it starts, and so do others with line= or ob: its calls go to the newest, with that in the
  * request URI; what is left of the one before runs out, or makes room. */
 static void restarts_with_another_rinstance(void **s)
@@ -151,15 +164,8 @@ static void forms_of_a_contact(void **s)
 
 	(void)s;
 	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
-		char lines[512];
-		const char *a;
-
 		rig_init(r);
-		snprintf(lines, sizeof(lines), "Contact: %s\r\n", t[i].contact);
-		a = rig_register(r, NUMBER_AOR, lines);
-		if (rig_status(a) != (t[i].way ? 200u : 400u))
-			fail_msg("%s: %.*s", t[i].contact, (int)strcspn(a, "\r"), a);
-		ways_are(r, NUMBER, t[i].way ? t[i].way : "");
+		contact_leads_to(r, NUMBER_AOR, "", t[i].contact, t[i].way);
 		rig_fini(r);
 	}
 	free(r);
@@ -190,15 +196,8 @@ static void forms_of_a_bulk_contact(void **s)
 
 	(void)s;
 	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
-		char lines[512];
-		const char *a;
-
 		rig_init(r);
-		snprintf(lines, sizeof(lines), "Require: gin\r\nContact: %s\r\n", t[i].contact);
-		a = rig_register(r, AOR, lines);
-		if (rig_status(a) != (t[i].way ? 200u : 400u))
-			fail_msg("%s: %.*s", t[i].contact, (int)strcspn(a, "\r"), a);
-		ways_are(r, NUMBER, t[i].way ? t[i].way : "");
+		contact_leads_to(r, AOR, "Require: gin\r\n", t[i].contact, t[i].way);
 		if (t[i].way) { /* and as it came back from the database */
 			struct reg_contact c = *bindings_next(reg_bindings(r->reg), 1, STR_NONE, NULL);
 			char uri[256], call_id[64];
