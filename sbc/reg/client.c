@@ -144,6 +144,13 @@ static void put_text(struct client *c, char *to, size_t n)
 	to[n] = '\0';
 }
 
+/* What the registrar named is that account's, and of registrations of this kind. */
+static void account_forget_uris(struct account *a)
+{
+	free(a->uris);
+	a->uris = NULL;
+}
+
 /* A registration of its own: nothing of what was before it. */
 static void begin(struct client *c, const char *because)
 {
@@ -156,6 +163,7 @@ static void begin(struct client *c, const char *because)
 	c->flaps = 0;
 	c->account->barred_us = 0;
 	if (c->reg_id == 1 && !client_is_number(c)) {
+		account_forget_uris(c->account);
 		c->account->plain = false;
 		c->account->outbound = OUTBOUND_UNKNOWN;
 	}
@@ -201,6 +209,8 @@ static void client_free(struct client *c)
 	} else {
 		memset(client_auth(c), 0, sizeof(struct auth_session)); /* it points to what goes now */
 		a->flow[c->reg_id - 1] = NULL;
+		if (c->reg_id == 1)
+			account_forget_uris(a);
 	}
 	free(c->ways);
 	free(c);

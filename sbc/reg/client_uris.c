@@ -1,7 +1,7 @@
 /* client_uris.c - what the registrar says is ours: P-Associated-URI in its 200 (RFC 7315 4.1; PTH-04).
  *
  * Numbers are kept in canonical form, sorted, for the question whether one is among them; other addresses (names, the
- * pilot) say nothing here. The newest 200 that has the field decides. What is longer than URIS_MAX, or names a range by a
+ * pilot) say nothing here. The newest 200 that has the field decides, until the account is another one. What is longer than URIS_MAX, or names a range by a
  * wildcard, does not say that a number is missing.
  */
 #include "sbc/reg/client_internal.h"

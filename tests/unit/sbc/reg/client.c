@@ -542,6 +542,15 @@ static void pth_04_numbers_it_names(void **state)
 	answer(&w, "200 OK", many);
 	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301059")), REG_CONFIRMED_YES);
 	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301060")), REG_CONFIRMED_NO);
+	/* of another account nothing is known before it says so */
+	fix_set(&w.r.fix, w.id, "aor=trunk43");
+	use_policy(&w);
+	must_register(&w, 1000);
+	assert_has(w.last, ";expires=0");
+	ok(&w, 0, "");
+	must_register(&w, 1000);
+	ok(&w, 600, "");
+	assert_int_equal(reg_client_confirms(w.cs, w.id, S("+49301059")), REG_CONFIRMED_UNKNOWN);
 	world_fini(&w);
 }
 
