@@ -173,6 +173,10 @@ class Baresip:
         """Files of what it heard: one, and another after each hold."""
         return sorted(os.path.join(self.dir, f) for f in os.listdir(self.dir) if f.endswith('-dec.wav'))
 
+    def recorded(self):
+        """Seconds of what it heard that are in its recordings: 16 bits, 8000 a second."""
+        return sum(max(os.path.getsize(f) - 44, 0) for f in self.recordings()) / 16000
+
     def stop(self):
         self.p.stop()
 

@@ -1,6 +1,5 @@
 """Real phones (baresip) with audio that is listened to."""
 import re
-import time
 
 import audio
 import peers
@@ -20,13 +19,19 @@ def heard(phone, other, seconds):
     check(own == 0, '%s heard itself for %.1f s' % (phone.host, own))
 
 
+def listen(phones, seconds):
+    """Until each phone has recorded so much more."""
+    ends = [(p, p.recorded() + seconds) for p in phones]
+    wait('%.1f s more to be recorded by each' % seconds, lambda: all(p.recorded() >= end for p, end in ends), seconds * 2 + 3)
+
+
 def talk(caller, callee, to, seconds=3.0, while_up=None):
-    """A call of so long, and as long as while_up() takes; both recordings are judged."""
+    """A call of so long, and as long as while_up(caller) takes; both recordings are judged."""
     caller.command('dial', to)
     caller.event('CALL_ESTABLISHED', 12)
-    time.sleep(seconds)             # what is judged afterwards
+    listen((caller, callee), seconds)
     if while_up:
-        while_up()
+        while_up(caller)
     caller.command('hangup')
     callee.event('CALL_CLOSED')
     caller.stop()
@@ -47,25 +52,22 @@ def crossing(box):
     return two
 
 
-def two_phones(lab, caller, callee, uri, family=4, transport='udp', hold=False, while_up=None, after_hold=None,
-               family_b=None, srtp=(None, None), mux=False, ice=(False, False)):
+def hold_and_resume(box, phone):
+    """The phone holds the call and resumes it; what call media says when packets cross again."""
+    for what in ('hold', 'resume'):
+        phone.command(what)
+        wait('the ' + what, lambda: all((m['direction'] == 'sendrecv') == (what == 'resume') for m in box.media()))
+    return crossing(box)
+
+
+def two_phones(lab, caller, callee, uri, family=4, transport='udp', while_up=None, family_b=None, srtp=(None, None), mux=False,
+               ice=(False, False)):
     """A call with 440 Hz one way and 1000 Hz the other; both recordings are judged."""
     port = {'p': PBX_PORT, 'i': ITSP_PORT}
     a = peers.Baresip(lab, 'a', caller, port[caller[0]], 440, family, transport, srtp=srtp[0], mux=mux, ice=ice[0])
     b = peers.Baresip(lab, 'b', callee, port[callee[0]], 1000, family_b or family, transport, answer=True, srtp=srtp[1], ice=ice[1],
                       number=uri.split(':', 1)[1].split('@')[0])
-
-    def up():
-        if while_up:
-            while_up()
-        if hold:
-            a.command('hold')
-            time.sleep(1.5)
-            a.command('resume')
-            time.sleep(0.5)
-            if after_hold:
-                after_hold()
-    talk(a, b, uri, while_up=up)
+    talk(a, b, uri, while_up=while_up)
     return a, b
 
 
@@ -84,7 +86,7 @@ def shows(box):
     """while two phones talk, call media shows four directions, no loss, how it sounds, and the way there and back by their reports"""
     text = []
 
-    def look():
+    def look(_):
         l = rows(box.json('call', 'list'))
         check(len(l) == 1, 'calls: %s' % l)
         # phones report every few seconds, and a round trip needs a report of each
@@ -112,7 +114,7 @@ call('audio both ways over TCP', 'pbx1', 'itsp1', uri(NUMBERS['itspt'], 'lan', 4
 def after_hold(box):
     """packets of both phones cross again after hold and resume"""
     # baresip's recorder stops at a hold and does not go on, so the second half is judged by our counters
-    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), hold=True, after_hold=lambda: crossing(box))
+    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), while_up=lambda phone: hold_and_resume(box, phone))
 
 
 CASES.append(after_hold)

@@ -9,7 +9,7 @@ from box import NUMBERS, uri
 from lab import check, inside, wait
 from raw import Call
 from sip import ack_failure
-from t_audio import crossing, two_phones
+from t_audio import hold_and_resume, two_phones
 
 CONFIG = {'extra': 'media { workers = 2  quarantine = 1ms }\n'}
 CASES = []
@@ -46,8 +46,8 @@ def phones(a, b, title, family=4, mode='dtls', suite=None, hold=False, inbound=F
             if enc:
                 secure(box, trunk, mode, suite)
         seen, before = [], box.metric('dtls.up')
-        two_phones(box.lab, hosts[0], hosts[1], uri(NUMBERS[pb], face, family), family=family, srtp=(a, b), hold=hold, mux=mux,
-                   while_up=None if hold else lambda: seen.extend(box.media()), after_hold=lambda: seen.extend(crossing(box)))
+        two_phones(box.lab, hosts[0], hosts[1], uri(NUMBERS[pb], face, family), family=family, srtp=(a, b), mux=mux,
+                   while_up=lambda phone: seen.extend(hold_and_resume(box, phone) if hold else box.media()))
         for leg, enc in (('a', a), ('b', b)):
             judged([m for m in seen if m['leg'] == leg][0], 'up' if enc else 'none', suite if enc else 'none')
         # one handshake for RTP and one for RTCP unless they share a port, whatever was renegotiated

@@ -64,7 +64,7 @@ def cut(box):
     b.event('CALL_ESTABLISHED', 12)
     check([w.carried('INVITE') for w in ways] in ([1, 0], [0, 1]), 'one INVITE by one flow')
     by, other = (0, 1) if ways[0].carried('INVITE') else (1, 0)
-    time.sleep(1)                   # what is judged afterwards
+    t_audio.listen((a, b), 1)
     t = time.monotonic()
     ways[by].cut()
     flows(box, 'up', 'lost')
@@ -81,7 +81,7 @@ def cut(box):
     b.event('CALL_ESTABLISHED', 12)
     print('# cut: the next call was up by the other flow after %.2f s' % (time.monotonic() - t))
     check(ways[other].carried('INVITE') == 1, 'not by the other flow')
-    time.sleep(2)                   # what is judged afterwards
+    t_audio.listen((a, b), 2)
     b.command('hangup')
     a.event('CALL_CLOSED')
     b.stop()
@@ -173,7 +173,7 @@ def edges(box):
     b.event('CALL_ESTABLISHED', 12)
     check('FLOW FAILED INVITE' in edge[by].p.text(), 'no 430')
     check((ways[by].carried('INVITE'), ways[other].carried('INVITE')) == (1, 1), 'not by the other edge')
-    time.sleep(2)                   # what is judged afterwards
+    t_audio.listen((a, b), 2)
     b.command('hangup')
     a.event('CALL_CLOSED')
     a.stop()

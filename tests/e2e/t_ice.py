@@ -1,7 +1,7 @@
 """ICE, of which we are the lite side: phones of others, and checks made here, byte by byte (RFC 8445, 8489)."""
 from box import NUMBERS, uri
 from lab import check
-from t_audio import crossing, two_phones
+from t_audio import hold_and_resume, two_phones
 
 CONFIG = {'extra': 'media { workers = 2  quarantine = 1ms }\n'}
 CASES = []
@@ -25,8 +25,8 @@ def phones(a, b, title, srtp=(None, None), mux=False, hold=False, inbound=False)
                 box.cli('trunk', 'set', trunk, 'srtp=dtls', ok=None)
                 box.undoing.append(('trunk', 'set', trunk, 'srtp=off'))
         seen = []
-        two_phones(box.lab, hosts[0], hosts[1], uri(NUMBERS[pb], face), srtp=srtp, mux=mux, ice=(a, b), hold=hold,
-                   while_up=None if hold else lambda: seen.extend(box.media()), after_hold=lambda: seen.extend(crossing(box)))
+        two_phones(box.lab, hosts[0], hosts[1], uri(NUMBERS[pb], face), srtp=srtp, mux=mux, ice=(a, b),
+                   while_up=lambda phone: seen.extend(hold_and_resume(box, phone) if hold else box.media()))
         for leg, ice in (('a', a), ('b', b)):
             m = [x for x in seen if x['leg'] == leg][0]
             check(m['ice'] == ('up' if ice else 'none') and m['level'] == 0, str(m))

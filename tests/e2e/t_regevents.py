@@ -363,6 +363,17 @@ def kamailio_watches(box):
         pbx.ua.close()
 
 
+ANSWER = """  <send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>
+"""
 SUBSCRIBER = """<?xml version="1.0" encoding="us-ascii"?>
 <scenario name="watcher">
   <send retrans="500"><![CDATA[
@@ -389,16 +400,7 @@ Content-Length: 0
     <ereg regexp="version=.0. state=.full." search_in="body" check_it="true" assign_to="version"/>
     <ereg regexp="aor=.sip:[+0-9]*@[^ ]* [^>]*state=.active." search_in="body" check_it="true" assign_to="aor"/>
   </action></recv>
-  <send><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Content-Length: 0
-
-]]></send>
+ANSWER
   <send retrans="500"><![CDATA[
 SUBSCRIBE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
@@ -417,19 +419,10 @@ Content-Length: 0
   <recv request="NOTIFY"><action>
     <ereg regexp="terminated" search_in="hdr" header="Subscription-State:" check_it="true" assign_to="end"/>
   </action></recv>
-  <send><![CDATA[
-SIP/2.0 200 OK
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Content-Length: 0
-
-]]></send>
+ANSWER
   <Reference variables="granted,state,type,version,aor,end"/>
 </scenario>
-"""
+""".replace('ANSWER\n', ANSWER)
 
 
 def sipp_watches(box):

@@ -152,6 +152,10 @@ class Fault:
         """Registered, before anything happens."""
         self.ok(self.reg(), **k)
 
+    def holds(self):
+        """Waits until its 200 was read."""
+        wait('%s to be registered' % self.text, lambda: shown(self.box, self.trunk)['holds'], 3)
+
 
 def fault(name, *settings, bound=SOON, proto='udp', second=False, password=False, named=None):
     def add(fn):
@@ -317,26 +321,23 @@ def no_outbound(f):
     f.ok(m)
 
 
-@fault('302 to the other server of the trunk', second=True)
-def moved(f):
-    m = f.reg()
-    f.fault()
-    f.answer(m, 302, headers=['Contact: <sip:%s:%d>' % (addr(OTHER), f.port)])
-    f.ok(f.reg(at=f.u2), at=f.u2)
+def moved(code):
+    @fault('%d to the other server of the trunk' % code, second=True)
+    def script(f):
+        m = f.reg()
+        f.fault()
+        f.answer(m, code, headers=['Contact: <sip:%s:%d>' % (addr(OTHER), f.port)])
+        f.ok(f.reg(at=f.u2), at=f.u2)
 
 
-@fault('305 to the other server of the trunk', second=True)
-def proxied(f):
-    m = f.reg()
-    f.fault()
-    f.answer(m, 305, headers=['Contact: <sip:%s:%d>' % (addr(OTHER), f.port)])
-    f.ok(f.reg(at=f.u2), at=f.u2)
+moved(302)
+moved(305)
 
 
 @fault('connection cut (RST)', proto='tcp', bound=4)
 def rst(f):
     f.first()
-    time.sleep(0.1)         # its 200 is read before
+    f.holds()
     f.fault()
     f.u.cut()
     f.ok(f.reg())
@@ -345,7 +346,7 @@ def rst(f):
 @fault('connection closed (FIN), as by a registrar that restarts', proto='tcp', bound=4)
 def fin(f):
     f.first()
-    time.sleep(0.1)
+    f.holds()
     f.fault()
     for c in list(f.u.conns):
         c.close()
@@ -367,7 +368,7 @@ def refused(f):
     f.fault()
     f.u.sock.close()
     f.u.cut()
-    time.sleep(2)
+    time.sleep(2)           # the fault's own length
     f.u = f.server(HOST, 'tcp')
     f.ok(f.reg(PAUSE))
 
@@ -385,20 +386,18 @@ def short(f):
     f.ok(f.reg(3))
 
 
-@fault('200 without any Contact: what was asked for', 'expires=60s', bound=60)
-def no_contact(f):
-    m = f.reg()
-    f.fault()
-    f.answer(m, 200)
-    f.ok(f.reg(60))
+def nothing_said(name, *headers):
+    """A 200 that says nothing of our Contact: it holds for as long as was asked for, and is refreshed before."""
+    @fault(name, 'expires=60s', bound=60)
+    def script(f):
+        m = f.reg()
+        f.fault()
+        f.answer(m, 200, headers=headers)
+        f.ok(f.reg(60))
 
 
-@fault('200 with the Contact of another one only', 'expires=60s', bound=60)
-def foreign_contact(f):
-    m = f.reg()
-    f.fault()
-    f.answer(m, 200, headers=['Contact: <sip:somebody@192.0.2.9;tk=x>;expires=3600'])
-    f.ok(f.reg(60))
+nothing_said('200 without any Contact: what was asked for')
+nothing_said('200 with the Contact of another one only', 'Contact: <sip:somebody@192.0.2.9;tk=x>;expires=3600')
 
 
 @fault('lifetime of 0 granted', bound=PAUSE)
@@ -460,7 +459,7 @@ def name_fault(what, text, bound=PAUSE):
     @fault('the name: %s for 4 s' % text, named=what, bound=bound)
     def script(f):
         f.fault()
-        time.sleep(4)
+        time.sleep(4)       # the fault's own length
         f.box.dns.names[f.name] = addr(HOST)
         f.ok(f.reg(bound))
 
@@ -505,7 +504,7 @@ def all_of_them(box):
                 recovered('registration, ' + f.text, f.took)
         check(not bad, '; '.join(bad))
         for f in faults:
-            wait('%s to be registered' % f.text, lambda: shown(box, f.trunk)['holds'], 3)
+            f.holds()
     finally:
         for f in faults:
             box.cli('trunk', 'del', f.trunk, '--force', '--yes', ok=None)
@@ -562,7 +561,7 @@ def crashed(box):
         recovered('twenty registrations, kill -9 and start', time.monotonic() - t)
         # as a machine that slept: the clock went on, nothing ran
         box.proc.p.send_signal(signal.SIGSTOP)
-        time.sleep(5)
+        time.sleep(5)       # longer than they last
         r.at = {}
         t = time.monotonic()
         box.proc.p.send_signal(signal.SIGCONT)

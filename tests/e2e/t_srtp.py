@@ -10,7 +10,7 @@ from box import NUMBERS, rows, uri
 from lab import BOX, check, wait
 from raw import Call
 from sip import Dialog, Msg
-from t_audio import crossing, two_phones
+from t_audio import hold_and_resume, two_phones
 
 CONFIG = {'extra': 'media { workers = 2  quarantine = 1ms }\n'}
 CASES = []
@@ -50,8 +50,8 @@ def matrix(a, b, family, enc='srtp-mand', hold=False, name=None, inbound=False):
         seen = []
 
         two_phones(box.lab, hosts[0], hosts[1], uri(NUMBERS[pb], face, family), family=family,
-                   srtp=(enc if PHONES[a] else None, enc if PHONES[b] else None), hold=hold,
-                   while_up=None if hold else lambda: seen.extend(box.media()), after_hold=lambda: seen.extend(crossing(box)))
+                   srtp=(enc if PHONES[a] else None, enc if PHONES[b] else None),
+                   while_up=lambda phone: seen.extend(hold_and_resume(box, phone) if hold else box.media()))
         for leg, want in (('a', PHONES[a]), ('b', PHONES[b])):
             m = [x for x in seen if x['leg'] == leg][0]
             check(m['srtp_in'] == m['srtp_out'] == (want or 'none'), '%s: %s' % (leg, m))
@@ -84,7 +84,7 @@ def opportunistic_in_clear(box):
     """RTP/AVP with keys offered to a phone that has no SRTP: audio in clear, and the call says so"""
     secure(box, 'itsp', CM80, 'preferred')
     seen = []
-    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), while_up=lambda: seen.extend(box.media()))
+    two_phones(box.lab, 'pbx0', 'itsp0', uri(NUMBERS['itsp'], 'lan'), while_up=lambda _: seen.extend(box.media()))
     check(all(m['srtp'] == '-' for m in seen), str(seen))
 
 

@@ -198,7 +198,7 @@ def pump(talks, enough, over):
                     s.tell(other.rtp.seq - 1)
         late = begin + (tick + 1) * 0.02 - time.monotonic()
         if late > 0:
-            time.sleep(late)
+            time.sleep(late)        # the pace of the packets
 
 
 @case
