@@ -1,15 +1,10 @@
-"""ICE, of which we are the lite side: phones of others, and checks made here, byte by byte (RFC 8445, 8489)."""
+"""ICE, of which we are the lite side, with phones of others (RFC 8445)."""
 from box import NUMBERS, uri
 from lab import check
 from t_audio import hold_and_resume, two_phones
 
 CONFIG = {'extra': 'media { workers = 2  quarantine = 1ms }\n'}
 CASES = []
-
-
-def case(fn):
-    CASES.append(fn)
-    return fn
 
 
 def phones(a, b, title, srtp=(None, None), mux=False, hold=False, inbound=False):
