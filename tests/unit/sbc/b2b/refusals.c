@@ -97,7 +97,8 @@ static void multipart_keeps_its_other_parts(void **state)
 static void numbers_find_their_trunk(void **state)
 {
 	static const char *const spelled[] = {"sip:%2B49301234599@203.0.113.1", "sip:+49-30-1234599@203.0.113.1",
-	    "sip:+49301234599;tgrp=a;trunk-context=b@203.0.113.1;user=phone", "tel:+49-30-1234599",
+	    "sip:+49301234599;tgrp=a;trunk-context=b@203.0.113.1;user=phone", "sip:+49301234599@203.0.113.1;user=ip", /* GINP-04 */
+	    "tel:+49-30-1234599",
 	    "tel:1234599;phone-context=+4930"};
 
 	(void)state;
