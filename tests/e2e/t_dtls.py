@@ -81,17 +81,17 @@ def body(text, cert, setup, version=None):
     return text.replace('RTP/AVP', 'UDP/TLS/RTP/SAVP') + 'a=fingerprint:sha-256 %s\r\na=setup:%s\r\n' % (cert.print, setup)
 
 
-def openssl(box, call, cert, profile, server):
+def openssl(box, call, cert, profile, server, version='-dtls1_2', *more):
     """openssl takes the place of A's RTP socket; its output, when it is through"""
     a, port = call.a.addr, call.port_a
     call.rtp_a.s.close()
     argv = ['-cert', cert.pem, '-key', cert.key, '-use_srtp', profile, '-keymatexport', 'EXTRACTOR-dtls_srtp',
-            '-keymatexportlen', '60', '-mtu', '1200']
+            '-keymatexportlen', '60', '-mtu', '1200', *more]
     if server:
         # the certificate is anybody's for openssl: its verdict does not matter, ours does
-        argv = ['openssl', 's_server', '-dtls1_2', '-accept', '%s:%d' % (a, port), '-verify', '1'] + argv
+        argv = ['openssl', 's_server', version, '-accept', '%s:%d' % (a, port), '-verify', '1'] + argv
     else:
-        argv = ['openssl', 's_client', '-dtls1_2', '-connect', '%s:%d' % call.ok_a.media(), '-bind', '%s:%d' % (a, port)] + argv
+        argv = ['openssl', 's_client', version, '-connect', '%s:%d' % call.ok_a.media(), '-bind', '%s:%d' % (a, port)] + argv
     # a server ends when there is nothing more to read
     return box.lab.run(call.a.host, argv, 'openssl', stdin=subprocess.PIPE if server else subprocess.DEVNULL)
 
@@ -183,6 +183,22 @@ def wrong_certificate(box):
     ident = box.cdrs(reason='PSN-E3018')[0]['id']
     m = box.json('cdr', 'show', ident)['record']['media']
     check(m[0]['dtls'] == 'failed' and 'certificate' in m[0]['verdict'] and m[0]['tx'] == m[1]['rx'] == 0, str(m))
+
+
+@case
+def old_version(box):
+    """DTLS 1.0 is refused, though we have the ciphers it wants; 1.2 from the same place is not"""
+    secure(box, 'pbx', 'dtls')
+    cert = Certificate(box.lab, 'old')
+    c = Call(box, 'pbx', 'itsp', media=True)
+    c.up(body(c.sdp_a(), cert, 'active'))
+    # its own level 0 lets it offer what goes with 1.0
+    p = openssl(box, c, cert, 'SRTP_AES128_CM_SHA1_80', False, '-dtls1', '-cipher', 'ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0')
+    wait('openssl to be refused', lambda: 'alert protocol version' in p.text(), 8)
+    p.stop()
+    check(box.media()[0]['dtls'] == 'waits', str(box.media()[0]))
+    keys_of(openssl(box, c, cert, 'SRTP_AES128_CM_SHA1_80', False))
+    c.bye()
 
 
 @case
