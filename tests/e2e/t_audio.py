@@ -47,7 +47,7 @@ def crossing(box):
     def more():
         two = box.media()
         return all(y[k] - x[k] >= 40 for x, y in zip(one, two) for k in ('rx_packets', 'tx_packets')) and two
-    two = wait('40 packets more each way than ' + str(one), more, 1.5)
+    two = wait('40 packets more each way than ' + str(one), more, 3)
     check(all(m['direction'] == 'sendrecv' for m in two), str(two))
     return two
 
